@@ -25,23 +25,23 @@ def units(num_tasks: int, rank: int, *, seed: int = 0) -> Array:
 
 
 @pytest.mark.parametrize(("num_tasks", "rank"), [(1, 1), (2, 5), (6, 3), (20, 20), (30, 1)])
-def test_pivoted_cholesky_gives_back_the_gram_matrix(num_tasks: int, rank: int) -> None:
+def test_rows_of_gives_back_the_gram_matrix(num_tasks: int, rank: int) -> None:
     units_TR = units(num_tasks, rank)
     gram_TT = units_TR @ units_TR.T
-    rows_TR = solvers.pivoted_cholesky(gram_TT, tolerance=1e-14)
+    rows_TR = solvers.rows_of(gram_TT, tolerance=1e-14)
     assert rows_TR.shape == (num_tasks, min(num_tasks, rank))
     np.testing.assert_allclose(rows_TR @ rows_TR.T, gram_TT, atol=1e-13)
 
 
-def test_pivoted_cholesky_of_nothing_has_rank_zero() -> None:
-    assert solvers.pivoted_cholesky(np.zeros((3, 3)), tolerance=1e-14).shape == (3, 0)
+def test_rows_of_of_nothing_has_rank_zero() -> None:
+    assert solvers.rows_of(np.zeros((3, 3)), tolerance=1e-14).shape == (3, 0)
 
 
 @pytest.mark.parametrize(("num_tasks", "rank"), [(2, 5), (6, 3), (20, 20), (30, 1)])
 def test_pseudo_solve_ones_is_the_pseudo_inverse(num_tasks: int, rank: int) -> None:
     units_TR = units(num_tasks, rank)
     gram_TT = units_TR @ units_TR.T
-    rows_TR = solvers.pivoted_cholesky(gram_TT, tolerance=1e-13)
+    rows_TR = solvers.rows_of(gram_TT, tolerance=1e-13)
     expected_T = np.linalg.pinv(gram_TT, rcond=1e-12, hermitian=True) @ np.ones(num_tasks)
     np.testing.assert_allclose(
         solvers.pseudo_solve_ones(gram_TT, rows_TR), expected_T, rtol=1e-7, atol=1e-9
@@ -77,17 +77,20 @@ def test_nonnegative_least_squares_survives_a_cycling_active_set() -> None:
 @pytest.mark.parametrize("spread", [1.0, 1e3, 1e8])
 def test_min_norm_of_two_is_what_the_general_way_finds(spread: float) -> None:
     for seed in range(30):
-        two_2R = points(2, 3, spread=spread, seed=seed)
-        nearest_R = solvers.min_norm_weights(two_2R) @ two_2R
-        three_3R = two_2R[[0, 1, 1]]
-        general_R = solvers.min_norm_weights(three_3R) @ three_3R
+        units_2R = units(2, 3, seed=seed)
+        lengths_2 = spread ** np.random.default_rng(seed).random(2)
+        three = [0, 1, 1]
+        nearest_R = (solvers.min_norm_weights(units_2R, lengths_2) * lengths_2) @ units_2R
+        weights_3 = solvers.min_norm_weights(units_2R[three], lengths_2[three])
+        general_R = (weights_3 * lengths_2[three]) @ units_2R[three]
         np.testing.assert_allclose(nearest_R, general_R, atol=1e-12 * np.linalg.norm(nearest_R))
 
 
 def test_min_norm_of_equal_and_of_zero_points() -> None:
-    np.testing.assert_array_equal(solvers.min_norm_weights(np.ones((2, 3))), [0.5, 0.5])
-    zero_at_two_TR = np.array([[1.0, 2.0], [0.0, 0.0], [0.0, 0.0]])
-    np.testing.assert_array_equal(solvers.min_norm_weights(zero_at_two_TR), [0.0, 0.5, 0.5])
+    same_TR = np.array([[0.6, 0.8], [0.6, 0.8]])
+    np.testing.assert_allclose(solvers.min_norm_weights(same_TR, np.ones(2)), [0.5, 0.5])
+    units_TR, lengths_T = np.array([[1.0], [0.0], [0.0]]), np.array([1.0, 0.0, 0.0])
+    np.testing.assert_array_equal(solvers.min_norm_weights(units_TR, lengths_T), [0.0, 0.5, 0.5])
 
 
 @pytest.mark.parametrize(("num_tasks", "rank"), [(3, 3), (10, 10), (25, 40), (12, 5)])
@@ -95,7 +98,7 @@ def test_cone_multipliers_project_on_the_dual_cone(num_tasks: int, rank: int) ->
     """Many at once, by pivoting where the rank allows it, and one by one."""
     rows_TR = units(num_tasks, rank)
     cosines_TT = rows_TR @ rows_TR.T
-    units_TR = solvers.pivoted_cholesky(cosines_TT, tolerance=1e-14)
+    units_TR = solvers.rows_of(cosines_TT, tolerance=1e-14)
     coefficients_KT = np.random.default_rng(1).standard_normal((6, num_tasks))
     together_KT = solvers.cone_multipliers(cosines_TT, units_TR, coefficients_KT, tolerance=1e-14)
     projections_KR = (coefficients_KT + together_KT) @ units_TR
@@ -113,7 +116,7 @@ def test_cone_multipliers_project_on_the_dual_cone(num_tasks: int, rank: int) ->
 
 
 def test_pivoting_gives_up_where_it_does_not_settle(monkeypatch: pytest.MonkeyPatch) -> None:
-    units_TR = solvers.pivoted_cholesky(units(10, 10) @ units(10, 10).T, tolerance=1e-14)
+    units_TR = solvers.rows_of(units(10, 10) @ units(10, 10).T, tolerance=1e-14)
     cosines_TT = units_TR @ units_TR.T
     settled_TT = solvers.cone_multipliers(cosines_TT, units_TR, np.eye(10), tolerance=1e-14)
     monkeypatch.setattr(solvers, "_MAX_PIVOTING_STEPS", 1)

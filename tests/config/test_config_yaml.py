@@ -67,3 +67,9 @@ def test_mistakes_are_told_with_their_place(tmp_path: Path, text: str, message: 
 def test_fit_s_keyword_arguments_are_the_configuration_s_fields() -> None:
     hints = set(get_type_hints(FitOptions))
     assert hints == set(FitConfig.model_fields) - {"table", "tasks"}
+
+
+def test_a_long_path_stays_on_one_line() -> None:
+    path = "/".join(["a-folder-with-a-name"] * 20)
+    config = validate_config({"table": path, "tasks": ["click"]}, source="test")
+    assert f"table: {path}\n" in write_config(config)

@@ -3,7 +3,7 @@
 import pytest
 
 from polytask.report.results import Row, Value, Verdict, result_rows
-from polytask.report.words import listing, metric_name, number, percent, seconds
+from polytask.report.words import NO_BREAK, listing, metric_name, number, percent, seconds
 
 
 @pytest.mark.parametrize(
@@ -23,12 +23,12 @@ from polytask.report.words import listing, metric_name, number, percent, seconds
     ],
 )
 def test_percent(share: float, text: str) -> None:
-    assert percent(share) == text
+    assert percent(share) == text.replace(" ", NO_BREAK)
 
 
 def test_percent_with_more_digits() -> None:
-    assert percent(0.0105, digits=3) == "1.05 %"
-    assert percent(0.3261, digits=3) == "32.6 %"
+    assert percent(0.0105, digits=3) == f"1.05{NO_BREAK}%"
+    assert percent(0.3261, digits=3) == f"32.6{NO_BREAK}%"
 
 
 @pytest.mark.parametrize(

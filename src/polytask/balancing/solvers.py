@@ -6,6 +6,8 @@ this room, which the many runs that solve nothing need not pay.
 """
 
 from functools import cache
+from importlib import import_module
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,31 +15,49 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 _MAX_PIVOTING_STEPS = 8
-
-
-def pivoted_cholesky(gram_TT: Array, *, tolerance: float) -> Array:
-    """Rows (T, R) whose inner products are `gram_TT`; R is its rank (LAPACK pstrf).
-
-    Pivots up to `tolerance` count as rounding.
-    """
-    from scipy.linalg.lapack import dpstrf
-
-    factor_TT, pivots_T, rank, _ = dpstrf(gram_TT, tol=tolerance, lower=1)
-    rows_TR = np.empty((len(gram_TT), rank))
-    rows_TR[pivots_T - 1] = (_lower_triangle(len(gram_TT)) * factor_TT)[:, :rank]
-    return rows_TR
+_CLEARLY_REGULAR = 1e-3
+"""Cholesky factors of a cosine matrix with no smaller diagonal entry need no pivoting."""
 
 
 @cache
-def _lower_triangle(size: int) -> Array:
-    return np.tri(size)
+def _lapack() -> ModuleType:
+    return import_module("scipy.linalg.lapack")
 
 
-def pseudo_solve_ones(gram_TT: Array, rows_TR: Array) -> Array:
-    """G^+ 1, where `rows_TR` are rows of full column rank with the inner products `gram_TT`."""
-    ones_T = np.ones(len(gram_TT))
-    if rows_TR.shape[1] == len(gram_TT):
-        return np.asarray(np.linalg.solve(gram_TT, ones_T), dtype=np.float64)
+@cache
+def _optimize() -> ModuleType:
+    return import_module("scipy.optimize")
+
+
+def rows_of(cosines_TT: Array, *, tolerance: float) -> Array:
+    """Rows (T, R) whose inner products are the cosines, R their rank (Cholesky, LAPACK).
+
+    Pivots up to `tolerance` count as rounding.
+    """
+    factor_TT: Array
+    factor_TT, info = _lapack().dpotrf(cosines_TT, lower=1, clean=1)
+    if info == 0 and factor_TT.diagonal().min() >= _CLEARLY_REGULAR:
+        return factor_TT
+    factor_TT, pivots_T, rank, _ = _lapack().dpstrf(cosines_TT, tol=tolerance, lower=1)
+    rows_TR = np.empty((len(cosines_TT), rank))
+    rows_TR[pivots_T - 1] = np.tril(factor_TT)[:, :rank]
+    return rows_TR
+
+
+def solve_definite(matrix_TT: Array, sides_TK: Array) -> Array | None:
+    """M^-1 b for a positive definite M (LAPACK posv); None if it is none."""
+    solution_TK: Array
+    _, solution_TK, info = _lapack().dposv(matrix_TT, sides_TK)
+    return solution_TK if info == 0 else None
+
+
+def pseudo_solve_ones(cosines_TT: Array, rows_TR: Array) -> Array:
+    """C^+ 1, where `rows_TR` are rows of full column rank with the inner products C."""
+    ones_T = np.ones(len(cosines_TT))
+    if rows_TR.shape[1] == len(cosines_TT):
+        solution_T = solve_definite(cosines_TT, ones_T)
+        if solution_T is not None:
+            return solution_T
     direction_R = np.linalg.lstsq(rows_TR, ones_T, rcond=None)[0]
     least_T: Array = np.linalg.lstsq(rows_TR.T, direction_R, rcond=None)[0]
     return least_T
@@ -56,49 +76,44 @@ def nonnegative_least_squares(
     matrix_MN: Array, target_M: Array, *, max_iterations: int | None = None
 ) -> Array:
     """argmin |A x - b| over x >= 0 (Lawson and Hanson, Solving Least Squares Problems, ch. 23)."""
-    from scipy.optimize import lsq_linear, nnls
-
     num_columns = matrix_MN.shape[1]
     if len(matrix_MN) == 0:
         return np.zeros(num_columns)
     limit = 30 * num_columns if max_iterations is None else max_iterations
     try:
-        solution_N: Array = nnls(matrix_MN, target_M, maxiter=limit)[0]
+        solution_N: Array = _optimize().nnls(matrix_MN, target_M, maxiter=limit)[0]
     except RuntimeError:
         # Rounding can make the active set cycle; this second method stops by itself.
-        bounded = lsq_linear(matrix_MN, target_M, bounds=(0.0, np.inf), method="bvls")
+        bounded = _optimize().lsq_linear(matrix_MN, target_M, (0.0, np.inf), method="bvls")
         solution_N = np.maximum(bounded.x, 0.0)
     return solution_N
 
 
-def min_norm_weights(points_TR: Array) -> Array:
-    """argmin |sum_i w_i p_i| over the simplex: the point of the convex hull nearest to zero.
+def min_norm_weights(units_TR: Array, lengths_T: Array) -> Array:
+    """argmin |sum_i w_i n_i u_i| over the simplex: the point of the hull nearest to zero.
 
-    T = 2 in closed form. Otherwise the shortest y with p_i.y >= 1 for all i, each constraint
-    divided by |p_i|, as a non-negative least-squares problem (Lawson and Hanson, ch. 23, LDP).
+    T = 2 in closed form. Otherwise the shortest y with n_i u_i.y >= 1 for all i, each constraint
+    divided by n_i, as a non-negative least-squares problem (Lawson and Hanson, ch. 23, LDP).
     If points are zero the weight is spread evenly over them.
     """
-    lengths_T = np.sqrt(np.einsum("tr,tr->t", points_TR, points_TR))
     shortest = lengths_T.min()
     if shortest == 0.0:
         is_zero_T = (lengths_T == 0.0).astype(np.float64)
         return np.asarray(is_zero_T / is_zero_T.sum())
-    if len(points_TR) == 2:
-        return _min_norm_of_two(points_TR)
     nearness_T = shortest / lengths_T
-    weights_T = least_distance_multipliers(points_TR / lengths_T[:, None], nearness_T) * nearness_T
-    return np.asarray(weights_T / weights_T.sum())
+    if len(lengths_T) == 2:
+        raw_T = _min_norm_of_two(float(units_TR[0] @ units_TR[1]), nearness_T)
+    else:
+        raw_T = least_distance_multipliers(units_TR, nearness_T) * nearness_T
+    return np.asarray(raw_T / raw_T.sum())
 
 
-def _min_norm_of_two(points_2R: Array) -> Array:
-    """The point of a segment nearest to zero; both weights are exact relative to themselves."""
-    first_R, second_R = points_2R
-    gap_R = second_R - first_R
-    shares_2 = np.maximum(np.array([second_R @ gap_R, -(first_R @ gap_R)]), 0.0)
-    total = shares_2.sum()
-    if total == 0.0:
-        return np.array([0.5, 0.5])
-    return np.asarray(shares_2 / total)
+def _min_norm_of_two(cosine: float, nearness_2: Array) -> Array:
+    """Weights up to a factor, each as exact as its own size; equal ones if the points are equal."""
+    first, second = nearness_2
+    shares_2 = np.maximum(np.array([first - second * cosine, second - first * cosine]), 0.0)
+    # Divided by the length of the other point, so that neither product can underflow.
+    return np.asarray(shares_2 * nearness_2) if shares_2.any() else np.ones(2)
 
 
 def least_distance_multipliers(units_TR: Array, bounds_T: Array) -> Array:

@@ -13,6 +13,9 @@ from ruamel.yaml.error import MarkedYAMLError
 from polytask.config.fields import FitConfig, TaskConfig
 from polytask.errors import UserError, nearest
 
+_NEVER_WRAP = 1 << 20
+"""A path stays on one line, whatever its length, so that it can be copied."""
+
 
 def read_config(path: Path) -> FitConfig:
     """The configuration in a YAML file; UserError as `file:line:column: key: what is wrong`."""
@@ -49,6 +52,7 @@ def write_config(config: FitConfig) -> str:
     buffer = io.StringIO()
     yaml = YAML()
     yaml.default_flow_style = False
+    yaml.width = _NEVER_WRAP
     yaml.dump({key: value for key, value in values.items() if value is not None}, buffer)
     return buffer.getvalue()
 

@@ -17,6 +17,7 @@ METRIC_NAMES = {
 }
 MINUS = "\N{MINUS SIGN}"
 _MOST_DECIMALS = 8
+NO_BREAK = "\N{NO-BREAK SPACE}"
 NOTHING = "\N{EN DASH}"
 PARTS = {"train": "training", "valid": "validation", "test": "test"}
 
@@ -57,7 +58,7 @@ def percent(share: float, *, digits: int = 2) -> str:
     decimals = digits - 1 - math.floor(math.log10(rest)) if rest > 0 else 0
     # At least whole per cents, at most a ten-thousandth of one; a probability is no longer known.
     text = f"{value:.{min(max(decimals, 0), 4)}f}"
-    return (text.rstrip("0").rstrip(".") if "." in text else text) + " %"
+    return f"{text.rstrip('0').rstrip('.') if '.' in text else text}{NO_BREAK}%"
 
 
 def listing(names: Sequence[str]) -> str:

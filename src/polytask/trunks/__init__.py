@@ -6,7 +6,7 @@ from types import MappingProxyType
 from polytask.trunks.blocks import Experts, Gate, mix, mlp
 from polytask.trunks.mixtures import MMoE
 from polytask.trunks.sharing import SharedBottom, SingleTask
-from polytask.trunks.trunk import Explanation, GateWeights, Trunk
+from polytask.trunks.trunk import Explanation, GateWeights, Mask, Stitch, Trunk
 
 TRUNKS: Mapping[str, type[Trunk]] = MappingProxyType(
     {"single_task": SingleTask, "shared_bottom": SharedBottom, "mmoe": MMoE}
@@ -19,8 +19,10 @@ __all__ = [
     "Gate",
     "GateWeights",
     "MMoE",
+    "Mask",
     "SharedBottom",
     "SingleTask",
+    "Stitch",
     "Trunk",
     "mix",
     "mlp",

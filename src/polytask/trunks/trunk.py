@@ -19,10 +19,33 @@ class GateWeights:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Stitch:
+    """How much of each source enters each task after one layer: weights_TS (T, S).
+
+    `sources` names the S sources: the tasks, or their subspaces. Signed; rows need not sum to one.
+    """
+
+    layer: int
+    sources: tuple[str, ...]
+    weights_TS: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mask:
+    """How much of each of H shared features one task lets through at one layer, in [0, 1]."""
+
+    task: int
+    layer: int
+    values_BH: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Explanation:
     """What a trunk can say about how it uses its parts on a batch."""
 
     gates: tuple[GateWeights, ...] = ()
+    stitches: tuple[Stitch, ...] = ()
+    masks: tuple[Mask, ...] = ()
 
 
 class Trunk(nn.Module, ABC):

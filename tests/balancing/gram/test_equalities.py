@@ -44,7 +44,8 @@ def test_fair_grad_halves_a_step_that_goes_too_far(alpha: float) -> None:
     balance = bargaining._Balance(matrix_TT=np.eye(1), target_T=np.ones(1), alpha=alpha)
     start = 0.5
     slope = start - start ** (-1.0 / alpha)
-    moved = float(balance._move(np.array([start]), np.array([2e3]), slope=2e3 * start * slope)[0])
+    decrement = -2e3 * start * slope
+    moved = float(balance._move(np.array([start]), np.array([2e3]), decrement=decrement)[0][0])
     assert moved > start
     assert moved - moved ** (-1.0 / alpha) <= 0.5 * abs(slope)
 

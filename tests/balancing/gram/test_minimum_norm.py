@@ -34,7 +34,8 @@ def assert_is_min_norm(jacobian_TP: Tensor, weights_T: Tensor, bounds_T: Tensor)
     # Relative to what could cancel in an inner product: |g_i| times the terms of d.
     lengths_T = jacobian_TP.norm(dim=1)
     terms = float((weights_T * lengths_T).sum())
-    slack_T = (inner_T - inner_T.min()) / (lengths_T.clamp_min(1e-30) * terms)
+    reach_T = lengths_T.where(lengths_T > 0.0, lengths_T.max())
+    slack_T = (inner_T - inner_T.min()) / (reach_T * terms)
     assert float(((weights_T - bounds_T) * slack_T).max()) < 1e-12
 
 

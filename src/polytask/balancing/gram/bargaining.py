@@ -6,7 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from polytask.balancing.gram.geometry import take_apart
-from polytask.balancing.solvers import Array
+from polytask.balancing.solvers import Array, solve_definite
 
 _EPSILON = float(np.finfo(np.float64).eps)
 _MAX_NEWTON_STEPS = 100
@@ -66,7 +66,7 @@ def _fair_shares(cosines_TT: Array, lengths_T: Array, *, alpha: float, rounding:
         scale_T = lengths_T ** ((1.0 - stage) / (1.0 + stage))
         matrix_TT = cosines_TT * scale_T * scale_T[:, None]
         # Within rounding of K, and y stays finite where the gradients' hull contains zero.
-        matrix_TT[np.diag_indices_from(matrix_TT)] *= 1.0 + rounding
+        matrix_TT.flat[:: len(matrix_TT) + 1] *= 1.0 + rounding
         balance = _Balance(matrix_TT=matrix_TT, target_T=scale_T**2, alpha=stage)
         shares_T = scale_T * balance.solve(shares_T / scale_T)
         if stage == alpha:
@@ -85,14 +85,15 @@ class _Balance:
     def solve(self, start_T: Array) -> Array:
         """Newton's method in relative steps, each short enough to lose half of its slope."""
         y_T = start_T * self._best_factor(start_T)
+        excess_T, wanted_T = self._excess(y_T)
         magnitude_TT = np.abs(self.matrix_TT)
         for _ in range(_MAX_NEWTON_STEPS):
-            excess_T, wanted_T = self._excess(y_T)
             rounding_T = _EPSILON * (y_T * (magnitude_TT @ y_T) + wanted_T)
             if (np.abs(excess_T) <= 4.0 * rounding_T).all():
                 break
             step_T = self._newton_step(y_T, excess_T, wanted_T)
-            y_T = self._move(y_T, step_T, slope=float(step_T @ excess_T))
+            decrement = -float(step_T @ excess_T)
+            y_T, excess_T, wanted_T = self._move(y_T, step_T, decrement=decrement)
             if np.abs(step_T).max() < 1e-9:
                 break
         return y_T
@@ -108,19 +109,21 @@ class _Balance:
         return float((wanted / (y_T @ self.matrix_TT @ y_T)) ** (self.alpha / (1.0 + self.alpha)))
 
     def _newton_step(self, y_T: Array, excess_T: Array, wanted_T: Array) -> Array:
-        from scipy.linalg.lapack import dposv
-
-        hessian_TT = self.matrix_TT * y_T * y_T[:, None]
-        hessian_TT[np.diag_indices_from(hessian_TT)] += wanted_T / self.alpha
-        _, step_T, info = dposv(hessian_TT, -excess_T)
+        hessian_TT = self.matrix_TT * y_T
+        hessian_TT *= y_T[:, None]
+        hessian_TT.flat[:: len(y_T) + 1] += wanted_T / self.alpha
+        step_T = solve_definite(hessian_TT, -excess_T)
         # Indefinite by rounding alone: its diagonal still gives a direction of descent.
-        return np.asarray(step_T if info == 0 else -excess_T / hessian_TT.diagonal())
+        return -excess_T / hessian_TT.diagonal() if step_T is None else step_T
 
-    def _move(self, y_T: Array, step_T: Array, *, slope: float) -> Array:
+    def _move(self, y_T: Array, step_T: Array, *, decrement: float) -> tuple[Array, Array, Array]:
+        """The next y with its excess and right side."""
         length = min(1.0, -0.9 / min(float(step_T.min()), -0.9))
         while True:
             growth_T = 1.0 + length * step_T
-            excess_T, _ = self._excess(y_T * growth_T)
-            if float((step_T / growth_T) @ excess_T) <= -0.5 * slope or length < _SHORTEST_STEP:
-                return y_T * growth_T
+            next_T = y_T * growth_T
+            excess_T, wanted_T = self._excess(next_T)
+            slope = float((step_T / growth_T) @ excess_T)
+            if slope <= 0.5 * decrement or length < _SHORTEST_STEP:
+                return next_T, excess_T, wanted_T
             length *= 0.5

@@ -13,6 +13,7 @@ from polytask.balancing.solvers import (
     least_distance_multipliers,
     min_norm_weights,
     nonnegative_least_squares,
+    solve_definite,
 )
 
 _EPSILON = float(np.finfo(np.float64).eps)
@@ -98,8 +99,6 @@ class _Caution:
         It settles in two or three rounds or not at all; what it returns satisfies the optimality
         conditions.
         """
-        from scipy.linalg.lapack import dposv
-
         sides_T2 = np.empty((len(self.nearness_T), 2))
         sides_T2[:, 0] = self.nearness_T
         sides_T2[:, 1] = -(self.units_TR @ self.mean_R)
@@ -107,8 +106,10 @@ class _Caution:
         binds_T = ratios_T == ratios_T.max()
         for _ in range(_MAX_PIVOTING_STEPS):
             binding = np.flatnonzero(binds_T)
-            _, parts_S2, info = dposv(self.cosines_TT[binding][:, binding], sides_T2[binding])
-            if info != 0:
+            if len(binding) == 0:
+                return None
+            parts_S2 = solve_definite(self.cosines_TT[binding][:, binding], sides_T2[binding])
+            if parts_S2 is None:
                 return None
             level = self._larger_root(sides_T2[binding].T @ parts_S2)
             point_2 = np.array([level, 1.0])
@@ -146,8 +147,8 @@ class _Caution:
         """
         if not self.units_TR.any(axis=1).all():
             return 0.0
-        points_TR = self.units_TR / self.nearness_T[:, None]
-        shortest_R = min_norm_weights(points_TR) @ points_TR
+        lengths_T = 1.0 / self.nearness_T
+        shortest_R = (min_norm_weights(self.units_TR, lengths_T) * lengths_T) @ self.units_TR
         squared = float(shortest_R @ shortest_R)
         return float(np.sqrt(squared)) * (1.0 + self.radius) if squared > self.tolerance else 0.0
 

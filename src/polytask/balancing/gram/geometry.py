@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from polytask.balancing.solvers import pivoted_cholesky
+from polytask.balancing.solvers import rows_of
 
 Array: TypeAlias = NDArray[np.float64]
 
@@ -54,7 +54,7 @@ class Geometry:
     @cached_property
     def units_TR(self) -> Array:
         """Rows with the cosines for inner products, R their rank: the unit gradients, rotated."""
-        return pivoted_cholesky(self.cosines_TT, tolerance=self.tolerance)
+        return rows_of(self.cosines_TT, tolerance=self.tolerance)
 
     @cached_property
     def rows_TR(self) -> Array:
@@ -65,7 +65,7 @@ class Geometry:
         """The weights as a tensor like the Gram matrix that came in; NaN if that was not finite."""
         if not self.is_finite:
             weights_T = np.full_like(weights_T, np.nan)
-        return torch.from_numpy(weights_T).to(self.source.device, self.source.dtype)
+        return torch.from_numpy(weights_T).to(self.source)
 
 
 def take_apart(gram_TT: Tensor) -> Geometry:
@@ -76,18 +76,19 @@ def take_apart(gram_TT: Tensor) -> Geometry:
         raise ValueError(f"gram_TT must hold floating-point numbers, but {gram_TT.dtype=}")
     values_TT = gram_TT.detach().to("cpu", torch.float64).numpy()
     is_finite = bool(np.isfinite(values_TT).all())
-    largest = float(values_TT.diagonal().max())
-    if not is_finite or not largest > 0.0:
-        largest, values_TT = 1.0, np.zeros_like(values_TT)
-    cosines_TT = values_TT / largest
-    lengths_T = np.sqrt(np.maximum(cosines_TT.diagonal(), 0.0))
-    inverse_T = np.divide(1.0, lengths_T, out=np.zeros_like(lengths_T), where=lengths_T > 0.0)
-    # One factor after the other: the product of two tiny lengths could underflow.
-    cosines_TT *= inverse_T
+    if not is_finite:
+        values_TT = np.zeros_like(values_TT)
+    roots_T = np.sqrt(np.maximum(values_TT.diagonal(), 0.0))
+    longest = float(roots_T.max()) or 1.0
+    lengths_T = roots_T / longest
+    is_nonzero_T = lengths_T > 0.0
+    inverse_T = np.divide(1.0, roots_T, out=np.zeros_like(roots_T), where=is_nonzero_T)
+    # One factor after the other: the product of two lengths could underflow.
+    cosines_TT = values_TT * inverse_T
     cosines_TT *= inverse_T[:, None]
-    cosines_TT.flat[:: len(cosines_TT) + 1] = lengths_T > 0.0
+    cosines_TT.flat[:: len(cosines_TT) + 1] = is_nonzero_T
     return Geometry(
-        longest=float(np.sqrt(largest)),
+        longest=longest,
         lengths_T=lengths_T,
         cosines_TT=cosines_TT,
         rounding=len(lengths_T) * torch.finfo(gram_TT.dtype).eps,

@@ -7,7 +7,12 @@ import numpy as np
 from torch import Tensor
 
 from polytask.balancing.gram.geometry import Geometry, per_task, take_apart
-from polytask.balancing.solvers import Array, min_norm_weights, project_on_simplex
+from polytask.balancing.solvers import (
+    Array,
+    min_norm_weights,
+    project_on_simplex,
+    solve_definite,
+)
 
 Normalisation: TypeAlias = Literal["none", "l2", "loss", "loss+"]
 EfficientSolver: TypeAlias = Literal["two_step", "exact"]
@@ -41,12 +46,12 @@ def mgda(
         )
     geometry = take_apart(gram_TT)
     if normalisation == "none":
-        return geometry.give(min_norm_weights(geometry.rows_TR))
+        return geometry.give(min_norm_weights(geometry.units_TR, geometry.lengths_T))
     normaliser_T = _normaliser(geometry, normalisation, losses_T)
     if not np.isfinite(normaliser_T).all():
         return geometry.give(np.full_like(normaliser_T, np.nan))
-    weights_T = min_norm_weights(geometry.rows_TR * (normaliser_T.min() / normaliser_T)[:, None])
-    return geometry.give(weights_T / normaliser_T)
+    lengths_T = geometry.lengths_T * (normaliser_T.min() / normaliser_T)
+    return geometry.give(min_norm_weights(geometry.units_TR, lengths_T) / normaliser_T)
 
 
 def _normaliser(
@@ -93,10 +98,17 @@ def pareto_efficient(
         raise ValueError(f"lower_bounds must be >= 0 and sum to 1 at most, but {lower_bounds=}")
     free = max(free, 0.0)
     if solver == "exact":
-        points_TR = free * geometry.rows_TR + bounds_T @ geometry.rows_TR
-        return geometry.give(bounds_T + free * min_norm_weights(points_TR))
+        return geometry.give(bounds_T + free * _exact_shares(geometry, bounds_T, free=free))
     relaxed_T = _relaxed(geometry, bounds_T, free=free)
     return geometry.give(bounds_T + project_on_simplex(relaxed_T, total=free))
+
+
+def _exact_shares(geometry: Geometry, bounds_T: Array, *, free: float) -> Array:
+    """w = c + free a: the minimum-norm problem of the points free g_i + sum_j c_j g_j."""
+    points_TR = free * geometry.rows_TR + bounds_T @ geometry.rows_TR
+    lengths_T = np.sqrt((points_TR * points_TR).sum(axis=1))
+    units_TR = points_TR / np.where(lengths_T > 0.0, lengths_T, 1.0)[:, None]
+    return min_norm_weights(units_TR, lengths_T)
 
 
 def _relaxed(geometry: Geometry, bounds_T: Array, *, free: float) -> Array:
@@ -105,9 +117,11 @@ def _relaxed(geometry: Geometry, bounds_T: Array, *, free: float) -> Array:
     if geometry.units_TR.shape[1] == num_tasks:
         # v + c is in proportion to G^-1 1; the shortest length keeps the numbers in range.
         nearness_T = geometry.lengths_T.min() / geometry.lengths_T
-        shares_T = nearness_T * np.linalg.solve(geometry.cosines_TT, nearness_T)
-        relaxed_T: Array = shares_T * ((free + bounds_T.sum()) / shares_T.sum()) - bounds_T
-        return relaxed_T
+        solution_T = solve_definite(geometry.cosines_TT, nearness_T)
+        if solution_T is not None:
+            shares_T = nearness_T * solution_T
+            relaxed_T: Array = shares_T * ((free + bounds_T.sum()) / shares_T.sum()) - bounds_T
+            return relaxed_T
     gram_TT = geometry.rows_TR @ geometry.rows_TR.T
     matrix_SS = np.ones((num_tasks + 1, num_tasks + 1))
     matrix_SS[:num_tasks, :num_tasks] = gram_TT

@@ -47,13 +47,14 @@ def pcgrad(
     if (geometry.cosines_TT >= 0.0).all():
         return geometry.give(np.full_like(geometry.lengths_T, factor))
     visits_TV = _visits(order, seed, len(geometry.lengths_T))
-    amounts_VT = np.empty(visits_TV.T.shape)
-    inner_TT = geometry.cosines_TT.copy()
     met_VT, cosines_VTT = _flat_pairs(visits_TV), geometry.cosines_TT[visits_TV.T]
-    for amounts_T, met_T, cosines_TT in zip(amounts_VT, met_VT, cosines_VTT):
-        amounts_T[:] = -np.minimum(inner_TT.take(met_T), 0.0)
-        inner_TT += amounts_T[:, None] * cosines_TT
-    return geometry.give(factor * _weights(geometry, visits_TV, amounts_VT.T))
+    inner_TT = geometry.cosines_TT.copy()
+    amounts = []
+    for met_T, cosines_TT in zip(met_VT, cosines_VTT):
+        amounts_T = np.minimum(inner_TT.take(met_T), 0.0)
+        inner_TT -= amounts_T[:, None] * cosines_TT
+        amounts.append(amounts_T)
+    return geometry.give(factor * _weights(geometry, visits_TV, -np.stack(amounts, axis=1)))
 
 
 def gradvac(
@@ -100,29 +101,34 @@ def _vaccinate(
 ) -> tuple[Array, Array, NDArray[np.bool_]]:
     """(T, V) each: how much of u_j each g_i / |g_i| took, the cosines met, and which pairs count.
 
-    With p = u_i.u_j and q = |u_i|^2 of the changed u_i, the paper's amount is f sqrt(q - p^2) /
-    sqrt(1 - f^2) - p, which is positive just where the cosine p / sqrt(q) is below the target f.
+    With p = u_i.u_j and q = |u_i|^2 of the changed u_i, the paper's step moves p to
+    f sqrt(q - p^2) / sqrt(1 - f^2), which is above p just where the cosine p / sqrt(q) is below
+    the target f; what lies across u_j, q - p^2, stays.
     """
     wanted_TT = np.clip(targets_TT, -_LARGEST_COSINE, _LARGEST_COSINE)
     cotangents_TT = wanted_TT / np.sqrt(1.0 - wanted_TT * wanted_TT)
     # Nobody turns towards a zero gradient.
     cotangents_TT[:, geometry.is_zero_T] = -_HUGE
     met_VT, cosines_VTT = _flat_pairs(visits_TV), geometry.cosines_TT[visits_TV.T]
-    cotangents_VT = cotangents_TT.take(met_VT)
-    amounts_VT, inner_VT, squares_VT = np.empty((3, *met_VT.shape))
     inner_TT = geometry.cosines_TT.copy()
     squares_T = geometry.cosines_TT.diagonal()
-    for visit, met_T in enumerate(met_VT):
+    before, after, squares = [], [], []
+    for cotangents_T, met_T, cosines_TT in zip(cotangents_TT.take(met_VT), met_VT, cosines_VTT):
         inner_T = inner_TT.take(met_T)
-        across_T = np.sqrt(np.maximum(squares_T - inner_T * inner_T, 0.0))
-        amounts_T = np.maximum(cotangents_VT[visit] * across_T - inner_T, 0.0)
-        amounts_VT[visit], inner_VT[visit], squares_VT[visit] = amounts_T, inner_T, squares_T
-        squares_T = squares_T + amounts_T * (2.0 * inner_T + amounts_T)
-        inner_TT += amounts_T[:, None] * cosines_VTT[visit]
+        across_T = np.maximum(squares_T - inner_T * inner_T, 0.0)
+        turned_T = np.maximum(cotangents_T * np.sqrt(across_T), inner_T)
+        before.append(inner_T)
+        after.append(turned_T)
+        squares.append(squares_T)
+        squares_T = across_T + turned_T * turned_T
+        inner_TT += (turned_T - inner_T)[:, None] * cosines_TT
+    before_TV, after_TV, squares_TV = (
+        np.array(steps).reshape(met_VT.shape).T for steps in (before, after, squares)
+    )
     # A gradient that has cancelled to rounding has no cosine.
-    is_pair_VT = (squares_VT > geometry.tolerance) & ~geometry.is_zero_T[visits_TV.T]
-    lengths_VT = np.sqrt(np.where(is_pair_VT, squares_VT, 1.0))
-    return amounts_VT.T, np.clip(inner_VT / lengths_VT, -1.0, 1.0).T, is_pair_VT.T
+    is_pair_TV = (squares_TV > geometry.tolerance) & ~geometry.is_zero_T[visits_TV]
+    cosines_TV = np.clip(before_TV / np.sqrt(np.where(is_pair_TV, squares_TV, 1.0)), -1.0, 1.0)
+    return after_TV - before_TV, cosines_TV, is_pair_TV
 
 
 def _flat_pairs(visits_TV: Indices) -> Indices:
