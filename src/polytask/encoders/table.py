@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from polytask.encoders.lookup import embedding
+
 # Above this many rows in one table, Adam's pass over all rows costs more than the batch does.
 SPARSE_ABOVE = 500_000
 
@@ -65,8 +67,10 @@ class FusedEmbedding(nn.Embedding):
         return self.weight[ends[column] : ends[column + 1]]
 
     def forward(self, ids_BC: Tensor) -> Tensor:
-        vectors_BCK = functional.embedding(ids_BC + self.offsets, self.weight, sparse=self.sparse)
-        return vectors_BCK.flatten(1)
+        rows_BC = ids_BC + self.offsets
+        if self.sparse or not torch.is_grad_enabled():
+            return functional.embedding(rows_BC, self.weight, sparse=self.sparse).flatten(1)
+        return embedding(rows_BC, self.weight).flatten(1)
 
 
 class NumericBins(nn.Module):

@@ -1,0 +1,187 @@
+"""Training speed on Census-Income beside torch-rechub and DeepCTR-Torch, as ratios.
+
+    python benchmarks/census_speed.py [--repeats 3] [--epochs 2] [--trunk ple] [--profile]
+
+MMoE with embeddings of 8, 8 experts 64-32, towers 16, batches of 1,024, Adam at 1e-3. All read the
+same encoded rows and use the same number of threads. The runs are interleaved, each in a process of
+its own; a ratio is that of the medians. The peers get an environment of their own, build/peers,
+at the first call. Reads the data from POLYTASK_DATA (else ../shared/data).
+
+`--profile` prints where the time of our step goes instead.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+import venv
+from pathlib import Path
+
+import numpy as np
+import torch
+from census_peers import BATCH_SIZE, EMBEDDING_DIM, EXPERT_HIDDEN, LEARNING_RATE, NUM_EXPERTS
+from main_job import CENSUS, DATA, ROOT
+from sklearn.metrics import roc_auc_score
+
+PEERS = {"torch-rechub": "torch-rechub==0.9.0", "deepctr-torch": "deepctr-torch==0.3.0"}
+# The second one imports it and does not say so.
+UNDECLARED = ("requests",)
+OURS = {
+    "polytask": ("--numeric-encoding", "standard"),
+    "polytask, piecewise numbers": (),
+    "polytask, bf16": ("--numeric-encoding", "standard", "--precision", "bf16"),
+}
+TRUNKS = {
+    "mmoe": ("--trunk", f"{{name: mmoe, num_experts: {NUM_EXPERTS}}}"),
+    "ple": ("--trunk", "{name: ple, num_shared_experts: 4, num_task_experts: 2}"),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--trunk", choices=TRUNKS, default="mmoe")
+    parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--one", choices=OURS, help="one run of ours, as a line of JSON")
+    options = parser.parse_args()
+    if options.profile:
+        return profile(options.trunk)
+    if options.one:
+        print(json.dumps(run_ours(options.one, options.trunk, options.epochs)))
+        return None
+    rows = ROOT / "runs" / "census_rows.npz"
+    write_rows(rows)
+    python = peers_environment(ROOT / "build" / "peers")
+    here = Path(__file__)
+    ours = [sys.executable, str(here), "--trunk", options.trunk, "--epochs", str(options.epochs)]
+    commands = {name: [*ours, "--one", name] for name in OURS}
+    for peer in PEERS:
+        script = str(here.with_name("census_peers.py"))
+        commands[peer] = [python, script, peer, str(rows), "--epochs", str(options.epochs)]
+    results: dict[str, list[dict]] = {name: [] for name in commands}
+    for _ in range(options.repeats):
+        for name, command in commands.items():
+            done = subprocess.run(command, check=True, capture_output=True, text=True)
+            results[name].append(json.loads(done.stdout.splitlines()[-1]))
+            print(name, results[name][-1], file=sys.stderr, flush=True)
+    show(results)
+    return None
+
+
+def show(results: dict[str, list[dict]]) -> None:
+    rates = {n: statistics.median(r["rows_per_second"] for r in v) for n, v in results.items()}
+    print(f"\n| | rows/s | AUC income | AUC never married |{''.join(f' x {p} |' for p in PEERS)}")
+    print("|---|---|---|---|" + "---|" * len(PEERS))
+    for name, runs in results.items():
+        auc = [statistics.median(run["auc"][t] for run in runs) for t in range(2)]
+        ratios = "".join(f" {rates[name] / rates[peer]:.2f} |" for peer in PEERS)
+        print(f"| {name} | {rates[name]:,.0f} | {auc[0]:.4f} | {auc[1]:.4f} |{ratios}")
+    print(f"\ntorch {torch.__version__}, {torch.get_num_threads()} threads")
+
+
+def peers_environment(folder: Path) -> str:
+    """A virtual environment with the peers in it, built at the first call."""
+    python = folder / "bin" / "python"
+    if not (folder / "complete").exists():
+        venv.create(folder, with_pip=True, clear=True)
+        torch_itself = f"torch=={torch.__version__.split('+')[0]}"
+        wanted = [torch_itself, *PEERS.values(), *UNDECLARED]
+        constraints = ("-c", str(ROOT / "constraints.txt"))
+        subprocess.run(
+            [str(python), "-m", "pip", "install", "--quiet", *constraints, *wanted], check=True
+        )
+        (folder / "complete").touch()
+    return str(python)
+
+
+def configuration(name: str, trunk: str, epochs: int):
+    """The options of `polytask fit` that are compared."""
+    from polytask.config import validate_config
+
+    flags = [*CENSUS, *OURS[name], *TRUNKS[trunk]]
+    values: dict[str, object] = {"tasks": []}
+    for flag, value in zip(flags[::2], flags[1::2]):
+        key = flag.removeprefix("--").replace("-", "_")
+        if key == "task":
+            values["tasks"].append(value)
+        else:
+            values[key] = value
+    return validate_config(
+        values
+        | {
+            "table": str(DATA / "census_income_train.parquet"),
+            "embedding_dim": EMBEDDING_DIM,
+            "expert_hidden": ",".join(map(str, EXPERT_HIDDEN)),
+            "tower_hidden": "16",
+            "batch_size": BATCH_SIZE,
+            "learning_rate": LEARNING_RATE,
+            "epochs": epochs,
+        }
+    )
+
+
+def prepared_rows(name: str, trunk: str, epochs: int):
+    from polytask.pipeline.prepare import prepare
+
+    config = configuration(name, trunk, epochs)
+    return prepare(config)
+
+
+def write_rows(path: Path) -> None:
+    """The encoded rows for the peers: standardised numbers, ids, labels."""
+    prepared = prepared_rows("polytask", "mmoe", 1)
+    arrays = {"vocabulary_sizes": np.array([c.num_ids for c in prepared.columns.categorical])}
+    for part, examples in (("train", prepared.train), ("test", prepared.test)):
+        numeric_BN, categorical_BC = (tensor.numpy() for tensor in examples.inputs)
+        arrays |= {
+            f"{part}_numeric": np.nan_to_num(numeric_BN),
+            f"{part}_categorical": categorical_BC,
+            f"{part}_labels": examples.labels_BT.numpy(),
+        }
+    path.parent.mkdir(exist_ok=True)
+    np.savez(path, **arrays)
+
+
+def run_ours(name: str, trunk: str, epochs: int) -> dict[str, object]:
+    from polytask.pipeline.models import multi_task, start_training
+    from polytask.training.evaluation import predict
+    from polytask.training.loop import train
+
+    prepared = prepared_rows(name, trunk, epochs)
+    assignment = multi_task(prepared)
+    run = start_training(prepared.config, prepared, assignment, device=torch.device("cpu"))
+    started = time.perf_counter()
+    for _ in train(run, assignment.train):
+        pass
+    seconds = time.perf_counter() - started
+    test = assignment.test
+    scores = predict(run.model, test.inputs).values
+    auc = [roc_auc_score(test.labels_BT[:, t], score) for t, score in enumerate(scores)]
+    return {"rows_per_second": epochs * len(assignment.train) / seconds, "auc": auc}
+
+
+def profile(trunk: str) -> None:
+    """Where our step's time goes: torch's operators by their own CPU time."""
+    from torch.profiler import ProfilerActivity
+    from torch.profiler import profile as torch_profile
+
+    from polytask.pipeline.models import multi_task, start_training
+    from polytask.training.loop import train
+
+    prepared = prepared_rows("polytask", trunk, 1)
+    assignment = multi_task(prepared)
+    run = start_training(prepared.config, prepared, assignment, device=torch.device("cpu"))
+    steps = train(run, assignment.train)
+    for _ in range(20):
+        next(steps)
+    with torch_profile(activities=[ProfilerActivity.CPU]) as recorded:
+        for _ in range(100):
+            next(steps)
+    print(recorded.key_averages().table(sort_by="self_cpu_time_total", row_limit=25))
+
+
+if __name__ == "__main__":
+    main()
