@@ -31,6 +31,7 @@ def describe_task(task: Task) -> TaskConfig:
         unit=task.kind.unit,
         given=task.given,
         auxiliary=task.auxiliary,
+        noise=task.kind.noise,
     )
 
 

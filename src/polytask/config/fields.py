@@ -92,6 +92,7 @@ class TaskConfig(_Strict):
     unit: str | None = None
     given: str | None = None
     auxiliary: bool = False
+    noise: Literal["constant", "learned"] = "constant"
 
 
 class FitConfig(_Strict):

@@ -165,17 +165,28 @@ def _with_kind(task: TaskConfig, table: pa.Table) -> tuple[TaskConfig, str]:
 
 
 def _make_task(task: TaskConfig, target: Target, *, num_classes: int) -> Task:
+    name, column, auxiliary, noise = task.name, task.column, task.auxiliary, task.noise
     match target.kind:
         case "binary":
-            return binary(task.name, task.column, given=target.given, auxiliary=task.auxiliary)
+            if target.given is not None and noise == "learned":
+                raise UserError(
+                    f"task {name!r} is given {target.given!r}, so its noise cannot be learned: the "
+                    "joint probability is made of one logit each; leave `noise` out"
+                )
+            return binary(name, column, given=target.given, auxiliary=auxiliary, noise=noise)
         case "multiclass":
             return multiclass(
-                task.name, task.column, num_classes=num_classes, auxiliary=task.auxiliary
+                name, column, num_classes=num_classes, auxiliary=auxiliary, noise=noise
             )
         case "regression":
-            return regression(task.name, task.column, unit=task.unit, auxiliary=task.auxiliary)
+            return regression(name, column, unit=task.unit, auxiliary=auxiliary, noise=noise)
         case "count":
-            return count(task.name, task.column, unit=task.unit, auxiliary=task.auxiliary)
+            if noise == "learned":
+                raise UserError(
+                    f"task {name!r} is a count, whose noise follows from its rate and cannot be "
+                    "learned; leave `noise` out, or take kind: regression"
+                )
+            return count(name, column, unit=task.unit, auxiliary=auxiliary)
 
 
 def _check_columns(config: FitConfig, table: pa.Table) -> None:

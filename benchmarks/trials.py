@@ -1,0 +1,144 @@
+"""Many trainings of one prepared table, side by side on the machine's cores, one thread each."""
+
+import dataclasses
+import math
+import os
+import statistics
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import torch
+
+from polytask.config import validate_config
+from polytask.data.examples import Examples
+from polytask.pipeline.models import Assignment, multi_task, single_task, start_training
+from polytask.pipeline.prepare import Prepared, prepare
+from polytask.training.evaluation import predict
+from polytask.training.loop import train
+from polytask.training.metrics import quick_metric
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = Path(os.environ.get("POLYTASK_DATA", ROOT.parent / "shared" / "data"))
+Values = Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training: options over the table's own, on a share of the training rows.
+
+    `single`: a network a task in the place of one for all, trained one after another.
+    `keep_last`: the weights after the last epoch, whatever validation would say.
+    """
+
+    options: Values
+    share: float = 1.0
+    single: bool = False
+    keep_last: bool = False
+    metrics: tuple[str, ...] = ("auc",)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Metrics by part, task and metric at the best validation; seconds of training."""
+
+    trial: Trial
+    metrics: dict[tuple[str, str, str], float]
+    parameters: int
+    seconds: float
+
+    def of(self, part: str, task: str, metric: str) -> float:
+        return self.metrics[part, task, metric]
+
+
+def run_trials(
+    base: Values, trials: Sequence[Trial], *, workers: int = os.cpu_count() or 1
+) -> Iterator[Outcome]:
+    """Outcomes in the order of the trials; the table is prepared once a process."""
+    with ProcessPoolExecutor(workers, initializer=_prepare, initargs=(dict(base),)) as pool:
+        yield from pool.map(_run, trials)
+
+
+_prepared: Prepared | None = None
+
+
+def _prepare(base: Values) -> None:
+    global _prepared
+    torch.set_num_threads(1)
+    _prepared = prepare(validate_config(base))
+
+
+def _run(trial: Trial) -> Outcome:
+    assert _prepared is not None
+    config = validate_config(_prepared.config.model_dump() | dict(trial.options))
+    prepared = dataclasses.replace(_prepared, config=config)
+    assignments = (
+        [single_task(prepared, t) for t in range(len(prepared.tasks))]
+        if trial.single
+        else [multi_task(prepared)]
+    )
+    started = time.perf_counter()
+    metrics: dict[tuple[str, str, str], float] = {}
+    parameters = 0
+    for assignment in assignments:
+        assignment = _part(assignment, trial.share, seed=config.split_seed)
+        run = start_training(config, prepared, assignment, device=torch.device("cpu"))
+        for _ in train(run, assignment.train, valid=None if trial.keep_last else assignment.valid):
+            pass
+        parameters += sum(p.numel() for p in run.model.parameters())
+        for part in ("train", "valid", "test"):
+            examples = getattr(assignment, part)
+            if part == "train":
+                examples = examples[: min(len(examples), 50_000)]
+            metrics |= {
+                (part, task, metric): value
+                for (task, metric), value in _metrics(run.model, examples, trial.metrics).items()
+            }
+    return Outcome(trial, metrics, parameters, time.perf_counter() - started)
+
+
+def _part(assignment: Assignment, share: float, *, seed: int) -> Assignment:
+    if share == 1.0:
+        return assignment
+    size = len(assignment.train)
+    generator = torch.Generator().manual_seed(seed)
+    chosen = torch.randperm(size, generator=generator)[: round(share * size)].sort().values
+    return dataclasses.replace(assignment, train=assignment.train[chosen])
+
+
+def _metrics(model, examples: Examples, names: Sequence[str]) -> dict[tuple[str, str], float]:
+    predictions = predict(model, examples.inputs)
+    groups = None if examples.group_B is None else examples.group_B.numpy()
+    found = {}
+    for t, task in enumerate(model.tasks):
+        for name in names:
+            if name in METRICS_OF[task.kind.name]:
+                found[task.name, name] = quick_metric(
+                    name,
+                    task.kind.name,
+                    predictions.values[t],
+                    examples.labels_BT[:, t].numpy(),
+                    groups if name.startswith("g") else None,
+                )
+    return found
+
+
+METRICS_OF = {
+    "binary": ("auc", "gauc", "log_loss"),
+    "regression": ("xauc", "rmse", "r2"),
+}
+
+
+T_95 = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36, 9: 2.31, 10: 2.26}
+
+
+def interval(values: Sequence[float]) -> str:
+    """Mean and half-width of Student's 95 % interval."""
+    if len(values) < 2:
+        return f"{values[0]:.4f}"
+    half = T_95[len(values)] * statistics.stdev(values) / math.sqrt(len(values))
+    return f"{statistics.mean(values):.4f} +- {half:.4f}"
