@@ -1,24 +1,46 @@
 """Every trunk obeys the same laws: one table of members, one set of laws."""
 
+import re
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from polytask.balancing import balanced_backward
+from polytask.balancing.balancer import GramRule
+from polytask.balancing.measurement import Measurement
+from polytask.balancing.reach import reach
 from polytask.model import MultiTaskModel
 from polytask.task import binary, regression
-from polytask.trunks import TRUNKS, Trunk
+from polytask.trunks import CGC, PLE, TRUNKS, AttentionMoE, MMoE, Trunk
 
 NUM_FEATURES, NUM_TASKS, NUM_ROWS = 5, 3, 7
+
+# Options under which what is shared, or how gates mix, is another than by default.
+MEMBERS: dict[str, Callable[..., Trunk]] = {
+    **TRUNKS,
+    "mmoe, top 2": partial(MMoE, gate_bias=True, temperature=0.5, top_k=2),
+    "attention_moe, tokens": partial(AttentionMoE, query="token", num_heads=2),
+    "attention_moe, dynamic": partial(AttentionMoE, keys="dynamic", query="shared", num_heads=4),
+    "cgc, shared alone": partial(CGC, num_task_experts=0),
+    "cgc, own alone": partial(CGC, num_shared_experts=0),
+    "ple, one level": partial(PLE, num_levels=1),
+    "ple, own alone": partial(PLE, num_shared_experts=0),
+    "ple, shared alone": partial(PLE, num_task_experts=0),
+    "ple, merged last": partial(PLE, merge_from=2),
+    "ple, three levels": partial(PLE, num_levels=3, expert_hidden=[(16, 8), (12,), (10, 6)]),
+    "ple, merged from 2 of 3": partial(PLE, num_levels=3, merge_from=2),
+}
 
 
 def make(name: str, num_tasks: int = NUM_TASKS) -> Trunk:
     torch.manual_seed(0)
-    return TRUNKS[name](NUM_FEATURES, num_tasks).double()
+    return MEMBERS[name](NUM_FEATURES, num_tasks).double()
 
 
-@pytest.fixture(params=sorted(TRUNKS))
+@pytest.fixture(params=sorted(MEMBERS))
 def name(request: pytest.FixtureRequest) -> str:
     return request.param
 
@@ -54,14 +76,26 @@ def test_one_task_is_allowed(name: str, x_BD: Tensor) -> None:
     assert len(make(name, num_tasks=1)(x_BD)) == 1
 
 
-GATES_PER_TASK = {"mmoe": 1}
+# The tasks whose gates each level has, None for the gate that all tasks share.
+EACH = [0, 1, 2]
+GATES: dict[str, list[list[int | None]]] = {
+    "omoe": [[None]],
+    **{name: [EACH] for name in MEMBERS if name.startswith(("mmoe", "attention_moe", "cgc"))},
+    **{name: [[*EACH, None], EACH] for name in ("ple", "ple, shared alone", "ple, merged last")},
+    **{name: [[*EACH, None]] * 2 + [EACH] for name in MEMBERS if " 3" in name or "three" in name},
+    "ple, one level": [EACH],
+    "ple, own alone": [EACH, EACH],
+}
 
 
 def test_an_explanation_names_each_task_s_gates(name: str, x_BD: Tensor) -> None:
-    gates = make(name).eval().explain(x_BD).gates
-    expected = [t for t in range(NUM_TASKS) for _ in range(GATES_PER_TASK.get(name, 0))]
-    assert [gate.task for gate in gates] == expected
+    explanation = make(name).eval().explain(x_BD)
+    gates, levels = explanation.gates, GATES.get(name, [])
+    expected = [(task, level) for level, tasks in enumerate(levels, start=1) for task in tasks]
+    assert [(gate.task, gate.level) for gate in gates] == expected
+    assert [outputs.level for outputs in explanation.experts] == list(range(1, len(levels) + 1))
     for gate in gates:
+        assert set(gate.experts) <= set(explanation.experts[gate.level - 1].experts)
         assert gate.weights_BE.shape == (NUM_ROWS, len(gate.experts))
         assert len(set(gate.experts)) == len(gate.experts)
         torch.testing.assert_close(gate.weights_BE.sum(dim=1), torch.ones(NUM_ROWS).double())
@@ -71,12 +105,12 @@ def test_an_explanation_names_each_task_s_gates(name: str, x_BD: Tensor) -> None
 @pytest.mark.parametrize("counts", [(0, 2), (4, 0)])
 def test_counts_below_one_are_refused(name: str, counts: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="at least 1"):
-        TRUNKS[name](*counts)
+        MEMBERS[name](*counts)
 
 
 def _model(name: str, make_tasks: Callable[[], list]) -> MultiTaskModel:
     torch.manual_seed(1)
-    trunk = TRUNKS[name](NUM_FEATURES, NUM_TASKS)
+    trunk = MEMBERS[name](NUM_FEATURES, NUM_TASKS)
     encoder = nn.Linear(NUM_FEATURES, NUM_FEATURES)
     return MultiTaskModel(encoder, trunk, make_tasks(), tower_hidden=(4,)).double()
 
@@ -115,36 +149,167 @@ def test_gradients_through_the_seam_are_the_exact_weighted_sum(
         sum((w * g[s] for w, g in zip(weights, seam_gradients) if g[s] is not None))
         for s in range(len(seam))
     ]
-    shared = {id(p) for p in below if _reach(p, losses_and_seam()[0]) == set(range(NUM_TASKS))}
+    losses, _ = losses_and_seam()
+    reached_by = _reach(below, losses)
     reached = [(s, t) for s, t in zip(seam, total) if isinstance(t, Tensor)]
     got = torch.autograd.grad(
         [s for s, _ in reached], below, [t for _, t in reached], allow_unused=True
     )
-    for parameter, ours, theirs in zip(below, got, exact):
-        if id(parameter) in shared:
+    for tasks, ours, theirs in zip(reached_by, got, exact):
+        if tasks == set(range(NUM_TASKS)):
             assert theirs.abs().sum() > 0
             torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-14)
 
 
-def _reach(parameter: nn.Parameter, losses: list[Tensor]) -> set[int]:
-    return {
-        t
-        for t, loss in enumerate(losses)
-        if torch.autograd.grad(loss, parameter, retain_graph=True, allow_unused=True)[0] is not None
-    }
+class _Fixed(GramRule):
+    """A gradient rule that has decided beforehand."""
+
+    def solve(self, gram_AA: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
+        return torch.tensor(WEIGHTS, dtype=torch.float64)
+
+
+WEIGHTS = [0.2, 1.7, 0.6]
+
+
+@pytest.mark.parametrize("make_tasks", [_plain, _given], ids=["plain", "given"])
+def test_a_gradient_rule_at_the_seam_is_exact_for_every_parameter(
+    name: str, make_tasks: Callable[[], list], x_BD: Tensor
+) -> None:
+    """Shared parameters get the weighted sum, private ones their own; nothing is left without."""
+    model = _model(name, make_tasks)
+    labels_BT = torch.rand(NUM_ROWS, NUM_TASKS).double().round()
+    result = model(x_BD)
+    losses = list(model.losses(result.outputs, labels_BT))
+    parameters = [*model.parameters()]
+    exact = [
+        torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+        for loss in losses
+    ]
+    if make_tasks is _plain:
+        above = reach(losses, above=result.seam)
+        assert above.shared() == [], "a shared parameter lies above the seam"
+    balanced_backward(losses, _Fixed(NUM_TASKS), seam=result.seam)
+    for (parameter_name, parameter), *rows in zip(model.named_parameters(), *exact):
+        reached = [(w, row) for w, row in zip(WEIGHTS, rows) if row is not None]
+        expected = sum(w * row for w, row in reached) if len(reached) > 1 else reached[0][1]
+        if name in {"single_task", "soft_sharing"} or "own alone" in name:
+            # Below the seam, though reached by all, is only the encoder.
+            assert parameter_name.startswith("encoder") == (len(reached) == NUM_TASKS)
+        assert parameter.grad is not None and parameter.grad.any(), parameter_name
+        torch.testing.assert_close(parameter.grad, expected, rtol=1e-12, atol=1e-14)
+
+
+def _reach(parameters: list[nn.Parameter], losses: list[Tensor]) -> list[set[int]]:
+    """The losses that reach each parameter."""
+    rows = [
+        torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+        for loss in losses
+    ]
+    return [{t for t, gradient in enumerate(row) if gradient is not None} for row in zip(*rows)]
+
+
+def _private(prefix: str) -> dict[str, set[int]]:
+    return {f"{prefix}.{task}": {task} for task in range(NUM_TASKS)}
+
+
+def _level(prefix: str) -> dict[str, set[int]]:
+    """A level above which the tasks' columns do not meet any more."""
+    own = {**_private(f"{prefix}.own"), **_private(f"{prefix}.gates")}
+    return {**own, f"{prefix}.shared": {0, 1, 2}}
 
 
 REACH = {
     "single_task": {"bottoms.0": {0}, "bottoms.1": {1}, "bottoms.2": {2}},
     "shared_bottom": {"bottom": {0, 1, 2}},
-    "mmoe": {"experts": {0, 1, 2}, "gates.0": {0}, "gates.1": {1}, "gates.2": {2}},
+    "soft_sharing": {"bottoms.0": {0}, "bottoms.1": {1}, "bottoms.2": {2}},
+    "cross_stitch": {
+        "networks": {0, 1, 2},
+        # The rows of two stitches, layer by layer.
+        **{f"stitches.{row}": {0, 1, 2} for row in range(3)},
+        **{f"stitches.{3 + task}": {task} for task in range(3)},
+    },
+    "sluice": {
+        "networks": {0, 1, 2},
+        **{f"stitches.{row}": {0, 1, 2} for row in range(3)},
+        **{f"stitches.{3 + task}": {task} for task in range(3)},
+        **{f"betas.{task}": {task} for task in range(3)},
+    },
+    "mtan": {
+        "layers": {0, 1, 2},
+        **{f"attentions.{task}": {task} for task in range(3)},
+    },
+    "mmoe": {"experts": {0, 1, 2}, **_private("gates")},
+    "mmoe, top 2": {"experts": {0, 1, 2}, **_private("gates")},
+    "omoe": {"experts": {0, 1, 2}, "gate": {0, 1, 2}},
+    "attention_moe": {"experts": {0, 1, 2}, "keys": {0, 1, 2}, **_private("queries.linears")},
+    "attention_moe, tokens": {
+        **{part: {0, 1, 2} for part in ("experts", "keys")},
+        **_private("queries.tokens"),
+    },
+    "attention_moe, dynamic": {
+        **{part: {0, 1, 2} for part in ("experts", "keys", "queries.linear.")},
+        **_private("queries.tokens"),
+    },
+    "cgc": _level("level"),
+    "cgc, shared alone": _level("level"),
+    "cgc, own alone": {**_private("level.own"), **_private("level.gates")},
+    "ple": {**_private("levels.0.gates"), "levels.0": {0, 1, 2}, **_level("levels.1")},
+    "ple, one level": _level("levels.0"),
+    "ple, own alone": {**_level("levels.0"), **_level("levels.1")},
+    "ple, shared alone": {**_level("levels.0"), **_level("levels.1")},
+    "ple, merged last": {**_level("levels.0"), **_level("levels.1")},
+    "ple, three levels": {
+        "levels.0": {0, 1, 2},
+        **_private("levels.1.gates"),
+        "levels.1": {0, 1, 2},
+        **_level("levels.2"),
+    },
+    # Own experts of the level below merging are shared too: through the shared gate above them.
+    "ple, merged from 2 of 3": {
+        "levels.0": {0, 1, 2},
+        **_private("levels.1.gates"),
+        "levels.1": {0, 1, 2},
+        **_level("levels.2"),
+    },
 }
+assert set(REACH) == set(MEMBERS)
 
 
 @pytest.mark.parametrize("name", sorted(REACH))
 def test_which_loss_reaches_which_parameter(name: str, x_BD: Tensor) -> None:
     trunk = make(name)
     losses = [output.square().sum() for output in trunk(x_BD)]
-    for parameter_name, parameter in trunk.named_parameters():
+    names, parameters = zip(*trunk.named_parameters())
+    for parameter_name, tasks in zip(names, _reach(parameters, losses)):
         owner = next(prefix for prefix in REACH[name] if parameter_name.startswith(prefix))
-        assert _reach(parameter, losses) == REACH[name][owner], parameter_name
+        assert tasks == REACH[name][owner], parameter_name
+
+
+# Which number in the name of a parameter is the task's; "cross_stitch" and "sluice", of which single
+# parameters belong to several tasks, are permuted in test_stitching.py.
+_OF_TASK = re.compile(r"\b(bottoms|attentions|gates|own|linears|tokens)\.(\d+)")
+_STITCHED = {"cross_stitch", "sluice"}
+
+
+@pytest.mark.parametrize("name", sorted(set(MEMBERS) - _STITCHED))
+def test_permuting_tasks_permutes_outputs(name: str, x_BD: Tensor) -> None:
+    trunk, permuted = make(name).eval(), make(name).eval()
+    order = [2, 0, 1]
+    with torch.no_grad():  # some start with equal tasks
+        for parameter in trunk.parameters():
+            parameter += 0.1 * torch.randn_like(parameter)
+    state = trunk.state_dict()
+    for key in state:
+        found = _OF_TASK.sub(lambda match: f"{match[1]}.{order[int(match[2])]}", key)
+        permuted.state_dict()[key].copy_(_reordered_experts(name, key, state[found], order))
+    outputs = trunk(x_BD)
+    torch.testing.assert_close(permuted(x_BD), [outputs[task] for task in order])
+    assert (outputs[0] - outputs[1]).abs().max() > 0 or name in {"shared_bottom", "omoe"}
+
+
+def _reordered_experts(name: str, key: str, value: Tensor, order: list[int]) -> Tensor:
+    """The shared gate of a merged level has 4 rows for each task's experts, the shared ones last."""
+    if "shared_gate" not in key or len(value) == 4:
+        return value
+    *own, shared = value.split(4)
+    return torch.cat([*(own[task] for task in order), shared])

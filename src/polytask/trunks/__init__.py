@@ -3,27 +3,71 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from polytask.trunks.blocks import Experts, Gate, mix, mlp
-from polytask.trunks.mixtures import MMoE
+from polytask.trunks.attention import MTAN
+from polytask.trunks.attention_gate import AttentionMoE
+from polytask.trunks.blocks import Experts, Gate, Routing, mix, mlp
+from polytask.trunks.extraction import CGC, PLE
+from polytask.trunks.inspection import (
+    ExpertUse,
+    GateUse,
+    collapse_warning,
+    expert_uses,
+    gate_divergence,
+    gate_use,
+)
+from polytask.trunks.mixtures import MMoE, OMoE
 from polytask.trunks.sharing import SharedBottom, SingleTask
-from polytask.trunks.trunk import Explanation, GateWeights, Mask, Stitch, Trunk
+from polytask.trunks.sizes import num_parameters, parameter_matched
+from polytask.trunks.soft import SoftSharing
+from polytask.trunks.stitching import CrossStitch, Sluice
+from polytask.trunks.trunk import ExpertOutputs, Explanation, GateWeights, Mask, Stitch, Trunk
 
 TRUNKS: Mapping[str, type[Trunk]] = MappingProxyType(
-    {"single_task": SingleTask, "shared_bottom": SharedBottom, "mmoe": MMoE}
+    {
+        "single_task": SingleTask,
+        "shared_bottom": SharedBottom,
+        "soft_sharing": SoftSharing,
+        "cross_stitch": CrossStitch,
+        "sluice": Sluice,
+        "mtan": MTAN,
+        "omoe": OMoE,
+        "mmoe": MMoE,
+        "attention_moe": AttentionMoE,
+        "cgc": CGC,
+        "ple": PLE,
+    }
 )
 
 __all__ = [
+    "CGC",
+    "MTAN",
+    "PLE",
     "TRUNKS",
+    "AttentionMoE",
+    "CrossStitch",
+    "ExpertOutputs",
+    "ExpertUse",
     "Experts",
     "Explanation",
     "Gate",
+    "GateUse",
     "GateWeights",
     "MMoE",
     "Mask",
+    "OMoE",
+    "Routing",
     "SharedBottom",
     "SingleTask",
+    "Sluice",
+    "SoftSharing",
     "Stitch",
     "Trunk",
+    "collapse_warning",
+    "expert_uses",
+    "gate_divergence",
+    "gate_use",
     "mix",
     "mlp",
+    "num_parameters",
+    "parameter_matched",
 ]

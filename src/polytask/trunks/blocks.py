@@ -56,38 +56,104 @@ class Experts(nn.Module):
         self.biases = nn.ParameterList(_uniform(num_experts, 1, o, fan_in=i) for i, o in widths)
 
     def forward(self, x_BD: Tensor) -> Tensor:
-        hidden_BF = self._drop(functional.relu(self.first(x_BD)))
-        hidden_EBH = hidden_BF.view(len(x_BD), self.num_experts, -1).transpose(0, 1)
+        hidden_BEH = self.first(x_BD).view(len(x_BD), self.num_experts, -1)
+        # One expert after the other in memory: the copy costs less than products of strided rows.
+        hidden_EBH = self._activate(hidden_BEH.transpose(0, 1).contiguous())
         for weight_EHK, bias_E1K in zip(self.weights, self.biases):
-            hidden_EBH = self._drop(functional.relu(_affine(hidden_EBH, weight_EHK, bias_E1K)))
+            hidden_EBH = self._activate(_affine(hidden_EBH, weight_EHK, bias_E1K))
         return hidden_EBH.transpose(0, 1)
 
-    def _drop(self, hidden: Tensor) -> Tensor:
+    def _activate(self, hidden_EBH: Tensor) -> Tensor:
+        # In place, for fresh memory is what costs most beside the products.
+        hidden_EBH = functional.relu(hidden_EBH, inplace=True)
         if self.dropout == 0:
-            return hidden
-        return functional.dropout(hidden, self.dropout, self.training)
+            return hidden_EBH
+        return functional.dropout(hidden_EBH, self.dropout, self.training)
+
+
+class Routing(nn.Module):
+    """softmax(logits / temperature) over experts, of which some may be left out.
+
+    `dropout` leaves each expert of each row out with this probability, in training only and never
+    all of a row; the rest is weighed as if the others did not exist. `top_k` keeps the k largest
+    logits of a row, of equal ones those of the first experts (Shazeer et al., ICLR 2017, eq. 3-5).
+
+    DIFF: without Shazeer's noise. All experts are computed, so a small `top_k` saves no time.
+
+    **Shape** (..., E) -> (..., E), rows of which sum to one; float32 at least.
+    """
+
+    def __init__(
+        self,
+        num_experts: int,
+        *,
+        temperature: float = 1.0,
+        dropout: float = 0.0,
+        top_k: int | None = None,
+    ) -> None:
+        super().__init__()
+        if not temperature > 0:
+            raise ValueError(f"temperature must be positive, but {temperature=}")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"a gate's dropout must be in [0, 1), but {dropout=}")
+        if top_k is not None and not 1 <= top_k <= num_experts:
+            raise ValueError(
+                f"top_k must be from 1 to the number of experts that a gate mixes, {num_experts}, "
+                f"but {top_k=}"
+            )
+        self.temperature = temperature
+        self.dropout = dropout
+        self.top_k = top_k
+
+    def forward(self, logits_BE: Tensor) -> Tensor:
+        full = torch.promote_types(logits_BE.dtype, torch.float32)
+        logits_BE = logits_BE.to(full)
+        if self.temperature != 1:
+            logits_BE = logits_BE / self.temperature
+        if self.training and self.dropout > 0:
+            draws_BE = torch.rand_like(logits_BE)
+            largest_B1 = draws_BE.amax(dim=-1, keepdim=True)
+            out_BE = (draws_BE < self.dropout) & (draws_BE < largest_B1)
+            logits_BE = logits_BE.masked_fill(out_BE, -torch.inf)
+        if self.top_k is not None:
+            order_BE = logits_BE.argsort(dim=-1, descending=True, stable=True)
+            out_BE = torch.ones_like(logits_BE, dtype=torch.bool)
+            out_BE = out_BE.scatter(-1, order_BE[..., : self.top_k], False)
+            logits_BE = logits_BE.masked_fill(out_BE, -torch.inf)
+        return logits_BE.softmax(dim=-1)
 
 
 class Gate(nn.Module):
     """softmax(W x) over experts: linear and without a bias, as in the MMoE paper.
 
+    The other options are those of `Routing`.
+
     **Shape** (B, in_features) -> (B, num_experts), rows of which sum to one.
     """
 
-    def __init__(self, in_features: int, num_experts: int) -> None:
+    def __init__(
+        self,
+        in_features: int,
+        num_experts: int,
+        *,
+        bias: bool = False,
+        temperature: float = 1.0,
+        dropout: float = 0.0,
+        top_k: int | None = None,
+    ) -> None:
         super().__init__()
-        self.linear = nn.Linear(in_features, num_experts, bias=False)
+        self.linear = nn.Linear(in_features, num_experts, bias=bias)
+        self.routing = Routing(num_experts, temperature=temperature, dropout=dropout, top_k=top_k)
 
     def forward(self, x_BD: Tensor) -> Tensor:
-        logits_BE: Tensor = self.linear(x_BD)
-        full = torch.promote_types(logits_BE.dtype, torch.float32)
-        return logits_BE.softmax(dim=-1, dtype=full)
+        weights_BE: Tensor = self.routing(self.linear(x_BD))
+        return weights_BE
 
 
 def mix(gate_BE: Tensor, experts_BEH: Tensor) -> Tensor:
     """The experts' outputs averaged by the gate: (B, E) and (B, E, H) -> (B, H)."""
-    mixed_B1H = torch.bmm(gate_BE.to(experts_BEH.dtype).unsqueeze(1), experts_BEH)
-    return mixed_B1H.squeeze(1)
+    # B products of a vector and a small matrix take two to four times as long as this.
+    return (gate_BE.to(experts_BEH.dtype).unsqueeze(-1) * experts_BEH).sum(dim=1)
 
 
 def _affine(hidden_EBH: Tensor, weight_EHK: Tensor, bias_E1K: Tensor) -> Tensor:

@@ -1,17 +1,66 @@
-"""Trunks that mix experts."""
+"""Trunks that mix experts which all tasks share."""
 
 from collections.abc import Sequence
 
 from torch import Tensor, nn
 
 from polytask.trunks.blocks import Experts, Gate, mix
-from polytask.trunks.trunk import Explanation, GateWeights, Trunk, require_counts
+from polytask.trunks.trunk import ExpertOutputs, Explanation, GateWeights, Trunk, require_counts
+
+
+class OMoE(Trunk):
+    """Ma et al., KDD 2018, section 5.1: f(x) = sum_i softmax(W_g x)_i f_i(x), one gate for all tasks.
+
+    The gate's options are those of `MMoE`. Seam: the mixture, which all tasks read.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        num_tasks: int,
+        *,
+        num_experts: int = 8,
+        expert_hidden: Sequence[int] = (64, 32),
+        gate_bias: bool = False,
+        temperature: float = 1.0,
+        gate_dropout: float = 0.0,
+        top_k: int | None = None,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        require_counts(in_features=in_features, num_tasks=num_tasks, num_experts=num_experts)
+        self.num_tasks = num_tasks
+        self.experts = Experts(in_features, num_experts, hidden=expert_hidden, dropout=dropout)
+        self.out_features = self.experts.out_features
+        self.gate = Gate(
+            in_features,
+            num_experts,
+            bias=gate_bias,
+            temperature=temperature,
+            dropout=gate_dropout,
+            top_k=top_k,
+        )
+
+    def share(self, x_BD: Tensor) -> tuple[Tensor, ...]:
+        return (mix(self.gate(x_BD), self.experts(x_BD)),)
+
+    def split(self, seam: tuple[Tensor, ...]) -> list[Tensor]:
+        (mixed_BH,) = seam
+        return [mixed_BH] * self.num_tasks
+
+    def explain(self, x_BD: Tensor) -> Explanation:
+        names = expert_names(self.experts.num_experts)
+        return Explanation(
+            gates=(GateWeights(None, names, self.gate(x_BD)),),
+            experts=(ExpertOutputs(names, self.experts(x_BD)),),
+        )
 
 
 class MMoE(Trunk):
     """Ma et al., KDD 2018, eqs. 5-7: f^k(x) = sum_i softmax(W_gk x)_i f_i(x).
 
-    One linear gate a task, without a bias, over experts that all tasks share.
+    One linear gate a task, without a bias, over experts that all tasks share. DIFF, none of them
+    the default: a gate's bias, temperature, dropout of experts and top-k (see `Routing`).
     Seam: x (the gates read it) and the experts' outputs.
     """
 
@@ -22,6 +71,10 @@ class MMoE(Trunk):
         *,
         num_experts: int = 8,
         expert_hidden: Sequence[int] = (64, 32),
+        gate_bias: bool = False,
+        temperature: float = 1.0,
+        gate_dropout: float = 0.0,
+        top_k: int | None = None,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
@@ -29,7 +82,17 @@ class MMoE(Trunk):
         self.num_tasks = num_tasks
         self.experts = Experts(in_features, num_experts, hidden=expert_hidden, dropout=dropout)
         self.out_features = self.experts.out_features
-        self.gates = nn.ModuleList(Gate(in_features, num_experts) for _ in range(num_tasks))
+        self.gates = nn.ModuleList(
+            Gate(
+                in_features,
+                num_experts,
+                bias=gate_bias,
+                temperature=temperature,
+                dropout=gate_dropout,
+                top_k=top_k,
+            )
+            for _ in range(num_tasks)
+        )
 
     def share(self, x_BD: Tensor) -> tuple[Tensor, ...]:
         return (x_BD, self.experts(x_BD))
@@ -39,7 +102,13 @@ class MMoE(Trunk):
         return [mix(gate(x_BD), experts_BEH) for gate in self.gates]
 
     def explain(self, x_BD: Tensor) -> Explanation:
-        names = tuple(f"expert {e}" for e in range(1, self.experts.num_experts + 1))
+        names = expert_names(self.experts.num_experts)
         return Explanation(
-            tuple(GateWeights(task, names, gate(x_BD)) for task, gate in enumerate(self.gates))
+            gates=tuple(GateWeights(t, names, gate(x_BD)) for t, gate in enumerate(self.gates)),
+            experts=(ExpertOutputs(names, self.experts(x_BD)),),
         )
+
+
+def expert_names(num_experts: int) -> tuple[str, ...]:
+    """expert 1, expert 2, ..."""
+    return tuple(f"expert {e}" for e in range(1, num_experts + 1))

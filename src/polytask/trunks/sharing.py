@@ -36,7 +36,11 @@ class SingleTask(Trunk):
 
 
 class SharedBottom(Trunk):
-    """One network for all tasks (Caruana, Machine Learning 1997). Seam: its output z."""
+    """The first `num_shared_layers` layers for all tasks, the rest for each (Caruana, ML 1997).
+
+    None shares every layer of `hidden`; with 0 it is `SingleTask`. Seam: the output z of the last
+    shared layer.
+    """
 
     def __init__(
         self,
@@ -44,17 +48,35 @@ class SharedBottom(Trunk):
         num_tasks: int,
         *,
         hidden: Sequence[int] = (128, 64),
+        num_shared_layers: int | None = None,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
         require_counts(in_features=in_features, num_tasks=num_tasks)
+        num_shared = chosen_layers(hidden, num_shared_layers=num_shared_layers)
         self.num_tasks = num_tasks
         self.out_features = hidden[-1] if hidden else in_features
-        self.bottom = mlp(in_features, hidden, dropout=dropout)
+        self.bottom = mlp(in_features, hidden[:num_shared], dropout=dropout)
+        width = hidden[num_shared - 1] if num_shared else in_features
+        self.tops = nn.ModuleList(
+            mlp(width, hidden[num_shared:], dropout=dropout) for _ in range(num_tasks)
+        )
 
     def share(self, x_BD: Tensor) -> tuple[Tensor, ...]:
         return (self.bottom(x_BD),)
 
     def split(self, seam: tuple[Tensor, ...]) -> list[Tensor]:
         (z_BH,) = seam
-        return [z_BH] * self.num_tasks
+        return [top(z_BH) for top in self.tops]
+
+
+def chosen_layers(hidden: Sequence[int], **count: int | None) -> int:
+    """How many of the layers are meant by the one named count; None means all of them."""
+    ((name, value),) = count.items()
+    if value is None:
+        return len(hidden)
+    if not 0 <= value <= len(hidden):
+        raise ValueError(
+            f"{name} must be between 0 and the {len(hidden)} layers of hidden, but {name}={value}"
+        )
+    return value

@@ -8,21 +8,34 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GateWeights:
-    """How one gate of a task mixes experts: weights_BE (B, E), rows of which sum to one.
+    """How one gate mixes experts: weights_BE (B, E), rows of which sum to one.
 
-    `task` is the task's position; `experts` names the E experts.
+    `task` is the position of the task that it mixes for, None if it mixes for all; `experts` names
+    the E experts, so that one expert has one name in every gate that reads it. `level` counts the
+    levels of experts from 1.
     """
 
-    task: int
+    task: int | None
     experts: tuple[str, ...]
     weights_BE: Tensor
+    level: int = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExpertOutputs:
+    """What the E experts of one level, named as in the gates, return: outputs_BEH (B, E, H)."""
+
+    experts: tuple[str, ...]
+    outputs_BEH: Tensor
+    level: int = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stitch:
-    """How much of each source enters each task after one layer: weights_TS (T, S).
+    """How much of each source enters each task after one layer (counted from 1): weights_TS (T, S).
 
-    `sources` names the S sources: the tasks, or their subspaces. Signed; rows need not sum to one.
+    `sources` names the S sources: tasks, layers, or subspaces; where subspaces are mixed, the rows
+    are subspaces too, in the same order. Signed; rows need not sum to one.
     """
 
     layer: int
@@ -46,6 +59,7 @@ class Explanation:
     gates: tuple[GateWeights, ...] = ()
     stitches: tuple[Stitch, ...] = ()
     masks: tuple[Mask, ...] = ()
+    experts: tuple[ExpertOutputs, ...] = ()
 
 
 class Trunk(nn.Module, ABC):

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from scipy.special import expit, ndtri
+from scipy.special import expit
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
+from polytask.data.generate.draw import Draw, Floats, Integers
 
 NUM_USERS = 5000
 NUM_VIDEOS = 2000
@@ -57,41 +56,13 @@ def short_video_log(num_rows: int = 200_000, *, seed: int = 0) -> pa.Table:
     """
     if num_rows < 1:
         raise ValueError(f"num_rows must be positive, but {num_rows=}")
-    draw = _Draw(np.random.Generator(np.random.PCG64(seed)))
+    draw = Draw.seeded(seed)
     users, videos = _make_users(draw), _make_videos(draw)
     context = _make_context(draw, num_rows)
     user_B = draw.choice(users.weight, num_rows)
     video_B = draw.choice(videos.weight, num_rows)
     outcome = _decide(draw, users, videos, context, user_B, video_B)
     return _table(users, videos, context, outcome, user_B, video_B)
-
-
-@dataclass(frozen=True, slots=True)
-class _Draw:
-    """Random numbers from uniform ones alone, whose stream numpy promises never to change."""
-
-    generator: np.random.Generator
-
-    def uniform(self, *shape: int) -> Floats:
-        """In (0, 1), both ends excluded."""
-        return np.maximum(self.generator.random(shape), 2.0**-60)
-
-    def normal(self, *shape: int) -> Floats:
-        values: Floats = ndtri(self.uniform(*shape))
-        return values
-
-    def choice(self, weights: Floats, size: int) -> Integers:
-        """Positions drawn in proportion to the weights."""
-        cumulative = np.cumsum(weights)
-        return np.searchsorted(cumulative[:-1] / cumulative[-1], self.uniform(size), side="right")
-
-    def holds(self, probability_B: Floats) -> NDArray[np.bool_]:
-        return self.uniform(len(probability_B)) < probability_B
-
-    def zipf(self, size: int, exponent: float) -> Floats:
-        """Weights 1, 2^-exponent, 3^-exponent, ... in random order."""
-        weights = np.arange(1, size + 1, dtype=np.float64) ** -exponent
-        return weights[np.argsort(self.uniform(size), kind="stable")]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,7 +105,7 @@ class _Outcome:
     watch_seconds: Floats
 
 
-def _make_users(draw: _Draw) -> _Users:
+def _make_users(draw: Draw) -> _Users:
     age_group = draw.choice(np.array(_AGE_SHARES), NUM_USERS)
     centres = draw.normal(len(_AGE_GROUPS), _LATENT)
     return _Users(
@@ -150,7 +121,7 @@ def _make_users(draw: _Draw) -> _Users:
     )
 
 
-def _make_videos(draw: _Draw) -> _Videos:
+def _make_videos(draw: Draw) -> _Videos:
     author = draw.choice(draw.zipf(NUM_AUTHORS, 0.7), NUM_VIDEOS)
     usual = draw.choice(np.ones(len(_CATEGORIES)), NUM_AUTHORS)
     other = draw.choice(np.ones(len(_CATEGORIES)), NUM_VIDEOS)
@@ -172,7 +143,7 @@ def _make_videos(draw: _Draw) -> _Videos:
     )
 
 
-def _make_context(draw: _Draw, num_rows: int) -> _Context:
+def _make_context(draw: Draw, num_rows: int) -> _Context:
     day = draw.choice(np.ones(_DAYS), num_rows)
     hour = draw.choice(_HOUR_SHARES, num_rows)
     within = np.floor(draw.uniform(num_rows) * 3_600_000).astype(np.int64)
@@ -215,7 +186,7 @@ def _probabilities(
 
 
 def _decide(
-    draw: _Draw,
+    draw: Draw,
     users: _Users,
     videos: _Videos,
     context: _Context,

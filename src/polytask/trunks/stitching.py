@@ -1,0 +1,247 @@
+"""Trunks with a network for each task, whose features are mixed after every layer."""
+
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from polytask.trunks.trunk import Explanation, Stitch, Trunk, require_counts
+
+
+class CrossStitch(Trunk):
+    """Misra et al., CVPR 2016, eq. 1: after every layer, task t goes on with sum_s alpha_ts h_s.
+
+    alpha starts at `own` for the task's own network and splits 1 - own evenly among the others; it
+    is free to be negative. `per_channel` gives each hidden unit an alpha of its own. With the
+    identity for alpha it is `SingleTask`.
+    Seam: the features (T, B, H) before the last stitch. All losses reach all that lies below; each
+    row of the last stitch belongs to its task.
+
+    DIFF: one alpha a layer unless `per_channel`, which the paper has; networks start at random, not
+    trained for their tasks; alpha learns at the same rate as the rest, not at a multiple.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        num_tasks: int,
+        *,
+        hidden: Sequence[int] = (128, 64),
+        own: float = 0.9,
+        per_channel: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        require_counts(in_features=in_features, num_tasks=num_tasks, layers=len(hidden))
+        self.num_tasks = num_tasks
+        self.out_features = hidden[-1]
+        self.networks = _Networks(in_features, num_tasks, hidden=hidden, dropout=dropout)
+        start_TT = _leaning(num_tasks, own=own)
+        self.stitches = _rows(
+            start_TT.unsqueeze(2).repeat(1, 1, width) if per_channel else start_TT
+            for width in hidden
+        )
+
+    def share(self, x_BD: Tensor) -> tuple[Tensor, ...]:
+        hidden_TBH = self.networks.first(x_BD)
+        for layer in range(1, self.networks.num_layers):
+            stitched_TBH = _stitch(torch.stack(_rows_after(self, layer - 1)), hidden_TBH)
+            hidden_TBH = self.networks.later(layer, stitched_TBH)
+        return (hidden_TBH,)
+
+    def split(self, seam: tuple[Tensor, ...]) -> list[Tensor]:
+        (hidden_TBH,) = seam
+        rows = _rows_after(self, self.networks.num_layers - 1)
+        return [_stitch(row.unsqueeze(0), hidden_TBH).squeeze(0) for row in rows]
+
+    def explain(self, x_BD: Tensor) -> Explanation:
+        """The stitch of every layer; per channel, its mean over the channels."""
+        names = tuple(f"task {task}" for task in range(1, self.num_tasks + 1))
+        stitches = []
+        for layer in range(self.networks.num_layers):
+            weights = torch.stack(_rows_after(self, layer)).detach()
+            weights_TT = weights if weights.ndim == 2 else weights.mean(dim=2)
+            stitches.append(Stitch(layer + 1, names, weights_TT))
+        return Explanation(stitches=tuple(stitches))
+
+
+class Sluice(Trunk):
+    """Ruder et al., AAAI 2019 (Sluice networks, 2017): cross-stitch of halves of layers, and of layers.
+
+    Each layer of a task's network is two subspaces. After every layer each of the 2T subspaces
+    goes on as sum alpha h over all 2T; the tower of task t reads sum_l beta_tl h_t^l, the sum over its
+    stitched layers. penalty = orthogonality * sum |G_1^T G_2|_F^2 over tasks and layers, with
+    the weights of the units of a subspace as columns of G. alpha starts at `own` for the same
+    subspace with the rest spread evenly, beta at 1 / L: "imbalanced" and "balanced" of the paper.
+    Seam: each task's stitched features of every layer but the last (T times L - 1 tensors, of which
+    a tower reads its task's), and the subspaces (2T, B, H / 2) before the last stitch.
+
+    The widths must be even, for the two halves, and equal, for beta adds layers.
+
+    DIFF: dense layers in the place of LSTMs. G_1^T G_2 compares units with units; the authors' code
+    multiplies the halves the other way round, inputs with inputs, which pairs the first unit of one
+    half with the first of the other and is no angle between subspaces.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        num_tasks: int,
+        *,
+        hidden: Sequence[int] = (64, 64),
+        own: float = 0.9,
+        orthogonality: float = 0.1,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        require_counts(in_features=in_features, num_tasks=num_tasks, layers=len(hidden))
+        if len(set(hidden)) > 1 or hidden[0] % 2:
+            raise ValueError(
+                f"the layers of a sluice network need one even width, but {tuple(hidden)=}: beta adds "
+                "the layers, and each is two halves"
+            )
+        if not orthogonality >= 0:
+            raise ValueError(f"orthogonality must be at least 0, but {orthogonality=}")
+        self.num_tasks = num_tasks
+        self.out_features = hidden[-1]
+        self.orthogonality = orthogonality
+        self.networks = _Networks(in_features, num_tasks, hidden=hidden, dropout=dropout)
+        start_SS = _leaning(2 * num_tasks, own=own)
+        self.stitches = _rows(start_SS.view(num_tasks, 2, -1) for _ in hidden)
+        self.betas = _rows([torch.full((num_tasks, len(hidden)), 1 / len(hidden))])
+
+    def share(self, x_BD: Tensor) -> tuple[Tensor, ...]:
+        seam: list[Tensor] = []
+        halves_SBK = _halves(self.networks.first(x_BD))
+        for layer in range(1, self.networks.num_layers):
+            alpha_SS = torch.cat(_rows_after(self, layer - 1))
+            stitched_TBH = _joined(_stitch(alpha_SS, halves_SBK))
+            seam += stitched_TBH.unbind()
+            halves_SBK = _halves(self.networks.later(layer, stitched_TBH))
+        return (*seam, halves_SBK)
+
+    def split(self, seam: tuple[Tensor, ...]) -> list[Tensor]:
+        *stitched, halves_SBK = seam
+        rows = _rows_after(self, self.networks.num_layers - 1)
+        outputs = []
+        for task, (row_GS, beta_L) in enumerate(zip(rows, self.betas)):
+            last_BH = _joined(_stitch(row_GS, halves_SBK)).squeeze(0)
+            layers_LBH = torch.stack([*stitched[task :: self.num_tasks], last_BH])
+            outputs.append(_stitch(beta_L.unsqueeze(0), layers_LBH).squeeze(0))
+        return outputs
+
+    def penalty(self) -> Tensor | None:
+        if self.orthogonality == 0:
+            return None
+        overlaps = []
+        for weight_TIH in self.networks.weights_by_layer():
+            first_TIK, second_TIK = weight_TIH.chunk(2, dim=-1)
+            overlaps.append(squared_overlap(first_TIK, second_TIK))
+        return self.orthogonality * torch.stack(overlaps).sum()
+
+    def explain(self, x_BD: Tensor) -> Explanation:
+        """alpha (2T, 2T) of every layer, its rows in the order of its sources; last, beta (T, L)."""
+        tasks, num_layers = range(1, self.num_tasks + 1), self.networks.num_layers
+        halves = tuple(f"task {task} half {half}" for task in tasks for half in (1, 2))
+        alphas = [
+            Stitch(layer + 1, halves, torch.cat(_rows_after(self, layer)).detach())
+            for layer in range(num_layers)
+        ]
+        layers = tuple(f"layer {layer}" for layer in range(1, num_layers + 1))
+        betas_TL = torch.stack(tuple(self.betas)).detach()
+        return Explanation(stitches=(*alphas, Stitch(num_layers, layers, betas_TL)))
+
+
+def squared_overlap(first_IK: Tensor, second_IK: Tensor) -> Tensor:
+    """|first^T second|_F^2: zero if every column of the one is orthogonal to every one of the other."""
+    return (first_IK.transpose(-1, -2) @ second_IK).square().sum()
+
+
+class _Networks(nn.Module):
+    """T perceptrons of one shape, a layer of all of them in one product.
+
+    Not one parameter a task: stitches let every loss reach every network.
+    """
+
+    def __init__(
+        self, in_features: int, num_tasks: int, *, hidden: Sequence[int], dropout: float
+    ) -> None:
+        super().__init__()
+        self.num_tasks = num_tasks
+        self.num_layers = len(hidden)
+        self.dropout = dropout
+        # The first layer reads the same x in every network, so it is one matrix.
+        self.first_layer = nn.Linear(in_features, num_tasks * hidden[0])
+        widths = list(itertools.pairwise(hidden))
+        self.weights = nn.ParameterList(_uniform(num_tasks, i, o, fan_in=i) for i, o in widths)
+        self.biases = nn.ParameterList(_uniform(num_tasks, 1, o, fan_in=i) for i, o in widths)
+
+    def first(self, x_BD: Tensor) -> Tensor:
+        """(B, D) -> (T, B, H)."""
+        hidden_BTH = self.first_layer(x_BD).view(len(x_BD), self.num_tasks, -1)
+        return self._activate(hidden_BTH.transpose(0, 1))
+
+    def later(self, layer: int, hidden_TBH: Tensor) -> Tensor:
+        """(T, B, H) -> (T, B, K); `layer` counts from 0, the first."""
+        weight_THK, bias_T1K = self.weights[layer - 1], self.biases[layer - 1]
+        return self._activate(torch.baddbmm(bias_T1K.to(hidden_TBH.dtype), hidden_TBH, weight_THK))
+
+    def weights_by_layer(self) -> list[Tensor]:
+        """The weights of each layer, (T, inputs, units)."""
+        first = self.first_layer.weight
+        first_TDH = first.view(self.num_tasks, -1, first.shape[1]).transpose(1, 2)
+        return [first_TDH, *self.weights]
+
+    def _activate(self, hidden_TBH: Tensor) -> Tensor:
+        hidden_TBH = functional.relu(hidden_TBH)
+        if self.dropout == 0:
+            return hidden_TBH
+        return functional.dropout(hidden_TBH, self.dropout, self.training)
+
+
+def _leaning(num: int, *, own: float) -> Tensor:
+    """(num, num), with `own` on the diagonal and rows that sum to one."""
+    if num == 1:
+        return torch.ones(1, 1)
+    others = (1 - own) / (num - 1)
+    return torch.full((num, num), others) + (own - others) * torch.eye(num)
+
+
+def _rows(by_layer: Iterable[Tensor]) -> nn.ParameterList:
+    """A parameter for each task's row, layer by layer: in the last stitch a row is its task's own."""
+    return nn.ParameterList(nn.Parameter(row.clone()) for rows in by_layer for row in rows)
+
+
+def _rows_after(trunk: CrossStitch | Sluice, layer: int) -> list[Tensor]:
+    return list(trunk.stitches[layer * trunk.num_tasks : (layer + 1) * trunk.num_tasks])
+
+
+def _stitch(weights: Tensor, hidden_SBH: Tensor) -> Tensor:
+    """R mixtures of S: (R, S), or (R, S, H) per channel, and (S, B, H) -> (R, B, H)."""
+    weights = weights.to(hidden_SBH.dtype)
+    if weights.ndim == 2:
+        stitched_RBH: Tensor = torch.tensordot(weights, hidden_SBH, dims=1)
+        return stitched_RBH
+    return (weights.unsqueeze(2) * hidden_SBH).sum(dim=1)
+
+
+def _halves(hidden_TBH: Tensor) -> Tensor:
+    """(T, B, H) -> (2T, B, H/2), the halves of a task next to each other."""
+    num_tasks, num_rows, width = hidden_TBH.shape
+    halves_TGBK = hidden_TBH.reshape(num_tasks, num_rows, 2, width // 2).transpose(1, 2)
+    return halves_TGBK.reshape(2 * num_tasks, num_rows, width // 2)
+
+
+def _joined(halves_SBK: Tensor) -> Tensor:
+    """(2R, B, H/2) -> (R, B, H): undoes `_halves`."""
+    num_halves, num_rows, width = halves_SBK.shape
+    halves_RBGK = halves_SBK.view(num_halves // 2, 2, num_rows, width).transpose(1, 2)
+    return halves_RBGK.reshape(num_halves // 2, num_rows, 2 * width)
+
+
+def _uniform(*shape: int, fan_in: int) -> nn.Parameter:
+    bound = 1 / math.sqrt(fan_in)
+    return nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
