@@ -64,11 +64,17 @@ class MultiTaskModel(nn.Module):
         return Outputs(outputs, own, seam)
 
     def losses(
-        self, outputs: Sequence[Tensor], labels_BT: Tensor, weights_BT: Tensor | None = None
+        self,
+        outputs: Sequence[Tensor],
+        labels_BT: Tensor,
+        weights_BT: Tensor | None = None,
+        *,
+        totals_T: Tensor | None = None,
     ) -> list[Tensor | None]:
         """T scalar losses: each the (weighted) mean over the task's labelled rows.
 
-        A task without a labelled row of positive weight is absent: its loss is None.
+        A task without a labelled row of positive weight is absent: its loss is None. `totals_T` are
+        other numbers to divide the sums by than the `label_totals` of these rows, 0 for absent tasks.
         """
         return [
             _task_loss(
@@ -76,6 +82,7 @@ class MultiTaskModel(nn.Module):
                 outputs[t],
                 labels_BT[:, t],
                 weights_B=None if weights_BT is None else weights_BT[:, t],
+                total=None if totals_T is None else totals_T[t],
             )
             for t, task in enumerate(self.tasks)
         ]
@@ -94,16 +101,27 @@ class MultiTaskModel(nn.Module):
         return joint[t]
 
 
+def label_totals(labels_BT: Tensor, weights_BT: Tensor | None = None) -> Tensor:
+    """The number (T,) of labelled rows a task, or the sum of their weights; float64."""
+    present_BT = (~labels_BT.isnan()).double()
+    return (present_BT if weights_BT is None else present_BT * weights_BT).sum(dim=0)
+
+
 def _task_loss(
-    task: Task, output_BO: Tensor, labels_B: Tensor, *, weights_B: Tensor | None
+    task: Task,
+    output_BO: Tensor,
+    labels_B: Tensor,
+    *,
+    weights_B: Tensor | None,
+    total: Tensor | None,
 ) -> Tensor | None:
     missing_B = labels_B.isnan()
-    if weights_B is None and not missing_B.any():
+    if total is None and weights_B is None and not missing_B.any():
         return task.kind.loss(output_BO, labels_B).mean() if len(labels_B) else None
     present_B = (~missing_B).to(torch.float32)
     if weights_B is not None:
         present_B = present_B * weights_B
-    total = present_B.sum()
+    total = present_B.sum() if total is None else total.to(present_B.dtype)
     if total <= 0:
         return None
     # Rows without a label take part with a stand-in label and weight zero.

@@ -153,6 +153,7 @@ MEMBERS = [
     Member("every second gradvac", lambda t: EveryNthStep(GradVac(t), interval=2), orders=True),
     Member("uncertainty and cagrad", lambda t: Combined(Uncertainty(t), CAGrad(t))),
     Member("famo and pcgrad", lambda t: Combined(FAMO(t), PCGrad(t)), orders=True),
+    Member("gradnorm where others measure", lambda t: GradNorm(t, at_last_layer=False)),
     Member("smoothed gradnorm", lambda t: Smoothed(GradNorm(t))),
     Member("clipped dwa", lambda t: NormClipped(DWA(t, window=2), max_norm=0.1)),
 ]

@@ -10,8 +10,9 @@ from scipy import stats
 
 from polytask import Run, fit
 from polytask.pipeline.bins import calibration_bins, histogram
-from polytask.pipeline.figures import GATE_ROWS, gate_figures, score_figures
+from polytask.pipeline.figures import score_figures
 from polytask.pipeline.inputs import encode_inputs
+from polytask.pipeline.inside import MOST_ROWS, look_inside
 from polytask.pipeline.score import Rows
 from polytask.report.reading import read_run
 from polytask.task import binary, count, multiclass, regression
@@ -135,7 +136,7 @@ def test_figures_of_a_run_are_about_its_test_rows(fitted: Run) -> None:
 def test_gates_are_those_of_the_model_on_evenly_spread_rows(fitted: Run, log: pa.Table) -> None:
     inputs = encode_inputs(fitted.config, log, fitted.columns)
     fitted.model.train()
-    figures = gate_figures(fitted.model, inputs)
+    figures = look_inside(fitted.model, inputs).gates
     assert fitted.model.training
     fitted.model.eval()
     with torch.inference_mode():
@@ -153,13 +154,13 @@ def test_gates_are_those_of_the_model_on_evenly_spread_rows(fitted: Run, log: pa
     seen, encoder = Seen(), fitted.model.encoder
     fitted.model.encoder = seen
     try:
-        gate_figures(fitted.model, (torch.arange(3 * GATE_ROWS),))
+        look_inside(fitted.model, (torch.arange(3 * MOST_ROWS),))
     except IndexError:
         pass
     finally:
         fitted.model.encoder = encoder
-    assert len(seen.rows) == GATE_ROWS
-    assert seen.rows[0] == 0 and seen.rows[-1] == 3 * GATE_ROWS - 1
+    assert len(seen.rows) == MOST_ROWS
+    assert seen.rows[0] == 0 and seen.rows[-1] == 3 * MOST_ROWS - 1
     assert (seen.rows.diff() >= 2).all()
 
 

@@ -8,6 +8,7 @@ The room stands alone: it has never heard of a model, and needs only torch and s
 
 from collections.abc import Mapping
 
+from polytask.balancing.accumulation import Accumulator
 from polytask.balancing.backward import balanced_backward
 from polytask.balancing.balancer import Balancer, CoordinateRule, GramRule, Scalarization
 from polytask.balancing.coordinate import GradDrop
@@ -27,9 +28,11 @@ from polytask.balancing.gradient_rules import (
     UPGrad,
 )
 from polytask.balancing.gradnorm import GradNorm
+from polytask.balancing.grouping import grouped_backward
 from polytask.balancing.histories import DWA, STCH
 from polytask.balancing.learned import FAMO, IMTLL, Uncertainty
 from polytask.balancing.measurement import Measurement, Need, Step, Weights
+from polytask.balancing.parallel import Ranks
 from polytask.balancing.reach import Reach, last_shared_layer, reach
 from polytask.balancing.scalarization import GLS, RLW, Decayed, Equal, ScaleInvariant, Static
 from polytask.balancing.wrappers import Combined, EveryNthStep, NormClipped, Smoothed
@@ -83,6 +86,7 @@ __all__ = [
     "RLW",
     "STCH",
     "WRAPPERS",
+    "Accumulator",
     "AlignedMTL",
     "Balancer",
     "CAGrad",
@@ -105,6 +109,7 @@ __all__ = [
     "NormClipped",
     "PCGrad",
     "ParetoEfficient",
+    "Ranks",
     "Reach",
     "Scalarization",
     "ScaleInvariant",
@@ -115,6 +120,7 @@ __all__ = [
     "Uncertainty",
     "Weights",
     "balanced_backward",
+    "grouped_backward",
     "last_shared_layer",
     "reach",
 ]

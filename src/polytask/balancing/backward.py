@@ -1,6 +1,7 @@
 """One call in the place of `loss.backward()`: measure, decide, fill `.grad`."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 import torch
@@ -14,11 +15,14 @@ from polytask.balancing.measurement import (
     Need,
     Step,
     Weights,
+    check_losses,
     check_penalty,
     read_losses,
 )
+from polytask.balancing.parallel import Ranks
 from polytask.balancing.plan import Plan, exact_plan, narrow_plan, no_plan, seam_plan
-from polytask.balancing.reach import last_shared_layer, reach
+from polytask.balancing.reach import edge_of, last_shared_layer, leaves_under, reach
+from polytask.balancing.scalarization import Equal
 
 Losses = Sequence[Tensor | None]
 
@@ -31,13 +35,19 @@ def balanced_backward(
     seam: Sequence[Tensor] | None = None,
     penalty: Tensor | None = None,
     epoch: int | None = None,
+    loss_scale: float = 1.0,
+    ranks: Ranks | None = None,
 ) -> Step:
     """Add the balanced gradients to `.grad` of all that the losses reach; return what was decided.
 
     `losses`: one scalar a task, not summed and not stacked; `None` for a task without a label here.
     `parameters` narrows what gradient rules measure (embedding tables are measured only if named
     here); `seam` makes them measure at these tensors instead. `penalty` is added once, unweighed.
-    `epoch` is for rules that count in epochs.
+    `epoch` is for rules that count in epochs. With `ranks` every process has a part of the batch, and
+    the record, the weights and `.grad` are on all of them those of one process with the whole batch.
+    `loss_scale` multiplies all gradients and is seen by no rule: `scaler.scale(torch.ones(())).item()`
+    of a GradScaler, whose losses stay unscaled. A gradient that overflows under it is written to
+    `.grad`, for the scaler to find, and the balancer does not advance.
 
     A loss rule costs one ordinary backward pass; a gradient rule one pass a task, to the shared
     parameters or only to the seam.
@@ -48,22 +58,34 @@ def balanced_backward(
         raise ValueError(
             "pass `parameters` or `seam`, not both: gradients are measured at one place"
         )
-    losses_T, active_T = read_losses(losses)
+    check_losses(losses)
+    losses_T, active_T = read_losses(losses if ranks is None else ranks.mean_losses(losses))
     penalty = check_penalty(penalty)
+    if loss_scale != 1.0:
+        losses = [None if loss is None else loss * loss_scale for loss in losses]
+        penalty = None if penalty is None else penalty * loss_scale
     measured = Measurement(losses_T, active_T, step=int(balancer.num_steps), epoch=epoch)
     plan = _plan(losses, balancer, measured, parameters, seam)
     if not plan.measured:
-        weights = _decide(balancer, measured)
-        _weighted_backward(losses, weights, penalty)
+        weights = decide(balancer, measured)
+        _weighted_backward(losses, weights, penalty, ranks)
         return Step(losses_T, weights, active_T)
     keep_graph = penalty is not None or not plan.fills
     rows = take_gradients(losses, plan.places, keep_graph=keep_graph)
-    measured = _measure(measured, rows[: len(plan.measured)], plan.tasks)
-    weights = _with_ones(_decide(balancer, measured), active_T & ~measured.active_T)
-    if plan.fills:
-        _fill(rows, _gradients(rows, plan, balancer, measured, weights), penalty)
+    if ranks is not None and not plan.at_seam:
+        ranks.average_rows(rows)
+    gram_TT = _gram(rows, plan, measured.num_tasks, ranks) / loss_scale**2
+    if loss_scale != 1.0 and not gram_TT.diagonal().isfinite().all():
+        # The plain sum: the GradScaler finds what overflowed, skips the step and scales less.
+        balancer = Equal(measured.num_tasks)
     else:
-        _weighted_backward(losses, weights, penalty)
+        measured = with_gram(measured, gram_TT, plan.tasks)
+    weights = with_ones(decide(balancer, measured), active_T & ~measured.active_T)
+    if plan.fills:
+        with _averaging(_unfinished(rows, plan, penalty), ranks):
+            fill(rows, gradients_due(rows, plan, balancer, measured, weights, ranks), penalty)
+    else:
+        _weighted_backward(losses, weights, penalty, ranks)
     return Step(losses_T, weights, active_T, measured.gram_TT)
 
 
@@ -87,9 +109,34 @@ def _plan(
     return exact_plan(losses, parameters)
 
 
-def _measure(measured: Measurement, rows: Sequence[Rows], tasks: frozenset[int]) -> Measurement:
+def _averaging(leaves: Iterable[Tensor], ranks: Ranks | None) -> AbstractContextManager[None]:
+    alike = [] if ranks is None else list(leaves)
+    return ranks.averaging(alike) if ranks is not None and alike else nullcontext()
+
+
+def _unfinished(rows: Sequence[Rows], plan: Plan, penalty: Tensor | None) -> Iterator[Tensor]:
+    """The leaves that `fill` gives gradients of this rank's part of the batch alone."""
+    roots = [row.place.edge for row in rows if row.place.leaf is None]
+    edges = [(root.node, root.output_nr) for root in roots]
+    below = leaves_under([*edges, edge_of(penalty)] if penalty is not None else edges)
+    above = [row.place.leaf for row in rows if plan.at_seam and row.place.leaf is not None]
+    yield from dict.fromkeys([*above, *below])
+
+
+def _reached(losses: Losses, penalty: Tensor | None) -> Iterator[Tensor]:
+    yield from leaves_under([edge_of(root) for root in [*losses, penalty] if root is not None])
+
+
+def _gram(rows: Sequence[Rows], plan: Plan, num_tasks: int, ranks: Ranks | None) -> Tensor:
+    gram_TT = gram_of(rows[: len(plan.measured)], num_tasks)
+    if ranks is None or not plan.at_seam:
+        return gram_TT
+    # The loss of the whole batch is the mean over the ranks: a rank's seam has 1 / world of its gradient.
+    return ranks.sum(gram_TT) / ranks.world**2
+
+
+def with_gram(measured: Measurement, gram_TT: Tensor, tasks: frozenset[int]) -> Measurement:
     """Add the Gram matrix. Tasks that reach nothing measured are left to themselves."""
-    gram_TT = gram_of(rows, measured.num_tasks)
     for task in sorted(tasks):
         if not gram_TT[task, task].isfinite():
             raise ValueError(
@@ -100,7 +147,8 @@ def _measure(measured: Measurement, rows: Sequence[Rows], tasks: frozenset[int])
     return replace(measured, active_T=joined_T, gram_TT=gram_TT)
 
 
-def _decide(balancer: Balancer, measured: Measurement) -> Weights:
+def decide(balancer: Balancer, measured: Measurement) -> Weights:
+    """The balancer's weights; ValueError if they are not finite."""
     weights: Weights = balancer(measured)
     if not all(weights_T.isfinite().all() for weights_T in weights):
         raise ValueError(
@@ -110,24 +158,26 @@ def _decide(balancer: Balancer, measured: Measurement) -> Weights:
     return weights
 
 
-def _with_ones(weights: Weights, left_out_T: Tensor) -> Weights:
+def with_ones(weights: Weights, left_out_T: Tensor) -> Weights:
     """Tasks that are present but reach nothing that was measured keep their gradient."""
     shared_T, private_T = (weights_T.masked_fill(left_out_T, 1.0) for weights_T in weights)
     return Weights(shared_T, private_T)
 
 
-def _gradients(
+def gradients_due(
     rows: Sequence[Rows],
     plan: Plan,
     balancer: Balancer,
     measured: Measurement,
     weights: Weights,
+    ranks: Ranks | None,
 ) -> Iterator[Tensor | None]:
     """What is due at each place, made one at a time: measured, carried, then private ones."""
     shared, private = weights.shared_T.tolist(), weights.private_T.tolist()
     num_measured, num_shared = len(plan.measured), len(plan.measured) + len(plan.carried)
     if isinstance(balancer, CoordinateRule):
-        yield from _coordinate_update(rows[:num_measured], balancer, measured)
+        others = ranks if plan.at_seam else None
+        yield from _coordinate_update(rows[:num_measured], balancer, measured, others)
     else:
         yield from (row.weighted_sum(shared) for row in rows[:num_measured])
     yield from (row.weighted_sum(shared) for row in rows[num_measured:num_shared])
@@ -135,23 +185,32 @@ def _gradients(
 
 
 def _coordinate_update(
-    rows: Sequence[Rows], balancer: CoordinateRule, measured: Measurement
+    rows: Sequence[Rows],
+    balancer: CoordinateRule,
+    measured: Measurement,
+    others: Ranks | None,
 ) -> list[Tensor | None]:
+    """The rule's update at each place; `others` hold further coordinates of the same tensors."""
     examples = [row.example() for row in rows]
-    jacobian_TP = jacobian_of(rows, measured.num_tasks)
+    sizes = [0 if example is None else example.numel() for example in examples]
     tasks_A = measured.active_T.nonzero().squeeze(1)
-    rows_AP = jacobian_TP[tasks_A.to(jacobian_TP.device)]
-    update_P = balancer.combine(rows_AP, tasks_A, measured.of(tasks_A))
-    parts = torch.split(
-        update_P, [0 if example is None else example.numel() for example in examples]
-    )
+    rows_AP = jacobian_of(rows, tasks_A.tolist())
+    if others is None:
+        update_P = balancer.combine(rows_AP, tasks_A, measured.of(tasks_A))
+    else:
+        # Coordinates are decided about one by one, so zeros can stand in for the others'.
+        columns_P, num_columns = others.columns(sizes)
+        whole_AQ = rows_AP.new_zeros(len(rows_AP), num_columns)
+        whole_AQ[:, columns_P] = rows_AP
+        update_P = balancer.combine(whole_AQ, tasks_A, measured.of(tasks_A))[columns_P]
+    parts = torch.split(update_P, sizes)
     return [
         None if example is None else part.view(example.shape).to(example)
         for part, example in zip(parts, examples)
     ]
 
 
-def _fill(rows: Sequence[Rows], gradients: Iterator[Tensor | None], penalty: Tensor | None) -> None:
+def fill(rows: Sequence[Rows], gradients: Iterator[Tensor | None], penalty: Tensor | None) -> None:
     """Write the leaves' gradients, then pass on what is due at tensors inside the graph."""
     roots, seeds = [], []
     for row, gradient in zip(rows, gradients):
@@ -170,11 +229,18 @@ def _fill(rows: Sequence[Rows], gradients: Iterator[Tensor | None], penalty: Ten
         torch.autograd.backward(roots, seeds)
 
 
-def _weighted_backward(losses: Losses, weights: Weights, penalty: Tensor | None) -> None:
+def _weighted_backward(
+    losses: Losses, weights: Weights, penalty: Tensor | None, ranks: Ranks | None
+) -> None:
     """Backward of sum w_i L_i (+ penalty): one pass, or two if private parameters weigh otherwise."""
+    with _averaging(_reached(losses, penalty), ranks):
+        _weighted_passes(losses, weights, penalty)
+
+
+def _weighted_passes(losses: Losses, weights: Weights, penalty: Tensor | None) -> None:
     shared, private = weights.shared_T.tolist(), weights.private_T.tolist()
     if shared == private:
-        _seeded_backward(losses, shared, penalty)
+        seeded_backward(losses, shared, penalty)
         return
     alone: list[Tensor] = []
     together: list[Tensor] = []
@@ -182,14 +248,14 @@ def _weighted_backward(losses: Losses, weights: Weights, penalty: Tensor | None)
         (alone if len(tasks) == 1 else together).append(leaf)
     keep_graph = penalty is not None
     if alone:
-        _seeded_backward(losses, private, inputs=alone, keep_graph=keep_graph or bool(together))
+        seeded_backward(losses, private, inputs=alone, keep_graph=keep_graph or bool(together))
     if together:
-        _seeded_backward(losses, shared, inputs=together, keep_graph=keep_graph)
+        seeded_backward(losses, shared, inputs=together, keep_graph=keep_graph)
     if penalty is not None:
         torch.autograd.backward(penalty)
 
 
-def _seeded_backward(
+def seeded_backward(
     losses: Losses,
     weights: Sequence[float],
     penalty: Tensor | None = None,

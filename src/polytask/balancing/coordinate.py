@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from polytask.balancing.balancer import CoordinateRule
+from polytask.balancing.gradients import block_size
 from polytask.balancing.measurement import Measurement
 from polytask.balancing.randomness import generator_at
 from polytask.balancing.scalarization import task_vector
@@ -19,12 +20,19 @@ def grad_drop(jacobian_TP: Tensor, uniform_P: Tensor, leak_T: Tensor) -> Tensor:
     positive gradients where P is above the uniform number, its negative ones where it is below.
     `leak_T` lets that part of a task's gradient through anyway.
     """
-    total_P, size_P = jacobian_TP.sum(0), jacobian_TP.abs().sum(0)
-    positive_P = torch.where(size_P > 0, (1 + total_P / size_P.clamp(min=1e-38)) / 2, 0.5)
-    sign_P = torch.where(positive_P > uniform_P, 1.0, -1.0).to(jacobian_TP.dtype)
-    kept_TP = jacobian_TP.where(jacobian_TP * sign_P > 0, 0)
-    leak_T1 = leak_T.to(jacobian_TP)[:, None]
-    return kept_TP.add_(leak_T1 * (jacobian_TP - kept_TP)).sum(0)
+    leak_T = leak_T.to(jacobian_TP)
+    # Blocks whose intermediate values, a row a task, stay in the cache.
+    size = max(1, block_size(jacobian_TP.device) // len(jacobian_TP))
+    blocks = zip(torch.split(jacobian_TP, size, dim=1), torch.split(uniform_P, size))
+    return torch.cat([_keep_one_sign(rows_TN, u_N, leak_T) for rows_TN, u_N in blocks])
+
+
+def _keep_one_sign(jacobian_TN: Tensor, uniform_N: Tensor, leak_T: Tensor) -> Tensor:
+    rising_TN, falling_TN = jacobian_TN.clamp(min=0), jacobian_TN.clamp(max=0)
+    rising_N, falling_N = rising_TN.sum(0), falling_TN.sum(0)
+    # P = rising / (rising - falling), without the division.
+    is_rising_N = rising_N > uniform_N * (rising_N - falling_N)
+    return torch.where(is_rising_N, rising_N + leak_T @ falling_TN, falling_N + leak_T @ rising_TN)
 
 
 @final

@@ -11,6 +11,13 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 # Blocks that stay in a CPU's cache; on an accelerator large ones, for few launches.
 _BLOCK_ON_HOST = 1 << 15
 _BLOCK_ON_DEVICE = 1 << 22
+# From so many rows on NumPy is faster than torch: it computes half of a symmetric product.
+_FEWEST_FOR_NUMPY = 6
+
+
+def block_size(device: torch.device) -> int:
+    """How many columns of a Jacobian to work on at once."""
+    return _BLOCK_ON_HOST if device.type == "cpu" else _BLOCK_ON_DEVICE
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,20 +99,20 @@ def gram_of(rows: Sequence[Rows], num_tasks: int) -> Tensor:
     return gram_TT
 
 
-def jacobian_of(rows: Sequence[Rows], num_tasks: int) -> Tensor:
-    """The tasks' gradients at all places as the rows of one new buffer (T, P)."""
+def jacobian_of(rows: Sequence[Rows], tasks: Sequence[int]) -> Tensor:
+    """The gradients of these tasks at all places as the rows of one new buffer (A, P)."""
     examples = [row.example() for row in rows]
     present = [example for example in examples if example is not None]
     if any(example.is_sparse for example in present):
         raise ValueError("a rule per coordinate cannot measure sparse embedding gradients")
     sizes = [0 if example is None else example.numel() for example in examples]
     dtype = reduce(torch.promote_types, [example.dtype for example in present])
-    jacobian_TP = torch.zeros(num_tasks, sum(sizes), dtype=dtype, device=present[0].device)
-    for row, columns_TN in zip(rows, torch.split(jacobian_TP, sizes, dim=1)):
-        for task, gradient in enumerate(row.by_task):
-            if gradient is not None:
-                columns_TN[task].copy_(gradient.reshape(-1))
-    return jacobian_TP
+    jacobian_AP = torch.empty(len(tasks), sum(sizes), dtype=dtype, device=present[0].device)
+    for row, columns_AN in zip(rows, torch.split(jacobian_AP, sizes, dim=1)):
+        for task, place_N in zip(tasks, columns_AN):
+            gradient = row.by_task[task]
+            place_N.zero_() if gradient is None else place_N.copy_(gradient.reshape(-1))
+    return jacobian_AP
 
 
 def accumulate(leaf: Tensor, gradient: Tensor | None) -> None:
@@ -124,15 +131,18 @@ def _dense_gram(gradients: Sequence[Tensor]) -> Tensor:
     flat = [gradient.reshape(-1) for gradient in gradients]
     device = flat[0].device
     dtype = torch.float32 if device.type == "mps" else torch.float64
-    size = _BLOCK_ON_HOST if device.type == "cpu" else _BLOCK_ON_DEVICE
-    size = min(size, max(1, len(flat[0])))
+    size = min(block_size(device), max(1, len(flat[0])))
     block_AN = torch.empty(len(flat), size, dtype=dtype, device=device)
     gram_AA = torch.zeros(len(flat), len(flat), dtype=dtype, device=device)
+    by_numpy = device.type == "cpu" and len(flat) >= _FEWEST_FOR_NUMPY
     for start in range(0, len(flat[0]), size):
         part_AN = block_AN[:, : len(flat[0]) - start]
         for place, vector in zip(part_AN, flat):
             place.copy_(vector[start : start + size])
-        gram_AA.addmm_(part_AN, part_AN.T)
+        if by_numpy:
+            gram_AA += torch.from_numpy(part_AN.numpy() @ part_AN.numpy().T)
+        else:
+            gram_AA.addmm_(part_AN, part_AN.T)
     return gram_AA.cpu().double()
 
 

@@ -36,6 +36,7 @@ class GradNorm(Balancer):
     `balanced_backward`. Step t uses w(t), then w moves by an Adam of its own and is renormalised.
     `initial_losses`: L(0) of each task, log C for a cross-entropy over C classes; without it the
     first loss that is seen. `alpha` 0 equalises the norms; above, slower tasks are pulled harder.
+    With `at_last_layer=False` it is measured where other rules are: cheap at a seam.
 
     DIFF: w is held above `min_weight` before it is renormalised, as a large step could make it
     negative. With absent tasks the present ones keep the sum of their weights, and the weights
@@ -43,7 +44,6 @@ class GradNorm(Balancer):
     """
 
     needs = Need.GRAM
-    at_last_layer = True
     weights_T: Tensor
     initial_losses_T: Tensor
 
@@ -55,8 +55,10 @@ class GradNorm(Balancer):
         learning_rate: float = 0.025,
         initial_losses: Sequence[float] | None = None,
         min_weight: float = 1e-3,
+        at_last_layer: bool = True,
     ) -> None:
         super().__init__(num_tasks)
+        self.at_last_layer = at_last_layer
         if not 0 < min_weight < 1:
             raise ValueError(f"min_weight must lie between 0 and 1, but {min_weight=}")
         self.alpha, self.min_weight = alpha, min_weight

@@ -116,15 +116,18 @@ def _mean_over_pairs(values_TT: Tensor, measure: Callable[[Tensor], Tensor]) -> 
     return float(measure(pairs[~pairs.isnan()]).double().mean())
 
 
-def read_losses(losses: Sequence[Tensor | None]) -> tuple[Tensor, Tensor]:
-    """Values and presence of the losses: `losses_T` (float64, host, NaN if absent) and `active_T`.
-
-    Raises ValueError, naming the task by its place, for a loss that is no finite scalar or that
-    nothing trainable led to.
-    """
+def check_losses(losses: Sequence[Tensor | None]) -> None:
+    """ValueError, naming the task by its place, for a loss that is no scalar, or a constant one."""
     for task, loss in enumerate(losses):
         if loss is not None:
             _check_differentiable_scalar(loss, f"the loss of task {task}")
+
+
+def read_losses(losses: Sequence[Tensor | None]) -> tuple[Tensor, Tensor]:
+    """Values and presence of the losses: `losses_T` (float64, host, NaN if absent) and `active_T`.
+
+    Raises ValueError, naming the task by its place, for a loss that is not finite.
+    """
     values = read_scalars(losses)
     for task, (loss, value) in enumerate(zip(losses, values)):
         if loss is not None and not math.isfinite(value):

@@ -1,16 +1,17 @@
 """What a step differentiates, and with respect to what: decided from the graph before any pass."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.autograd.graph import get_gradient_edge
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from polytask.balancing.gradients import Place
 from polytask.balancing.reach import (
     Reach,
     branches_of_joined_losses,
+    compiled_together,
     edge_of,
     leaves_below,
     reach,
@@ -37,6 +38,11 @@ class Plan:
         return [*self.measured, *self.carried, *self.private]
 
     @property
+    def at_seam(self) -> bool:
+        """Whether what is measured are gradients of examples, not of parameters."""
+        return any(place.leaf is None for place in self.measured)
+
+    @property
     def tasks(self) -> frozenset[int]:
         """The tasks that take part in what is measured."""
         return frozenset().union(*(place.tasks for place in self.measured))
@@ -50,9 +56,9 @@ def no_plan() -> Plan:
 def exact_plan(losses: Losses, parameters: Iterable[Tensor] | None = None) -> Plan:
     """Measure at the shared parameters; rows looked up in shared tables are carried."""
     graph = reach(losses)
-    refuse_stacked(losses, graph)
+    refuse_hidden_tasks(losses, graph)
     shared = graph.shared()
-    measured = _narrowed(shared, graph, parameters)
+    measured = narrowed(shared, _tables(graph), parameters)
     chosen = set(measured)
     left = [leaf for leaf in shared if leaf not in chosen]
     carried = [
@@ -70,7 +76,7 @@ def seam_plan(losses: Losses, seam: Sequence[Tensor]) -> Plan:
     """Measure at the seam; parameters above it that several losses reach are carried."""
     below = leaves_below(seam)
     graph = reach(losses, above=seam)
-    refuse_stacked(losses, graph)
+    refuse_hidden_tasks(losses, graph)
     measured = [
         Place(get_gradient_edge(tensor), graph.cut[edge_of(tensor)])
         for tensor in seam
@@ -93,17 +99,24 @@ def seam_plan(losses: Losses, seam: Sequence[Tensor]) -> Plan:
 def narrow_plan(losses: Losses, parameters: Iterable[Tensor]) -> Plan:
     """Measure at these parameters only; all gradients are left to a weighted pass."""
     graph = reach(losses)
-    refuse_stacked(losses, graph)
-    measured = _narrowed(graph.shared(), graph, parameters)
+    refuse_hidden_tasks(losses, graph)
+    measured = narrowed(graph.shared(), _tables(graph), parameters)
     return Plan([_leaf(graph, leaf) for leaf in measured], [], [], fills=False)
 
 
-def refuse_stacked(losses: Losses, graph: Reach) -> None:
-    """ValueError if the losses are parts of one stacked tensor, which hides what is private.
+def refuse_hidden_tasks(losses: Losses, graph: Reach) -> None:
+    """ValueError if the graph hides what is private: losses were stacked, or compiled together.
 
     The graph of a stacked loss leads to all tasks' heads, although its gradient there is zero; a
-    stack alone proves nothing (losses may share everything), so the gradients are looked at.
+    stack alone proves nothing (losses may share everything), so the gradients are looked at. What
+    torch.compile made is one operation: which of its outputs rests on which parameter cannot be seen.
     """
+    if compiled_together(losses, graph):
+        raise ValueError(
+            "different losses read different outputs of one compiled module, and nobody can see from "
+            "outside which of its parameters belong to which: compile what all tasks share as one "
+            "module and each head, gate or tower as another, or none of what is private"
+        )
     branches = branches_of_joined_losses(graph, losses)
     if not branches:
         return
@@ -125,13 +138,14 @@ def _tasks_with_gradient(losses: Losses, leaves: Sequence[Tensor]) -> set[int]:
     return found
 
 
-def _narrowed(
-    shared: Sequence[Tensor], graph: Reach, parameters: Iterable[Tensor] | None
+def narrowed(
+    shared: Sequence[Tensor], tables: Container[Tensor], parameters: Iterable[Tensor] | None
 ) -> list[Tensor]:
+    """What of the shared leaves to measure; ValueError if nothing is left, and not for want of any."""
     if not shared:
         return []
     if parameters is None:
-        measured = [leaf for leaf in shared if not graph.is_table(leaf)]
+        measured = [leaf for leaf in shared if leaf not in tables]
         advice = "the losses share embedding tables only, which are measured when asked for: "
         advice += "hand them over as parameters=, or hand over a seam"
     else:
@@ -145,8 +159,12 @@ def _narrowed(
     return measured
 
 
+def _tables(graph: Reach) -> set[Tensor]:
+    return {leaf for leaf in graph.leaves if graph.is_table(leaf)}
+
+
 def _leaf(graph: Reach, leaf: Tensor) -> Place:
-    return Place.at(leaf, graph.of(leaf))
+    return Place(GradientEdge(graph.nodes[leaf], 0), graph.of(leaf), leaf)
 
 
 def _lookups(graph: Reach, table: Tensor) -> list[Place]:

@@ -21,18 +21,20 @@ _VIEWS_AND_CASTS = frozenset(
 )
 _LOOKUPS = ("Embedding", "IndexSelect", "IndexBackward", "Gather")
 _JOINS = ("StackBackward", "CatBackward")
+_COMPILED = "CompiledFunctionBackward"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reach:
     """The losses that reach each leaf (a parameter, or an input that requires a gradient).
 
-    `consumers` are the operations that read a leaf directly, `reached` the losses of every node,
-    in an order in which a node stands before all that it was computed from; `cut` are the losses
-    of every seam tensor above which the walk stayed.
+    `nodes` are where gradients arrive at the leaves, `consumers` the operations that read a leaf
+    directly, `reached` the losses of every node, in an order in which a node stands before all that
+    it was computed from; `cut` are the losses of every seam tensor above which the walk stayed.
     """
 
     leaves: dict[Tensor, Tasks]
+    nodes: dict[Tensor, Node]
     consumers: dict[Tensor, tuple[Node, ...]]
     reached: dict[Node, Tasks]
     cut: dict[Edge, Tasks]
@@ -79,6 +81,7 @@ def reach(losses: Sequence[Tensor | None], *, above: Sequence[Tensor] = ()) -> R
     leaf_nodes = [(node, node.variable) for node in order if hasattr(node, "variable")]
     return Reach(
         leaves={leaf: frozenset(reached[node]) for node, leaf in leaf_nodes},
+        nodes={leaf: node for node, leaf in leaf_nodes},
         consumers={leaf: tuple(consumers.get(node, ())) for node, leaf in leaf_nodes},
         reached={node: frozenset(tasks) for node, tasks in reached.items()},
         cut=cut,
@@ -99,6 +102,12 @@ def leaves_below(seam: Sequence[Tensor]) -> set[Tensor]:
                     "gradient would count twice; take seam = tuple(s.view_as(s) for s in share(x))"
                 )
     return below
+
+
+def leaves_under(edges: Iterable[Edge]) -> list[Tensor]:
+    """The leaves that any of these were computed from, in an order that the graph alone decides."""
+    order = _topological_order(edges, set())
+    return [node.variable for node in order if hasattr(node, "variable")]
 
 
 def last_shared_layer(
@@ -140,6 +149,8 @@ def branches_of_joined_losses(
     operation whose parts have leaves of their own. Empty if there is no such operation.
     """
     behind: dict[Node, int] = {}
+    if not any(_joins_losses(node, tasks) for node, tasks in reached.reached.items()):
+        return []
     for loss in losses:
         join = None if loss is None else _only_join(edge_of(loss)[0], reached)
         if join is not None:
@@ -151,6 +162,20 @@ def branches_of_joined_losses(
     return []
 
 
+def compiled_together(losses: Sequence[Tensor | None], graph: Reach) -> bool:
+    """Whether losses read different outputs of one operation that torch.compile made."""
+    readers: dict[Node, dict[int, Tasks]] = {}
+    read: list[tuple[Edge, Tasks]] = [
+        (edge_of(loss), frozenset({task})) for task, loss in enumerate(losses) if loss is not None
+    ]
+    read += [(edge, tasks) for node, tasks in graph.reached.items() for edge in node.next_functions]
+    for (node, output), tasks in read:
+        if node is not None and node.name() == _COMPILED and node in graph.reached:
+            outputs = readers.setdefault(node, {})
+            outputs[output] = outputs.get(output, frozenset()) | tasks
+    return any(len(set(outputs.values())) > 1 for outputs in readers.values())
+
+
 def _only_join(root: Node, reached: Reach) -> Node | None:
     """The one joining operation through which this loss reaches all its leaves, if there is one."""
     joins: set[Node] = set()
@@ -159,7 +184,7 @@ def _only_join(root: Node, reached: Reach) -> Node | None:
         node = waiting.pop()
         if hasattr(node, "variable"):
             return None
-        if node.name().startswith(_JOINS) and len(reached.reached[node]) >= 2:
+        if _joins_losses(node, reached.reached[node]):
             joins.add(node)
             continue
         fresh = [child for child in _children(node, set()) if child in reached.reached]
@@ -167,6 +192,10 @@ def _only_join(root: Node, reached: Reach) -> Node | None:
         seen.update(fresh)
         waiting.extend(fresh)
     return joins.pop() if len(joins) == 1 else None
+
+
+def _joins_losses(node: Node, tasks: Tasks) -> bool:
+    return len(tasks) >= 2 and node.name().startswith(_JOINS)
 
 
 def _own_leaves(parts: Iterable[Node]) -> list[list[Tensor]]:

@@ -1,7 +1,9 @@
 """polytask demo, inspect, fit, evaluate, predict."""
 
 import json
+import os
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +19,8 @@ from polytask.cli.options import (
     with_fit_options,
 )
 from polytask.errors import UserError
+
+_SECONDS_TO_SPEAK = 10.0
 
 app = typer.Typer(
     name="polytask",
@@ -44,6 +48,10 @@ def main() -> None:
 
 
 def _stop(message: str) -> None:
+    if os.environ.get("WORLD_SIZE", "1") != "1" and os.environ.get("RANK") != "0":
+        # torchrun ends all processes as soon as one has ended: the first one shall speak before. If it
+        # does not end, the mistake is this process's alone.
+        time.sleep(_SECONDS_TO_SPEAK)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     console.print("[bold red]error:[/]", end=" ")
     console.print(message, markup=False)

@@ -14,6 +14,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from polytask.balancing import Ranks
 from polytask.cli.tables import console_for_tables, show_cost, show_prepared, show_results
 from polytask.config import FitConfig
 from polytask.data.readers import TableSource
@@ -29,15 +30,17 @@ from polytask.pipeline import (
     resume_events,
 )
 from polytask.pipeline.folder import RunFolder
+from polytask.pipeline.launch import launched, leads
 from polytask.training.loop import TrainStep
 
 _REDRAW_SECONDS = 0.2
 
 
-def show_fit(config: FitConfig, table: TableSource | None = None) -> Run:
-    """Fit and print; returns the run."""
+def show_fit(config: FitConfig, table: TableSource | None = None) -> None:
+    """Fit and print; under torchrun the first process prints."""
     try:
-        return _show(fit_events(config, table))
+        with launched() as ranks:
+            _show(fit_events(config, table, ranks=ranks), ranks)
     except KeyboardInterrupt:
         if table is None and config.out is not None and RunFolder(config.out).checkpoints.exists():
             Console(stderr=True, soft_wrap=True).print(
@@ -46,12 +49,17 @@ def show_fit(config: FitConfig, table: TableSource | None = None) -> Run:
         raise
 
 
-def show_resumed(folder: Path, *, threads: int | None) -> Run:
-    """Go on with an interrupted fit and print; returns the run."""
-    return _show(resume_events(folder, threads=threads))
+def show_resumed(folder: Path, *, threads: int | None) -> None:
+    """Go on with an interrupted fit and print."""
+    with launched() as ranks:
+        _show(resume_events(folder, threads=threads, ranks=ranks), ranks)
 
 
-def _show(events: Iterator[Event]) -> Run:
+def _show(events: Iterator[Event], ranks: Ranks | None) -> None:
+    if not leads(ranks):
+        for _ in events:
+            pass
+        return
     console = console_for_tables()
     screen = _Bars(console) if console.is_terminal else _Lines(console)
     run: Run | None = None
@@ -75,7 +83,6 @@ def _show(events: Iterator[Event]) -> Run:
     show_cost(console, run.metrics)
     if run.config.out is not None:
         console.print(f"\nrun: {run.config.out}\nreport: {run.config.out / 'report.html'}")
-    return run
 
 
 class _Lines:

@@ -7,19 +7,22 @@ its gates, and what the training labels are.
 from dataclasses import asdict, dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from polytask.config import FitConfig, TaskConfig
 from polytask.model import MultiTaskModel
 from polytask.pipeline.bins import Bin, Floats, Histogram, Scale, calibration_bins, histogram
+from polytask.pipeline.inside import (
+    MOST_ROWS,
+    GateFigures,
+    MaskFigures,
+    StitchFigures,
+    look_inside,
+)
 from polytask.pipeline.prepare import Prepared
 from polytask.pipeline.score import Rows
 from polytask.task import Task
-from polytask.training.run import device_of
 
-GATE_ROWS = 8192
 MOST_BINS = 15
 _FEWEST_OF_THE_RARER = 10
 _CERTAIN = 1e-6
@@ -38,16 +41,6 @@ class ScoreFigures:
     scale: Scale
     calibration: tuple[Bin, ...]
     histogram: Histogram
-
-
-@dataclass(frozen=True, slots=True)
-class GateFigures:
-    """A task's weight on each expert: mean and standard deviation over the rows."""
-
-    task: str
-    experts: tuple[str, ...]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +69,7 @@ class LabelFigures:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """figures.json. `part` is where the scores are from, `gate_part` where the gates are."""
+    """figures.json. `part` is where the scores are from, `gate_part` what the trunk was seen on."""
 
     part: str | None
     labels: tuple[LabelFigures, ...]
@@ -84,6 +77,9 @@ class Figures:
     gate_part: str
     gate_rows: int
     gates: tuple[GateFigures, ...]
+    stitches: tuple[StitchFigures, ...]
+    masks: tuple[MaskFigures, ...]
+    collapse: str | None
 
     def to_dict(self) -> dict[str, object]:
         return {"version": 1, **asdict(self)}
@@ -95,6 +91,7 @@ def make_figures(
     """Figures of a trained model; `rows` are its predictions on the test, else on validation."""
     parts = {"test": prepared.test, "valid": prepared.valid, "train": prepared.train}
     part, examples = next((name, rows) for name, rows in parts.items() if rows is not None)
+    inside = look_inside(model, examples.inputs)
     return Figures(
         part=part if rows else None,
         labels=tuple(_label_figures(config, prepared, t) for t in range(len(prepared.tasks))),
@@ -104,8 +101,11 @@ def make_figures(
             if task.name in rows and _is_labelled(rows[task.name])
         ),
         gate_part=part,
-        gate_rows=min(len(examples), GATE_ROWS),
-        gates=gate_figures(model, examples.inputs),
+        gate_rows=min(len(examples), MOST_ROWS),
+        gates=inside.gates,
+        stitches=inside.stitches,
+        masks=inside.masks,
+        collapse=inside.collapse,
     )
 
 
@@ -134,26 +134,6 @@ def score_figures(task: Task, rows: Rows, *, log: bool = False) -> ScoreFigures:
         calibration_bins(scores_B, labels_B, weights_B, num_bins=num_bins, rates=scale == "logit"),
         histogram(groups, scale=scale),
     )
-
-
-@torch.inference_mode()
-def gate_figures(model: MultiTaskModel, inputs: tuple[Tensor, ...]) -> tuple[GateFigures, ...]:
-    """Gate weights on at most GATE_ROWS rows, spread evenly; empty for a trunk without gates."""
-    index = torch.linspace(0, len(inputs[0]) - 1, min(len(inputs[0]), GATE_ROWS)).round().long()
-    device, was_training = device_of(model), model.training
-    model.eval()
-    try:
-        x_BD = model.encoder(*(tensor[index].to(device) for tensor in inputs))
-        explanation = model.trunk.explain(x_BD)
-    finally:
-        model.train(was_training)
-    figures = []
-    for gate in explanation.gates:
-        weights_BE = gate.weights_BE.double()
-        mean, std = weights_BE.mean(dim=0), weights_BE.std(dim=0, correction=0)
-        name = model.tasks[gate.task].name
-        figures.append(GateFigures(name, gate.experts, tuple(mean.tolist()), tuple(std.tolist())))
-    return tuple(figures)
 
 
 def _label_figures(config: FitConfig, prepared: Prepared, position: int) -> LabelFigures:

@@ -8,6 +8,7 @@ from typing import Unpack
 import torch
 from torch import nn
 
+from polytask.balancing import Ranks
 from polytask.config import FitConfig, FitOptions, validate_config
 from polytask.config.build import describe_task
 from polytask.data.readers import TableSource
@@ -15,11 +16,18 @@ from polytask.pipeline.events import Event, Finished, ModelFinished, ModelStarte
 from polytask.pipeline.figures import make_figures
 from polytask.pipeline.folder import RunFolder, check_free
 from polytask.pipeline.keeping import Kept
+from polytask.pipeline.launch import leads, together
 from polytask.pipeline.loading import load
 from polytask.pipeline.machine import borrowed, pick_device
 from polytask.pipeline.models import Assignment, multi_task, single_task, start_training
 from polytask.pipeline.prepare import Prepared, prepare
-from polytask.pipeline.records import Record, step_record, validation_record
+from polytask.pipeline.records import (
+    Record,
+    StepRecord,
+    first_losses,
+    step_record,
+    validation_record,
+)
 from polytask.pipeline.run import Run
 from polytask.pipeline.summary import Trained, summarize
 from polytask.pipeline.warm_start import warm_start
@@ -63,11 +71,19 @@ def fit_events(
     *,
     encoder: nn.Module | None = None,
     parts: dict[str, TableSource] | None = None,
+    ranks: Ranks | None = None,
 ) -> Iterator[Event]:
-    """The same as a sequence of events; what is computed is on disk before the next begins."""
+    """The same as a sequence of events; what is computed is on disk before the next begins.
+
+    With `ranks` every process goes through them; only the first one evaluates, writes and Finishes.
+    """
+    together(ranks, lambda: _check_out(config) if leads(ranks) else None)
+    yield from train_and_compare(config, table, encoder=encoder, parts=parts or {}, ranks=ranks)
+
+
+def _check_out(config: FitConfig) -> None:
     if config.out is not None:
         check_free(config.out, overwrite=config.overwrite)
-    yield from train_and_compare(config, table, encoder=encoder, parts=parts or {})
 
 
 def train_and_compare(
@@ -76,23 +92,24 @@ def train_and_compare(
     *,
     encoder: nn.Module | None,
     parts: Mapping[str, TableSource],
+    ranks: Ranks | None,
     interrupted: RunFolder | None = None,
 ) -> Iterator[Event]:
     """The events of a new fit, or of what is left of an `interrupted` one."""
     with borrowed(config.threads):
-        device = pick_device(config.device)
-        prepared = prepare(config, table, parts=parts)
+        device = together(ranks, lambda: pick_device(config.device, ranks))
+        prepared = together(ranks, lambda: prepare(config, table, parts=parts))
         yield prepared
-        config = prepared.config
-        fitting = _Fitting(config, prepared, device, encoder)
+        fitting = _Fitting(prepared.config, prepared, device, encoder, ranks)
         if interrupted is not None:
-            fitting.kept = Kept.again(interrupted, prepared, config=config, encoder=encoder)
+            together(ranks, lambda: fitting.go_on(interrupted))
         yield from fitting.run(multi_task(prepared))
-        if config.baseline == "single":
+        if prepared.config.baseline == "single":
             for position, task in enumerate(prepared.tasks):
                 if not task.auxiliary:
                     yield from fitting.run(single_task(prepared, position))
-        yield Finished(fitting.finish())
+        if leads(ranks):
+            yield Finished(fitting.finish())
 
 
 @dataclass(slots=True, eq=False)
@@ -103,45 +120,60 @@ class _Fitting:
     prepared: Prepared
     device: torch.device
     encoder: nn.Module | None
+    ranks: Ranks | None
     kept: Kept | None = None
+    number: int = 0
     history: list[Record] = field(default_factory=list)
+    first_losses: dict[str, dict[str, float]] = field(default_factory=dict)
     trained: list[Trained] = field(default_factory=list)
 
     @property
     def folder(self) -> RunFolder | None:
         return None if self.kept is None else self.kept.folder
 
+    def go_on(self, interrupted: RunFolder) -> None:
+        """Keep on in the folder of an interrupted run."""
+        if leads(self.ranks):
+            self.kept = Kept.again(
+                interrupted, self.prepared, config=self.config, encoder=self.encoder
+            )
+
     def run(self, assignment: Assignment) -> Iterator[Event]:
         """Train one model, or what is left of it: started, its steps, finished."""
-        number = len(self.trained)
         run = start_training(
-            self.config, self.prepared, assignment, device=self.device, encoder=self.encoder
+            self.config,
+            self.prepared,
+            assignment,
+            device=self.device,
+            encoder=self.encoder,
+            ranks=self.ranks,
         )
-        yield from self._restore(run, number)
-        if number == 0 and self.kept is None and self.config.out is not None:
-            folder = RunFolder.create(self.config.out, overwrite=self.config.overwrite)
-            self.kept = Kept.begin(folder, self.prepared, config=self.config, encoder=self.encoder)
+        yield from together(self.ranks, lambda: self._begin(run) if leads(self.ranks) else [])
         steps = run.steps_per_epoch(len(assignment.train)) * run.settings.epochs
         yield ModelStarted(assignment.name, run, steps)
         for step in train(run, assignment.train, valid=assignment.valid):
-            self._log(assignment.name, run, step)
+            if leads(self.ranks):
+                self._log(assignment.name, run, step)
             if self.kept is not None:
-                self.kept.after_step(run, step, number=number)
+                self.kept.after_step(run, step, number=self.number)
             yield step
         if self.kept is not None:
-            self.kept.after_training(run, number=number)
-        self.trained.append(Trained.of(assignment, run, self.prepared, config=self.config))
+            self.kept.after_training(run, number=self.number)
+        if leads(self.ranks):
+            self.trained.append(Trained.of(assignment, run, self.prepared, config=self.config))
+        self.number += 1
         yield ModelFinished(assignment.name, run)
 
     def finish(self) -> Run:
         """Metrics and figures of all models, written with a report where the run has a folder."""
         multi = self.trained[0]
+        processes = 1 if self.ranks is None else self.ranks.world
         run = Run(
             self.config,
             self.prepared.columns,
             self.prepared.targets,
             multi.model,
-            summarize(self.config, self.prepared, self.trained),
+            summarize(self.config, self.prepared, self.trained, processes=processes),
             self.history,
             make_figures(self.config, self.prepared, multi.model, multi.rows).to_dict(),
         )
@@ -153,23 +185,40 @@ class _Fitting:
             self.folder.remove_checkpoints()
         return run
 
-    def _restore(self, run: TrainingRun, number: int) -> Iterator[Notice]:
+    def _begin(self, run: TrainingRun) -> list[Notice]:
+        """Bring a fresh model to where it starts; before the first one of a new run make the folder."""
+        notices = self._restore(run)
+        if self.number == 0 and self.kept is None and self.config.out is not None:
+            folder = RunFolder.create(self.config.out, overwrite=self.config.overwrite)
+            self.kept = Kept.begin(folder, self.prepared, config=self.config, encoder=self.encoder)
+        return notices
+
+    def _restore(self, run: TrainingRun) -> list[Notice]:
         """Bring a fresh model to its newest checkpoint, or to the weights of --init-from."""
+        notices = []
         if self.kept is not None and self.kept.is_resuming:
-            restored = self.kept.restore(run, number)
+            restored = self.kept.restore(run, self.number)
             self.history = self.kept.folder.read_history()
-            yield from map(Notice, restored.notices)
+            notices = [Notice(text) for text in restored.notices]
             if restored.log_bytes is not None:
-                return
-        if self.config.init_from is not None and number == 0:
+                return notices
+        if self.config.init_from is not None and self.number == 0:
             source = load(self.config.init_from)
             warm_start(run.model, self.prepared.columns, source.model, source.columns)
+        return notices
+
+    def _record(self, name: str, run: TrainingRun, step: TrainStep) -> StepRecord:
+        if name not in self.first_losses:
+            self.first_losses[name] = first_losses(self.history, name)
+        record = step_record(name, run, step, first_losses=self.first_losses[name])
+        self.first_losses[name] = {**record.losses, **self.first_losses[name]}
+        return record
 
     def _log(self, name: str, run: TrainingRun, step: TrainStep) -> None:
         records: list[Record] = []
         # The first step is always there: the report measures all losses by it.
         if step.step == 1 or step.step % self.config.log_every == 0:
-            records.append(step_record(name, run, step))
+            records.append(self._record(name, run, step))
         if step.validation is not None:
             records.append(validation_record(name, step.validation))
         for record in records:

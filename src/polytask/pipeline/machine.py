@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 
 import polytask
+from polytask.balancing import Ranks
 from polytask.errors import UserError
 
 
@@ -24,19 +25,34 @@ def borrowed(threads: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def pick_device(name: str) -> torch.device:
-    """The device by name; `auto` is the first CUDA device if there is one."""
+def pick_device(name: str, ranks: Ranks | None = None) -> torch.device:
+    """The device by name; `auto` is the first CUDA device if there is one, and each rank's own."""
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(name)
-    if device.type == "cuda" and not torch.cuda.is_available():
+    if device.type != "cuda":
+        return device
+    if not torch.cuda.is_available():
         raise UserError(f"--device {name}: torch {torch.__version__} sees no CUDA device here")
-    return device
+    return device if ranks is None else _own_cuda_device()
 
 
-def environment() -> dict[str, str | int]:
+def _own_cuda_device() -> torch.device:
+    """One a process, by the process's number on this machine."""
+    place, count = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    if place >= count:
+        raise UserError(
+            f"torch sees {count} CUDA device(s) here, but there are more processes: start as many, "
+            f"--nproc-per-node {count}, or pass --device cpu"
+        )
+    torch.cuda.set_device(place)
+    return torch.device("cuda", place)
+
+
+def environment(processes: int) -> dict[str, str | int]:
     """What the figures of a run depend on beside its options."""
     return {
+        "processes": processes,
         "polytask": polytask.__version__,
         "torch": torch.__version__,
         "python": platform.python_version(),

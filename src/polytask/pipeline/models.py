@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from polytask.balancing import Ranks
 from polytask.config import FitConfig
 from polytask.config.build import build_balancer, build_model, build_monitor, build_settings
 from polytask.config.fields import Options
@@ -75,6 +76,7 @@ def start_training(
     *,
     device: torch.device,
     encoder: nn.Module | None = None,
+    ranks: Ranks | None = None,
 ) -> TrainingRun:
     """A model with fresh weights, drawn from the run's seed alone, on its device."""
     torch.manual_seed(config.seed)
@@ -90,8 +92,9 @@ def start_training(
     if not several:
         terms = tuple(t for t in monitor.terms if t.task == assignment.tasks[0].name)
         monitor = Monitor(terms) if terms else Monitor.default(assignment.tasks)
+    settings = build_settings(config)
     return TrainingRun.start(
-        model.to(device), balancer, settings=build_settings(config), monitor=monitor
+        model.to(device), balancer, settings=settings, monitor=monitor, ranks=ranks
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
+from polytask.balancing import Ranks
 from polytask.data.readers import TableSource
 from polytask.errors import UserError
 from polytask.pipeline.events import Event, Finished, Notice
@@ -49,6 +50,7 @@ def resume_events(
     encoder: nn.Module | None = None,
     parts: dict[str, TableSource] | None = None,
     threads: int | None = None,
+    ranks: Ranks | None = None,
 ) -> Iterator[Event]:
     """The same as a sequence of events, with a Notice of all that somebody should know."""
     path = Path(run)
@@ -71,5 +73,5 @@ def resume_events(
             "Python: polytask.resume(run, table)"
         )
     yield from train_and_compare(
-        config, table, encoder=encoder, parts=parts or {}, interrupted=folder
+        config, table, encoder=encoder, parts=parts or {}, ranks=ranks, interrupted=folder
     )

@@ -58,7 +58,9 @@ class Trained:
         )
 
 
-def summarize(config: FitConfig, prepared: Prepared, trained: Sequence[Trained]) -> Metrics:
+def summarize(
+    config: FitConfig, prepared: Prepared, trained: Sequence[Trained], *, processes: int
+) -> Metrics:
     """metrics.json of the model for all tasks, trained[0], and of the single-task ones after it."""
     multi, singles = trained[0], trained[1:]
     metrics: Metrics = {
@@ -80,7 +82,7 @@ def summarize(config: FitConfig, prepared: Prepared, trained: Sequence[Trained])
         "data": _data(prepared),
         "test_evaluations": 1 if prepared.test is not None else 0,
         "seed": config.seed,
-        "environment": environment(),
+        "environment": environment(processes),
     }
     if singles:
         cost = {"single_task": asdict(total_cost(single.cost for single in singles))}

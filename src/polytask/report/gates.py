@@ -17,7 +17,9 @@ def gate_panels(figures: Figures) -> tuple[Panel, ...]:
     for position, gate in enumerate(figures.gates):
         caption = finding(gate)
         svg = _draw(gate, max(tops), name=f"gates{position}", caption=caption)
-        panels.append(Panel(gate.task, svg, caption))
+        several = any(other.level != gate.level for other in figures.gates)
+        title = f"{gate.task}, level {gate.level}" if several else gate.task
+        panels.append(Panel(title, svg, caption))
     return tuple(panels)
 
 
@@ -41,7 +43,7 @@ def shared_finding(figures: Figures) -> str:
     pairs = []
     for i, one in enumerate(figures.gates):
         for other in figures.gates[i + 1 :]:
-            if one.task != other.task and one.experts == other.experts:
+            if one.task != other.task and one.level == other.level and one.experts == other.experts:
                 overlap = sum(min(a, b) for a, b in zip(one.mean, other.mean))
                 pairs.append((overlap, one.task, other.task))
     if not pairs:

@@ -15,7 +15,7 @@ from polytask.report.series import (
     trained_tasks,
     training_losses,
 )
-from polytask.report.words import listing, short
+from polytask.report.words import count, listing, short
 
 _HEIGHT = 340
 
@@ -57,7 +57,7 @@ def weights_panel(run: RunRecord) -> Panel | None:
     told = []
     for task, curve in weights.items():
         ends = curve.smoothed().value_P
-        told.append(f"{short(task)} from {ends[0]:.3g} to {ends[-1]:.3g}")
+        told.append(f"{short(task)} from {_weight(ends[0])} to {_weight(ends[-1])}")
     caption = f"Smoothed, the weight goes for {listing(told)}."
     label = f"Weights of the tasks by step. {caption}"
     return Panel("Weights of the tasks", to_svg(figure, name="weights", label=label), caption)
@@ -73,6 +73,10 @@ def constant_weights(run: RunRecord) -> str:
         return f"All tasks weigh {next(iter(first.values())):g} throughout."
     told = [f"{task} weighs {weight:g}" for task, weight in first.items()]
     return f"The weights never change: {listing(told)}."
+
+
+def _weight(value: float) -> str:
+    return count(value) if value >= 100 else f"{value:.3g}"
 
 
 def _weights(run: RunRecord) -> dict[str, Curve]:

@@ -6,11 +6,13 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from polytask.report import facts, words
+from polytask.report.conflicts import conflict_panel, cosine_panel
 from polytask.report.drawing import Panel, style
 from polytask.report.gains import cost_panel, gain_panel
 from polytask.report.gates import gate_panels, shared_finding
+from polytask.report.mixing import mask_panel, stitch_panels
 from polytask.report.pace import constant_weights, pace_panel, weights_panel
-from polytask.report.records import RunRecord
+from polytask.report.records import Figures, RunRecord
 from polytask.report.results import SLIGHT, Row, Verdict, notes, result_rows
 from polytask.report.scores import score_panels
 from polytask.report.training import training_panels
@@ -35,7 +37,9 @@ def render(run: RunRecord) -> str:
     with style():
         gain = gain_panel(rows)
         cost = cost_panel(metrics.cost if metrics is not None else None, num_models=num_singles)
-        sections = (_training(run), _scores(run), _gates(run))
+        drawn = (_training(run), _balancing(run), _scores(run), _gates(run))
+        # All tasks weighed alike throughout is told in words; there is no section of it.
+        sections = tuple(section for section in drawn if section.panels or section.absent)
     page = _environment().get_template("page.html.j2")
     return page.render(
         run=run,
@@ -62,8 +66,9 @@ def render(run: RunRecord) -> str:
 
 def _training(run: RunRecord) -> Section:
     panels = list(training_panels(run))
-    if panels:
-        panels += [panel for panel in (pace_panel(run), weights_panel(run)) if panel is not None]
+    pace = pace_panel(run)
+    if panels and pace is not None:
+        panels.append(pace)
     return Section(
         "training",
         "Training",
@@ -72,6 +77,19 @@ def _training(run: RunRecord) -> Section:
         f"overfitting. {constant_weights(run)}".strip(),
         tuple(panels),
         "There are no curves: steps.jsonl is missing or empty.",
+    )
+
+
+def _balancing(run: RunRecord) -> Section:
+    drawn = (weights_panel(run), cosine_panel(run), conflict_panel(run))
+    return Section(
+        "balancing",
+        "Balancing: how the tasks were weighed",
+        "The weight of each task over the steps, and, where the balancer looked at the tasks' gradients, "
+        "how they met. Tasks that pull hard against each other, or weights that run away, are a reason "
+        "to try another balancer or trunk, and no fault by themselves; pairs whose cosine is about "
+        "zero conflict in half of the steps by chance alone.",
+        tuple(panel for panel in drawn if panel is not None),
     )
 
 
@@ -92,7 +110,10 @@ def _scores(run: RunRecord) -> Section:
 
 
 def _gates(run: RunRecord) -> Section:
+    """What the trunk does: gates, or stitches, or masks."""
     figures = run.figures
+    if figures is not None and (figures.stitches or figures.masks):
+        return _mixing(figures)
     panels = gate_panels(figures) if figures is not None else ()
     told = ""
     if figures is not None and panels:
@@ -102,12 +123,34 @@ def _gates(run: RunRecord) -> Section:
             "whiskers reach one standard deviation from row to row, the dashed line is an even "
             f"gate. Short whiskers: the task mixes all rows alike. {shared_finding(figures)}"
         )
+        if figures.collapse is not None:
+            told = f"{told.strip()} Warning: {figures.collapse}."
     return Section(
         "gates",
         "Gates: which task uses which expert",
         told.strip(),
         panels,
         "The trunk of this run has no gates, or figures.json is missing.",
+    )
+
+
+def _mixing(figures: Figures) -> Section:
+    part = words.PARTS.get(figures.gate_part, figures.gate_part)
+    if figures.stitches:
+        return Section(
+            "gates",
+            "Stitches: which task reads which network",
+            "After each layer every task goes on with a weighted sum of all tasks' features. A strong "
+            "diagonal: the tasks keep to themselves; equal cells: they share all.",
+            stitch_panels(figures),
+        )
+    panel = mask_panel(figures)
+    return Section(
+        "gates",
+        "Masks: how much of what is shared each task lets through",
+        f"Each task multiplies the shared features by a mask of its own, seen on "
+        f"{figures.gate_rows:,} {part} rows.",
+        () if panel is None else (panel,),
     )
 
 

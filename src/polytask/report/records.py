@@ -1,7 +1,7 @@
 """The records of a run folder as frozen values, field by field as they stand in the files."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 Values = Mapping[str, object]
 ByTask = Mapping[str, Values]
@@ -9,7 +9,11 @@ ByTask = Mapping[str, Values]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A line of steps.jsonl: one optimizer step of one model."""
+    """A line of steps.jsonl: one optimizer step of one model.
+
+    The tasks' gradients are there where the balancer measured them: `cosines` of each pair under its
+    first task, `conflict_rate` the share of pairs below 0.
+    """
 
     model: str
     step: int
@@ -18,6 +22,11 @@ class Step:
     losses: Mapping[str, float]
     weights: Mapping[str, float]
     train_seconds: float
+    relative_rates: Mapping[str, float] = field(default_factory=dict)
+    norms: Mapping[str, float] = field(default_factory=dict)
+    cosines: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    conflict_rate: float | None = None
+    magnitude_similarity: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,12 +152,35 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """One task's weight on each expert."""
+    """One task's weight on each expert of a level."""
 
     task: str
     experts: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    level: int = 1
+    row_entropy: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stitch:
+    """How much of each source enters each row after a layer; `weights` by row."""
+
+    layer: int
+    rows: tuple[str, ...]
+    sources: tuple[str, ...]
+    weights: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """How far a task opens a layer's shared features: mean, 10 % and 90 % quantile over them."""
+
+    task: str
+    layer: int
+    mean: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +213,9 @@ class Figures:
     gate_part: str
     gate_rows: int
     gates: tuple[Gate, ...]
+    stitches: tuple[Stitch, ...] = ()
+    masks: tuple[Mask, ...] = ()
+    collapse: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

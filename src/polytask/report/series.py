@@ -63,6 +63,33 @@ def task_weights(steps: Sequence[Step], model: str, task: str) -> Curve:
     return _curve(pairs)
 
 
+def conflict_rates(steps: Sequence[Step], model: str) -> Curve:
+    """The share of pairs of tasks whose gradients conflict, at the steps that measured them."""
+    return _curve(
+        [
+            (s.step, s.conflict_rate)
+            for s in steps
+            if s.model == model and s.conflict_rate is not None
+        ]
+    )
+
+
+def mean_cosines(steps: Sequence[Step], model: str, tasks: Sequence[str]) -> Floats:
+    """The mean over the steps of each pair's cosine (T, T); NaN where a pair was never measured."""
+    total_TT, count_TT = np.zeros((2, len(tasks), len(tasks)))
+    place = {task: position for position, task in enumerate(tasks)}
+    for step in steps:
+        if step.model != model:
+            continue
+        for one, others in step.cosines.items():
+            for other, cosine in others.items():
+                if one in place and other in place:
+                    for pair in ((place[one], place[other]), (place[other], place[one])):
+                        total_TT[pair] += cosine
+                        count_TT[pair] += 1
+    return np.divide(total_TT, count_TT, out=np.full_like(total_TT, np.nan), where=count_TT > 0)
+
+
 def validation_losses(validations: Sequence[Validation], model: str, task: str) -> Curve:
     pairs = [
         (v.step, v.valid_losses[task])

@@ -7,10 +7,11 @@ from polytask.training.run import TrainingRun, device_of
 
 
 def arithmetic_of(run: TrainingRun) -> dict[str, str]:
-    """Threads, precisions, device and versions by name: equal ones give equal bits on a CPU."""
+    """Processes, threads, precisions, device and versions by name: equal ones give equal bits on a CPU."""
     device = device_of(run.model)
     dtypes = {str(p.dtype).removeprefix("torch.") for p in run.model.parameters()}
     return {
+        "processes": str(1 if run.ranks is None else run.ranks.world),
         "threads": str(torch.get_num_threads()),
         "precision": run.settings.precision,
         "matrix products": _product_precision(),

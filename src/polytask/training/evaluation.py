@@ -56,7 +56,20 @@ def predict(
 
 
 def validate(run: TrainingRun, examples: Examples) -> Validation:
-    """Score the model on `examples` and remember the weights where they are the best so far."""
+    """Score the model on `examples` and remember the weights where they are the best so far.
+
+    Of several ranks the first one scores, and tells the others.
+    """
+    if run.ranks is None:
+        return _validate(run, examples)
+    validation = _validate(run, examples) if run.ranks.rank == 0 else None
+    validation = run.ranks.share(validation)
+    if run.ranks.rank > 0:
+        run.keep_if_best(validation.score)
+    return validation
+
+
+def _validate(run: TrainingRun, examples: Examples) -> Validation:
     predictions, losses = _predictions_and_losses(run, examples)
     labels_BT = examples.labels_BT.cpu().numpy()
     groups = None if examples.group_B is None else examples.group_B.cpu().numpy()

@@ -8,16 +8,22 @@ import torch
 from torch import Tensor
 
 from polytask.balancing import Need, Step, balanced_backward
+from polytask.balancing.randomness import seed_at
 from polytask.data.examples import Examples, batches, epoch_order
 from polytask.errors import UserError
+from polytask.model import Outputs, label_totals
 from polytask.training.evaluation import Validation, validate
 from polytask.training.optimizer import learning_rate_at
 from polytask.training.run import TrainingRun, autocast, device_of
+from polytask.training.run_state import share_state
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainStep:
-    """One optimizer step: what was measured and decided, and the validation if one followed."""
+    """One optimizer step: what was measured and decided, and the validation if one followed.
+
+    `rows` are those of the whole batch, of which each of several ranks had a part.
+    """
 
     step: int
     epoch: int
@@ -33,10 +39,12 @@ def train(
     """Train for the settings' epochs, yielding after every step; all state advances before it.
 
     With `valid`, the model is validated `validations_per_epoch` times an epoch, training stops when
-    patience is out, and the best weights are put back at the end.
+    patience is out, and the best weights are put back at the end. All of the run's ranks hand over
+    the same examples; they begin where the first one is.
 
     Raises UserError where a loss is not finite, naming the step, the task and the rows.
     """
+    share_state(run)
     settings, progress = run.settings, run.progress
     run.model.train()
     per_epoch = run.steps_per_epoch(len(examples))
@@ -44,7 +52,8 @@ def train(
     while progress.epoch < settings.epochs and not run.out_of_patience():
         order_B = epoch_order(len(examples), seed=settings.seed, epoch=progress.epoch)
         rest_B = order_B[progress.batch * settings.batch_size :]
-        feed = batches(examples, settings.batch_size, order_B=rest_B)
+        part = (0, 1) if run.ranks is None else (run.ranks.rank, run.ranks.world)
+        feed = batches(examples, settings.batch_size, order_B=rest_B, part=part)
         for step in _epoch(run, feed, total_steps=per_epoch * settings.epochs, order_B=order_B):
             if progress.batch == per_epoch:
                 progress.epoch, progress.batch = progress.epoch + 1, 0
@@ -77,6 +86,10 @@ def _take_step(
     settings, progress, model = run.settings, run.progress, run.model
     device = device_of(model)
     batch = batch.to(device)
+    if run.ranks is not None:
+        # What a rank drops out is its own, and a function of the step, so that a resumed run repeats.
+        place = progress.step * run.ranks.world + run.ranks.rank
+        torch.manual_seed(seed_at(settings.seed, place))
     rate = learning_rate_at(
         progress.step,
         total_steps=total_steps,
@@ -85,14 +98,19 @@ def _take_step(
     )
     with autocast(device, settings.precision):
         outputs = model(*batch.inputs)
-        losses = model.losses(outputs.outputs, batch.labels_BT, batch.weights_BT)
+        losses = _losses(run, outputs, batch)
         penalty = model.penalty()
-    _require_finite(run, losses, order_B)
+    _require_finite(run, losses if run.ranks is None else run.ranks.mean_losses(losses), order_B)
     run.optimizers.zero_grad()
     at_seam = settings.measure_at == "seam" and run.balancer.needs is not Need.LOSSES
     seam = outputs.seam if at_seam else None
     balancing = balanced_backward(
-        losses, run.balancer, seam=seam, penalty=penalty, epoch=progress.epoch
+        losses,
+        run.balancer,
+        seam=seam,
+        penalty=penalty,
+        epoch=progress.epoch,
+        ranks=run.ranks,
     )
     if settings.clip_norm is not None:
         run.optimizers.clip(settings.clip_norm)
@@ -100,18 +118,33 @@ def _take_step(
     if run.balancer.needs_losses_after_step:
         run.balancer.after_step(_losses_now(run, batch))
     epoch = progress.epoch
+    num_rows = len(_rows_now(run, order_B))
     progress.step += 1
     progress.batch += 1
-    progress.rows += len(batch)
-    return TrainStep(progress.step, epoch, len(batch), rate, balancing)
+    progress.rows += num_rows
+    return TrainStep(progress.step, epoch, num_rows, rate, balancing)
+
+
+def _losses(run: TrainingRun, outputs: Outputs, batch: Examples) -> list[Tensor | None]:
+    """The batch's losses; on one of several ranks its share of them, as `Ranks` describes."""
+    totals_T = None
+    if run.ranks is not None:
+        totals_T = run.ranks.mean(label_totals(batch.labels_BT, batch.weights_BT))
+    return run.model.losses(outputs.outputs, batch.labels_BT, batch.weights_BT, totals_T=totals_T)
+
+
+def _rows_now(run: TrainingRun, order_B: Tensor) -> Tensor:
+    """The rows of the whole batch, by their places in the examples."""
+    first = run.progress.batch * run.settings.batch_size
+    return order_B[first : first + run.settings.batch_size]
 
 
 @torch.no_grad()
 def _losses_now(run: TrainingRun, batch: Examples) -> list[Tensor | None]:
     """The batch's losses after the step, for a balancer that learns from how they fell."""
     with autocast(device_of(run.model), run.settings.precision):
-        outputs = run.model(*batch.inputs).outputs
-        return run.model.losses(outputs, batch.labels_BT, batch.weights_BT)
+        losses = _losses(run, run.model(*batch.inputs), batch)
+        return losses if run.ranks is None else run.ranks.mean_losses(losses)
 
 
 def _require_finite(run: TrainingRun, losses: list[Tensor | None], order_B: Tensor) -> None:
@@ -123,8 +156,7 @@ def _require_finite(run: TrainingRun, losses: list[Tensor | None], order_B: Tens
         for task, loss in zip(run.model.tasks, losses)
         if loss is not None and not torch.isfinite(loss)
     ]
-    first = run.progress.batch * run.settings.batch_size
-    rows = order_B[first : first + run.settings.batch_size]
+    rows = _rows_now(run, order_B)
     shown = ", ".join(str(int(row)) for row in rows[:5])
     raise UserError(
         f"the loss of {', '.join(bad)} is not finite at step {run.progress.step + 1} "

@@ -57,9 +57,9 @@ class Optimizers:
 
 
 def _bias_ids(model: nn.Module) -> set[int]:
-    """Vectors, and the batched experts' biases, which are (E, 1, H) in a list named so."""
+    """Vectors; the batched experts' biases (E, 1, H); the stitches, which start near the identity."""
     return {
         id(parameter)
         for name, parameter in model.named_parameters()
-        if parameter.ndim <= 1 or ".biases." in name
+        if parameter.ndim <= 1 or ".biases." in name or ".stitches." in name
     }

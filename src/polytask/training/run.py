@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from polytask.balancing import Balancer
+from polytask.balancing import Balancer, Ranks
 from polytask.model import MultiTaskModel
 from polytask.training.monitor import Monitor
 from polytask.training.optimizer import Optimizers
@@ -57,7 +57,8 @@ class Progress:
 class TrainingRun:
     """A model, its balancer and optimizers, the settings, and the progress so far.
 
-    Construct it with `start`; then `for step in train(run, examples)`.
+    Construct it with `start`; then `for step in train(run, examples)`. With `ranks` several processes
+    train it: each has a part of every batch, and all take the steps of one process.
     """
 
     model: MultiTaskModel
@@ -66,6 +67,7 @@ class TrainingRun:
     settings: Settings
     monitor: Monitor
     progress: Progress = field(default_factory=Progress)
+    ranks: Ranks | None = None
 
     @classmethod
     def start(
@@ -75,13 +77,15 @@ class TrainingRun:
         *,
         settings: Settings | None = None,
         monitor: Monitor | None = None,
+        ranks: Ranks | None = None,
     ) -> "TrainingRun":
         """A run at step 0. The default monitor is the mean of each goal's main metric."""
         settings = settings or Settings()
         optimizers = Optimizers(
             model, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay
         )
-        return cls(model, balancer, optimizers, settings, monitor or Monitor.default(model.tasks))
+        monitor = monitor or Monitor.default(model.tasks)
+        return cls(model, balancer, optimizers, settings, monitor, ranks=ranks)
 
     def steps_per_epoch(self, num_rows: int) -> int:
         return math.ceil(num_rows / self.settings.batch_size)

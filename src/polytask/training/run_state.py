@@ -37,6 +37,19 @@ def state_of(run: TrainingRun, *, is_finished: bool = False) -> State:
     return State(tensors, facts)
 
 
+def share_state(run: TrainingRun) -> None:
+    """Bring all of the run's ranks to where the first one is."""
+    if run.ranks is None:
+        return
+    state = None
+    if run.ranks.rank == 0:
+        mine = state_of(run)
+        state = State({name: tensor.cpu() for name, tensor in mine.tensors.items()}, mine.facts)
+    state = run.ranks.share(state)
+    if run.ranks.rank > 0:
+        apply_state(run, state)
+
+
 def settings_facts(run: TrainingRun) -> dict[str, str]:
     """How the run is trained. The precision is left out: it belongs to the arithmetic."""
     settings = asdict(run.settings)

@@ -1,0 +1,136 @@
+"""Balancing where every process keeps a shard of each parameter: PyTorch's FSDP2, `fully_shard`."""
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+from torch.distributed.tensor import DTensor
+
+from polytask.balancing.backward import decide, seeded_backward, with_gram, with_ones
+from polytask.balancing.balancer import Balancer, CoordinateRule
+from polytask.balancing.gradients import Place, Rows, accumulate, gram_of
+from polytask.balancing.measurement import (
+    Measurement,
+    Need,
+    Step,
+    Weights,
+    check_losses,
+    check_penalty,
+    read_losses,
+)
+from polytask.balancing.parallel import Ranks
+
+Losses = Sequence[Tensor | None]
+
+
+def sharded_backward(
+    losses: Losses,
+    balancer: Balancer,
+    shards: Sequence[Tensor],
+    *,
+    ranks: Ranks,
+    parameters: Iterable[Tensor] | None = None,
+    penalty: Tensor | None = None,
+    epoch: int | None = None,
+) -> Step:
+    """`balanced_backward` for a model under `fully_shard`; the losses are those that `Ranks` asks for.
+
+    `shards`: the model's parameters, listed before the forward pass, as an optimizer holds them; after
+    it the module shows whole ones in the place of some. `parameters` are some of these.
+
+    The graph ends at parameters that exist during the passes only, and their gradients are averaged
+    and cut into shards by hooks of `backward()`. So each loss has a whole backward pass of its own,
+    the Gram matrix is the sum of the shards' products, and reach is read off the gradients. All
+    shared parameters are measured, embedding tables too, unless `parameters` are given.
+
+    A rule on the losses costs one pass. Raises ValueError for a parameter that is no shard, for a rule
+    per coordinate, and for GradNorm without `parameters`.
+    """
+    shards = [shard for shard in shards if shard.requires_grad]
+    _check(shards, balancer, parameters)
+    check_losses(losses)
+    losses_T, active_T = read_losses(ranks.mean_losses(losses))
+    penalty = check_penalty(penalty)
+    measured = Measurement(losses_T, active_T, step=int(balancer.num_steps), epoch=epoch)
+    measures = balancer.need(measured.step, active_T) != Need.LOSSES and int(active_T.sum()) > 1
+    if measures:
+        rows = _take_shards(losses, shards, keep_graph=penalty is not None)
+        measured = _measure(measured, rows, ranks, parameters)
+    weights = with_ones(decide(balancer, measured), active_T & ~measured.active_T)
+    if not measures and torch.equal(weights.shared_T, weights.private_T):
+        seeded_backward(losses, weights.shared_T.tolist(), penalty)
+        return Step(losses_T, weights, active_T)
+    if not measures:
+        rows = _take_shards(losses, shards, keep_graph=penalty is not None)
+    _fill(rows, weights)
+    if penalty is not None:
+        torch.autograd.backward(penalty)
+    return Step(losses_T, weights, active_T, measured.gram_TT)
+
+
+def _check(shards: Sequence[Tensor], balancer: Balancer, parameters: object) -> None:
+    if not all(isinstance(shard, DTensor) and shard.device_mesh.ndim == 1 for shard in shards):
+        raise ValueError(
+            "every parameter must be a shard over one dimension of processes: call fully_shard on "
+            "the whole model, with a mesh of one dimension, and list the parameters before the forward "
+            "pass, which puts whole ones in their place"
+        )
+    if isinstance(balancer, CoordinateRule):
+        raise ValueError(
+            f"{type(balancer).__name__} decides about single coordinates, which lie on other ranks "
+            "under fully_shard: choose a rule on the losses or on the Gram matrix"
+        )
+    if balancer.at_last_layer and parameters is None:
+        raise ValueError(
+            "which layer is the last shared one cannot be read off a sharded model: name its weights, "
+            "parameters=layer.parameters()"
+        )
+
+
+def _take_shards(losses: Losses, shards: Sequence[Tensor], *, keep_graph: bool) -> list[Rows]:
+    """Each loss's gradients, averaged and cut; `.grad` is afterwards what it was before."""
+    before = [shard.grad for shard in shards]
+    taken: list[list[Tensor | None]] = [[None] * len(losses) for _ in shards]
+    present = [(task, loss) for task, loss in enumerate(losses) if loss is not None]
+    for task, loss in present:
+        for shard in shards:
+            shard.grad = None
+        torch.autograd.backward(loss, retain_graph=keep_graph or task != present[-1][0])
+        for by_task, shard in zip(taken, shards):
+            by_task[task] = shard.grad
+    for shard, gradient in zip(shards, before):
+        shard.grad = gradient
+    return [
+        Rows(Place.at(shard, frozenset(t for t, g in enumerate(by_task) if g is not None)), by_task)
+        for shard, by_task in zip(shards, taken)
+    ]
+
+
+def _measure(
+    measured: Measurement,
+    rows: Sequence[Rows],
+    ranks: Ranks,
+    parameters: Iterable[Tensor] | None,
+) -> Measurement:
+    """Add the Gram matrix: the sum of the shards' products, as each coordinate lies on one rank."""
+    shared = [row for row in rows if len(row.place.tasks) >= 2]
+    if parameters is not None:
+        wanted = set(parameters)
+        shared = [row for row in shared if row.place.leaf in wanted]
+    if not shared:
+        return measured
+    local = [Rows(row.place, [_local(gradient) for gradient in row.by_task]) for row in shared]
+    tasks = frozenset().union(*(row.place.tasks for row in shared))
+    return with_gram(measured, ranks.sum(gram_of(local, measured.num_tasks)), tasks)
+
+
+def _local(gradient: Tensor | None) -> Tensor | None:
+    return gradient.to_local() if isinstance(gradient, DTensor) else None
+
+
+def _fill(rows: Sequence[Rows], weights: Weights) -> None:
+    for row in rows:
+        assert row.place.leaf is not None
+        is_shared = len(row.place.tasks) >= 2
+        numbers_T = weights.shared_T if is_shared else weights.private_T
+        accumulate(row.place.leaf, row.weighted_sum(numbers_T.tolist()))
