@@ -13,7 +13,10 @@ import torch
 
 import polytask
 from polytask import Run, fit, load
+from polytask.config import validate_config
 from polytask.errors import UserError
+from polytask.pipeline import ModelStarted, Notice, fit_events
+from polytask.training.run import TrainingRun
 
 QUICK = {
     "epochs": 1,
@@ -238,3 +241,33 @@ def test_a_run_saved_elsewhere_loads(fitted: Run, log: pa.Table, tmp_path: Path)
     assert load(tmp_path / "copy").predict(log).equals(fitted.predict(log))
     with pytest.raises(UserError, match="--overwrite"):
         fitted.save(tmp_path / "copy")
+
+
+def test_experts_that_collapse_are_told_of_once(log: pa.Table) -> None:
+    """All experts start at zero, so each returns the same for every row."""
+
+    def start_dead(run: TrainingRun) -> None:
+        with torch.no_grad():
+            for name, parameter in run.model.trunk.named_parameters():
+                if name.startswith("experts"):
+                    parameter.zero_()
+
+    config = validate_config(
+        {
+            "tasks": ["click"],
+            "trunk": {"name": "mmoe", "num_experts": 2, "expert_hidden": [4, 4]},
+            "epochs": 1,
+            "validations_per_epoch": 3,
+            "baseline": "none",
+            "after": "like,follow,watch_seconds",
+            "threads": 1,
+        }
+    )
+    notices = []
+    for event in fit_events(config, log):
+        if isinstance(event, ModelStarted):
+            start_dead(event.training)
+        if isinstance(event, Notice):
+            notices.append(event.text)
+    assert len(notices) == 1
+    assert "2 of 2 are of little use" in notices[0] and "expert 1, expert 2" in notices[0]

@@ -35,7 +35,9 @@ class _Embedding(torch.autograd.Function):
     def backward(ctx: _Context, gradient_BCK: Tensor) -> tuple[None, Tensor]:
         (rows_BC,) = ctx.saved_tensors
         num_rows, width = ctx.shape
-        entries_BCK = rows_BC.unsqueeze(-1) * width + torch.arange(width)
+        # Half the memory to read and write, where the entries' numbers fit.
+        dtype = torch.int32 if num_rows * width < 2**31 else torch.int64
+        entries_BCK = (rows_BC.to(dtype) * width).unsqueeze(-1) + torch.arange(width, dtype=dtype)
         total = torch.bincount(
             entries_BCK.flatten(), weights=gradient_BCK.flatten(), minlength=num_rows * width
         )

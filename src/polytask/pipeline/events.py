@@ -35,7 +35,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What somebody should know of how an interrupted run goes on."""
+    """What somebody should know: how an interrupted run goes on, experts that collapse."""
 
     text: str
 

@@ -15,6 +15,7 @@ from polytask.data.readers import TableSource
 from polytask.pipeline.events import Event, Finished, ModelFinished, ModelStarted, Notice
 from polytask.pipeline.figures import make_figures
 from polytask.pipeline.folder import RunFolder, check_free
+from polytask.pipeline.inside import look_inside
 from polytask.pipeline.keeping import Kept
 from polytask.pipeline.launch import leads, together
 from polytask.pipeline.loading import load
@@ -35,6 +36,8 @@ from polytask.report import write_report
 from polytask.task import Task
 from polytask.training.loop import TrainStep, train
 from polytask.training.run import TrainingRun
+
+_WATCHED_ROWS = 1024
 
 
 def fit(
@@ -126,6 +129,7 @@ class _Fitting:
     history: list[Record] = field(default_factory=list)
     first_losses: dict[str, dict[str, float]] = field(default_factory=dict)
     trained: list[Trained] = field(default_factory=list)
+    has_warned: bool = False
 
     @property
     def folder(self) -> RunFolder | None:
@@ -157,12 +161,26 @@ class _Fitting:
             if self.kept is not None:
                 self.kept.after_step(run, step, number=self.number)
             yield step
+            yield from self._warn_of_collapse(run, step, assignment)
         if self.kept is not None:
             self.kept.after_training(run, number=self.number)
         if leads(self.ranks):
             self.trained.append(Trained.of(assignment, run, self.prepared, config=self.config))
         self.number += 1
         yield ModelFinished(assignment.name, run)
+
+    def _warn_of_collapse(
+        self, run: TrainingRun, step: TrainStep, assignment: Assignment
+    ) -> Iterator[Notice]:
+        """Once, at the first validation after which experts of the multi-task model are of no use."""
+        if step.validation is None or assignment.valid is None or self.number > 0:
+            return
+        if self.has_warned or not leads(self.ranks):
+            return
+        collapse = look_inside(run.model, assignment.valid.inputs, most_rows=_WATCHED_ROWS).collapse
+        if collapse is not None:
+            self.has_warned = True
+            yield Notice(f"step {step.step:,}: {collapse}")
 
     def finish(self) -> Run:
         """Metrics and figures of all models, written with a report where the run has a folder."""

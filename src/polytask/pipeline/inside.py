@@ -62,9 +62,11 @@ class Inside:
 
 
 @torch.inference_mode()
-def look_inside(model: MultiTaskModel, inputs: tuple[Tensor, ...]) -> Inside:
-    """What the trunk does on at most MOST_ROWS rows, spread evenly, in evaluation mode."""
-    explanation = _explain(model, inputs)
+def look_inside(
+    model: MultiTaskModel, inputs: tuple[Tensor, ...], *, most_rows: int = MOST_ROWS
+) -> Inside:
+    """What the trunk does on at most `most_rows` rows, spread evenly, in evaluation mode."""
+    explanation = _explain(model, inputs, most_rows)
     names = tuple(task.name for task in model.tasks)
     gates = []
     for gate in explanation.gates:
@@ -87,8 +89,9 @@ def look_inside(model: MultiTaskModel, inputs: tuple[Tensor, ...]) -> Inside:
     )
 
 
-def _explain(model: MultiTaskModel, inputs: tuple[Tensor, ...]) -> Explanation:
-    index = torch.linspace(0, len(inputs[0]) - 1, min(len(inputs[0]), MOST_ROWS)).round().long()
+def _explain(model: MultiTaskModel, inputs: tuple[Tensor, ...], most_rows: int) -> Explanation:
+    size = min(len(inputs[0]), most_rows)
+    index = torch.linspace(0, len(inputs[0]) - 1, size).round().long()
     device, was_training = device_of(model), model.training
     model.eval()
     try:
