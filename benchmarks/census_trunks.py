@@ -1,6 +1,6 @@
 """Ways to share on Census-Income: the two groups of tasks of the MMoE paper.
 
-    python benchmarks/census_trunks.py [--group 1] [--trials 6] [--seeds 5] [--epochs 4]
+    python benchmarks/census_trunks.py [--group 1] [--trials 6] [--seeds 5] [--epochs 3]
 
 Group 1: income with never married; group 2: college (associate degree or above) with never married.
 Inputs: all columns but education, marital status, instance weight and the labels. Each trunk gets
@@ -19,7 +19,7 @@ from trials import DATA, Outcome, Trial, interval, run_trials
 
 from polytask.trunks import TRUNKS, num_parameters, parameter_matched
 
-FEATURES = 430
+FEATURES = 351
 """About the width of the encoded row: only the size of a trunk rests on it."""
 GROUPS = {
     1: ("income", "income:binary:50000+"),
@@ -56,7 +56,7 @@ def trunk_of(name: str, budget: int) -> dict[str, object]:
     """The trunk's options at the width (w, then w / 2) where it has about `budget` parameters."""
 
     def options(width: int) -> dict[str, object]:
-        widths = (width, max(width // 2, 1))
+        widths = (2 * width,) * 2 if name == "sluice" else (width, max(width // 2, 1))
         key = "expert_hidden" if name in EXPERTS else "hidden"
         return EXPERTS.get(name, {}) | {key: widths}
 
@@ -83,7 +83,8 @@ def main() -> None:
     parser.add_argument("--group", type=int, choices=GROUPS, default=1)
     parser.add_argument("--trials", type=int, default=6)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     main_task = GROUPS[options.group][0]
     started = time.perf_counter()
@@ -93,7 +94,7 @@ def main() -> None:
         for draw in draws(name, options.trials if name in COMPARED else 2)
     ]
     chosen: dict[str, Outcome] = {}
-    for outcome in run_trials(base(options.group), trials):
+    for outcome in run_trials(base(options.group), trials, workers=options.workers):
         name = outcome.trial.options["trunk"]["name"]
         best = chosen.get(name)
         score = outcome.of("valid", main_task, "auc")
@@ -106,7 +107,7 @@ def main() -> None:
         for seed in range(options.seeds if name in COMPARED else 1)
     ]
     outcomes: dict[str, list[Outcome]] = {}
-    for outcome in run_trials(base(options.group), finals):
+    for outcome in run_trials(base(options.group), finals, workers=options.workers):
         outcomes.setdefault(outcome.trial.options["trunk"]["name"], []).append(outcome)
     show(outcomes, main_task)
     print(f"\n{time.perf_counter() - started:.0f} s in all")

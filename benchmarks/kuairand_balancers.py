@@ -19,8 +19,8 @@ BALANCERS = (
     *("equal", "uncertainty", "dwa", "gradnorm", "mgda"),
     *("pcgrad", "cagrad", "nash_mtl", "famo"),
 )
-RATES = (5e-4, 1e-3, 2e-3)
-NUM_STATIC = 6
+RATES = (2e-3, 5e-3)
+NUM_STATIC = 4
 TASKS = ("click", "long_view", "like", "profile", "play_seconds")
 MAIN = {task: "xauc" if task == "play_seconds" else "auc" for task in TASKS}
 BASE = {
@@ -70,13 +70,14 @@ def score(outcome: Outcome, part: str) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     names = ("single", "static", *BALANCERS)
     started = time.perf_counter()
     owners = [(name, values) for name in names for values in candidates(name)]
     trials = [Trial(values, single=name == "single", metrics=METRICS) for name, values in owners]
     chosen: dict[str, Outcome] = {}
-    for (name, _), outcome in zip(owners, run_trials(BASE, trials)):
+    for (name, _), outcome in zip(owners, run_trials(BASE, trials, workers=options.workers)):
         if name not in chosen or score(outcome, "valid") > score(chosen[name], "valid"):
             chosen[name] = outcome
     print(f"{len(trials)} trials, {time.perf_counter() - started:.0f} s", flush=True)
@@ -90,7 +91,7 @@ def main() -> None:
         for seed in range(1, options.seeds + 1)
     ]
     outcomes: dict[str, list[Outcome]] = {name: [] for name in names}
-    for position, outcome in enumerate(run_trials(BASE, finals)):
+    for position, outcome in enumerate(run_trials(BASE, finals, workers=options.workers)):
         outcomes[names[position // options.seeds]].append(outcome)
     show(outcomes)
     print(f"\n{time.perf_counter() - started:.0f} s in all")

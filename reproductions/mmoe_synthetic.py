@@ -250,13 +250,10 @@ def main() -> None:
     sizes = {"steps": options.steps, "batch_size": options.batch_size}
     for name in options.models.split(","):
         rate = best_rate(MODELS[name], steps=options.steps // 4, batch_size=options.batch_size)
-        for number, correlation in enumerate(CORRELATIONS):
-            # The same seeds for all models: their runs are paired.
-            generator = torch.Generator().manual_seed(number)
-            problems = Problems.draw(options.runs, correlation, generator)
-            found_RT = final_losses(
-                MODELS[name], problems, learning_rate=rate, seed=number, **sizes
-            )
+        for correlation in CORRELATIONS:
+            # The same problems, but for the angle, for all models and correlations: paired runs.
+            problems = Problems.draw(options.runs, correlation, torch.Generator().manual_seed(0))
+            found_RT = final_losses(MODELS[name], problems, learning_rate=rate, seed=0, **sizes)
             losses[name, correlation] = found_RT.mean(1).numpy()
         minutes = (time.perf_counter() - started) / 60
         print(f"{name}: learning rate {rate:g}, {minutes:.1f} min so far", flush=True)
