@@ -76,3 +76,14 @@ def test_nothing_is_drawn_of_weights_that_never_change(run_folder: Path) -> None
             line["weights"] = dict.fromkeys(line["weights"], 1.0)
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert 'id="balancing"' not in write_report(run_folder).read_text(encoding="utf-8")
+
+
+def test_weights_far_apart_are_drawn_on_a_logarithmic_scale(run_folder: Path) -> None:
+    path = run_folder / "steps.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for position, line in enumerate(line for line in lines if "weights" in line):
+        line["weights"] = dict.fromkeys(line["weights"], 2000.0 / (1 + position) ** 4)
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    page = write_report(run_folder).read_text(encoding="utf-8")
+    drawing = page[page.index("Weights of the tasks by step") :].partition("</svg>")[0]
+    assert ">1,000<" in drawing and "mathdefault" not in page

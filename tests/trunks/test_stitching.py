@@ -70,7 +70,7 @@ def test_stitches_lean_to_the_own_network_and_sum_to_one() -> None:
         assert stitch.layer == layer
         assert stitch.sources == ("task 1", "task 2", "task 3")
         expected = torch.full((3, 3), 0.05) + 0.85 * torch.eye(3)
-        torch.testing.assert_close(stitch.weights_TS, expected)
+        torch.testing.assert_close(stitch.weights_RS, expected)
     assert [row.tolist() for row in CrossStitch(5, 1, hidden=(6,)).stitches] == [[1.0]]
 
 
@@ -79,7 +79,7 @@ def test_an_explained_stitch_per_channel_is_the_mean_over_channels() -> None:
     with torch.no_grad():
         trunk.stitches[0][1] += torch.tensor([0.0, 1.0, 2.0, 5.0])
     (stitch,) = trunk.explain(torch.zeros(1, 5)).stitches
-    torch.testing.assert_close(stitch.weights_TS, torch.tensor([[0.9, 2.1], [0.1, 0.9]]))
+    torch.testing.assert_close(stitch.weights_RS, torch.tensor([[0.9, 2.1], [0.1, 0.9]]))
 
 
 def _set_random(trunk: Trunk) -> None:
@@ -205,16 +205,18 @@ def test_what_a_sluice_explains() -> None:
     trunk = Sluice(5, 2, hidden=(6, 6))
     first, second, betas = trunk.explain(torch.zeros(1, 5)).stitches
     assert first.sources == ("task 1 half 1", "task 1 half 2", "task 2 half 1", "task 2 half 2")
+    assert first.rows == first.sources
+    assert betas.rows == ("task 1", "task 2")
     assert [first.layer, second.layer, betas.layer] == [1, 2, 2]
     others = 0.1 / 3
     expected = torch.full((4, 4), others) + (0.9 - others) * torch.eye(4)
-    torch.testing.assert_close(first.weights_TS, expected)
+    torch.testing.assert_close(first.weights_RS, expected)
     assert betas.sources == ("layer 1", "layer 2")
-    torch.testing.assert_close(betas.weights_TS, torch.full((2, 2), 0.5))
+    torch.testing.assert_close(betas.weights_RS, torch.full((2, 2), 0.5))
     # Row 3 is task 2's second half, column 0 task 1's first.
     with torch.no_grad():
         trunk.stitches[1][1, 0] = 7.0
-    assert trunk.explain(torch.zeros(1, 5)).stitches[0].weights_TS[3, 0] == 7.0
+    assert trunk.explain(torch.zeros(1, 5)).stitches[0].weights_RS[3, 0] == 7.0
 
 
 @pytest.mark.parametrize("hidden", [(6, 4), (5, 5)])

@@ -76,9 +76,10 @@ def look_inside(
         gates.append(GateFigures(name, use.level, experts, use.mean, use.std, use.row_entropy))
     stitches = []
     for stitch in explanation.stitches:
-        sources = tuple(_named(source, names) for source in stitch.sources)
-        rows = sources if len(stitch.weights_TS) == len(sources) else names
-        weights = tuple(tuple(row) for row in stitch.weights_TS.tolist())
+        rows, sources = (
+            tuple(_named(text, names) for text in texts) for texts in (stitch.rows, stitch.sources)
+        )
+        weights = tuple(tuple(row) for row in stitch.weights_RS.tolist())
         stitches.append(StitchFigures(stitch.layer, rows, sources, weights))
     collapse = collapse_warning(expert_uses(explanation))
     return Inside(

@@ -27,8 +27,7 @@ def stitch_panels(figures: Figures) -> tuple[Panel, ...]:
     """One heat map a layer, rows read columns."""
     panels = []
     for position, stitch in enumerate(figures.stitches):
-        square = len(stitch.rows) == len(stitch.sources)
-        title = f"After layer {stitch.layer}" if square else "What the towers read"
+        title = f"After layer {stitch.layer}" if _is_square(stitch) else "What the towers read"
         caption = _stitch_finding(stitch)
         height = 110 + 28 * len(stitch.rows)
         figure, (axes,) = new_figure(height, 1, left=_LEFT)
@@ -81,8 +80,13 @@ def _stitch_finding(stitch: Stitch) -> str:
     if not foreign:
         return "There is one network only."
     _, row, source, weight = max(foreign)
-    verb = "takes most from" if len(stitch.rows) != len(stitch.sources) else "reads most from"
-    return f"{short(row)} {verb} {short(source)}: {_number(weight)}. Rows read columns."
+    told = f"{short(row)} reads most from {short(source)}: {_number(weight)}. Rows read columns."
+    return told if _is_square(stitch) else f"{told} A tower reads a sum over the layers."
+
+
+def _is_square(stitch: Stitch) -> bool:
+    """Whether what is read into is also what is read."""
+    return stitch.rows == stitch.sources
 
 
 def _mask_finding(masks: tuple[Mask, ...]) -> str:

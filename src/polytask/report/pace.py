@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from polytask.report.drawing import INK, Panel, colour, dash, new_figure, step_axis, to_svg
 from polytask.report.records import RunRecord
@@ -18,6 +19,8 @@ from polytask.report.series import (
 from polytask.report.words import count, listing, short
 
 _HEIGHT = 340
+_WIDE = 50
+"""Weights that differ by more than this factor are drawn on a logarithmic scale."""
 
 
 def pace_panel(run: RunRecord) -> Panel | None:
@@ -54,6 +57,12 @@ def weights_panel(run: RunRecord) -> Panel | None:
         return None
     figure, (axes,) = new_figure(_HEIGHT, 1)
     _draw(axes, weights, tasks, title="weight")
+    values = np.concatenate([curve.value_P for curve in weights.values()])
+    if values.min() > 0 and values.max() > _WIDE * values.min():
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.set_ylim(values.min() / 1.5, values.max() * 1.5)
     told = []
     for task, curve in weights.items():
         ends = curve.smoothed().value_P

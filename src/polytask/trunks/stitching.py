@@ -64,7 +64,7 @@ class CrossStitch(Trunk):
         for layer in range(self.networks.num_layers):
             weights = torch.stack(_rows_after(self, layer)).detach()
             weights_TT = weights if weights.ndim == 2 else weights.mean(dim=2)
-            stitches.append(Stitch(layer + 1, names, weights_TT))
+            stitches.append(Stitch(layer + 1, names, names, weights_TT))
         return Explanation(stitches=tuple(stitches))
 
 
@@ -147,12 +147,13 @@ class Sluice(Trunk):
         tasks, num_layers = range(1, self.num_tasks + 1), self.networks.num_layers
         halves = tuple(f"task {task} half {half}" for task in tasks for half in (1, 2))
         alphas = [
-            Stitch(layer + 1, halves, torch.cat(_rows_after(self, layer)).detach())
+            Stitch(layer + 1, halves, halves, torch.cat(_rows_after(self, layer)).detach())
             for layer in range(num_layers)
         ]
         layers = tuple(f"layer {layer}" for layer in range(1, num_layers + 1))
+        names = tuple(f"task {task}" for task in tasks)
         betas_TL = torch.stack(tuple(self.betas)).detach()
-        return Explanation(stitches=(*alphas, Stitch(num_layers, layers, betas_TL)))
+        return Explanation(stitches=(*alphas, Stitch(num_layers, names, layers, betas_TL)))
 
 
 def squared_overlap(first_IK: Tensor, second_IK: Tensor) -> Tensor:

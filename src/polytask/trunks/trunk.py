@@ -32,15 +32,16 @@ class ExpertOutputs:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stitch:
-    """How much of each source enters each task after one layer (counted from 1): weights_TS (T, S).
+    """How much of each source enters each row after one layer (counted from 1): weights_RS (R, S).
 
-    `sources` names the S sources: tasks, layers, or subspaces; where subspaces are mixed, the rows
-    are subspaces too, in the same order. Signed; rows need not sum to one.
+    `rows` names what is read into, tasks or subspaces of theirs, `sources` what is read: the same, or
+    layers. Signed; rows need not sum to one.
     """
 
     layer: int
+    rows: tuple[str, ...]
     sources: tuple[str, ...]
-    weights_TS: Tensor
+    weights_RS: Tensor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
