@@ -1,6 +1,6 @@
 """Training speed on Census-Income beside torch-rechub and DeepCTR-Torch, as ratios.
 
-    python benchmarks/census_speed.py [--repeats 3] [--epochs 2] [--trunk ple] [--profile]
+    python benchmarks/census_speed.py [--repeats 3] [--epochs 2] [--trunk ple] [--runs polytask deepctr-torch]
 
 MMoE with embeddings of 8, 8 experts 64-32, towers 16, batches of 1,024, Adam at 1e-3. All read the
 same encoded rows and use the same number of threads. The runs are interleaved, each in a process of
@@ -44,6 +44,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--trunk", choices=TRUNKS, default="mmoe")
+    parser.add_argument("--runs", nargs="+", choices=[*OURS, *PEERS], default=[*OURS, *PEERS])
     parser.add_argument("--profile", action="store_true")
     parser.add_argument("--one", choices=OURS, help="one run of ours, as a line of JSON")
     options = parser.parse_args()
@@ -61,6 +62,7 @@ def main() -> None:
     for peer in PEERS:
         script = str(here.with_name("census_peers.py"))
         commands[peer] = [python, script, peer, str(rows), "--epochs", str(options.epochs)]
+    commands = {name: commands[name] for name in options.runs}
     results: dict[str, list[dict]] = {name: [] for name in commands}
     for _ in range(options.repeats):
         for name, command in commands.items():
@@ -77,7 +79,9 @@ def show(results: dict[str, list[dict]]) -> None:
     print("|---|---|---|---|" + "---|" * len(PEERS))
     for name, runs in results.items():
         auc = [statistics.median(run["auc"][t] for run in runs) for t in range(2)]
-        ratios = "".join(f" {rates[name] / rates[peer]:.2f} |" for peer in PEERS)
+        ratios = "".join(
+            f" {rates[name] / rates[peer]:.2f} |" if peer in rates else " |" for peer in PEERS
+        )
         print(f"| {name} | {rates[name]:,.0f} | {auc[0]:.4f} | {auc[1]:.4f} |{ratios}")
     print(f"\ntorch {torch.__version__}, {torch.get_num_threads()} threads")
 
