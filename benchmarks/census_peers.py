@@ -17,6 +17,7 @@ from sklearn.metrics import roc_auc_score
 
 BATCH_SIZE, LEARNING_RATE, EMBEDDING_DIM = 1024, 1e-3, 8
 NUM_EXPERTS, EXPERT_HIDDEN, TOWER_HIDDEN = 8, (64, 32), (16,)
+NUM_LEVELS, NUM_SHARED, NUM_OWN = 2, 4, 4
 
 Columns = dict[str, np.ndarray]
 
@@ -25,6 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("peer", choices=PEERS)
     parser.add_argument("rows")
+    parser.add_argument("--trunk", choices=("mmoe", "ple"), default="mmoe")
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -33,7 +35,8 @@ def main() -> None:
         train, train_labels = columns(rows, "train"), rows["train_labels"]
         test, test_labels = columns(rows, "test"), rows["test_labels"]
         sizes = rows["vocabulary_sizes"].tolist()
-    fit, predict = PEERS[options.peer](train, train_labels, sizes, options.epochs)
+    make = PEERS[options.peer]
+    fit, predict = make(options.trunk, train, train_labels, sizes, options.epochs)
     started = time.perf_counter()
     fit()
     seconds = time.perf_counter() - started
@@ -50,10 +53,10 @@ def columns(rows: np.lib.npyio.NpzFile, part: str) -> Columns:
 
 
 def torch_rechub(
-    train: Columns, labels: np.ndarray, sizes: list[int], epochs: int
+    trunk: str, train: Columns, labels: np.ndarray, sizes: list[int], epochs: int
 ) -> tuple[Callable[[], None], Callable[[Columns], np.ndarray]]:
     from torch_rechub.basic.features import DenseFeature, SparseFeature
-    from torch_rechub.models.multi_task import MMOE
+    from torch_rechub.models.multi_task import MMOE, PLE
     from torch_rechub.trainers import MTLTrainer
     from torch_rechub.utils.data import PredictDataset, TorchDataset
 
@@ -64,13 +67,15 @@ def torch_rechub(
     ]
     num_tasks = labels.shape[1]
     types = ["classification"] * num_tasks
-    model = MMOE(
-        features,
-        types,
-        n_expert=NUM_EXPERTS,
-        expert_params={"dims": list(EXPERT_HIDDEN)},
-        tower_params_list=[{"dims": list(TOWER_HIDDEN)} for _ in types],
-    )
+    widths = {
+        "expert_params": {"dims": list(EXPERT_HIDDEN)},
+        "tower_params_list": [{"dims": list(TOWER_HIDDEN)} for _ in types],
+    }
+    if trunk == "mmoe":
+        model = MMOE(features, types, n_expert=NUM_EXPERTS, **widths)
+    else:
+        counts = {"n_expert_specific": NUM_OWN, "n_expert_shared": NUM_SHARED}
+        model = PLE(features, types, n_level=NUM_LEVELS, **counts, **widths)
     trainer = MTLTrainer(
         model, task_types=types, optimizer_params={"lr": LEARNING_RATE}, n_epoch=epochs
     )
@@ -92,26 +97,29 @@ def torch_rechub(
 
 
 def deepctr_torch(
-    train: Columns, labels: np.ndarray, sizes: list[int], epochs: int
+    trunk: str, train: Columns, labels: np.ndarray, sizes: list[int], epochs: int
 ) -> tuple[Callable[[], None], Callable[[Columns], np.ndarray]]:
     from deepctr_torch.inputs import DenseFeat, SparseFeat
-    from deepctr_torch.models import MMOE
+    from deepctr_torch.models import MMOE, PLE
 
     features = [
         SparseFeat(f"c{i}", vocabulary_size=size, embedding_dim=EMBEDDING_DIM)
         for i, size in enumerate(sizes)
     ] + [DenseFeat(name, 1) for name in train if name[0] == "n"]
     num_tasks = labels.shape[1]
-    model = MMOE(
-        features,
-        num_experts=NUM_EXPERTS,
-        expert_dnn_hidden_units=EXPERT_HIDDEN,
-        gate_dnn_hidden_units=(),
-        tower_dnn_hidden_units=TOWER_HIDDEN,
-        task_types=["binary"] * num_tasks,
-        task_names=[f"task{t}" for t in range(num_tasks)],
-        device="cpu",
-    )
+    common = {
+        "expert_dnn_hidden_units": EXPERT_HIDDEN,
+        "gate_dnn_hidden_units": (),
+        "tower_dnn_hidden_units": TOWER_HIDDEN,
+        "task_types": ["binary"] * num_tasks,
+        "task_names": [f"task{t}" for t in range(num_tasks)],
+        "device": "cpu",
+    }
+    if trunk == "mmoe":
+        model = MMOE(features, num_experts=NUM_EXPERTS, **common)
+    else:
+        counts = {"shared_expert_num": NUM_SHARED, "specific_expert_num": NUM_OWN}
+        model = PLE(features, num_levels=NUM_LEVELS, **counts, **common)
     model.compile(
         torch.optim.Adam(model.parameters(), lr=LEARNING_RATE),
         loss=["binary_crossentropy"] * num_tasks,

@@ -1,11 +1,12 @@
 """Training speed on Census-Income beside torch-rechub and DeepCTR-Torch, as ratios.
 
-    python benchmarks/census_speed.py [--repeats 3] [--epochs 2] [--trunk ple] [--runs polytask deepctr-torch]
+    python benchmarks/census_speed.py [--repeats 3] [--epochs 2] [--trunk ple] [--runs NAME ...]
 
-MMoE with embeddings of 8, 8 experts 64-32, towers 16, batches of 1,024, Adam at 1e-3. All read the
-same encoded rows and use the same number of threads. The runs are interleaved, each in a process of
-its own; a ratio is that of the medians. The peers get an environment of their own, build/peers,
-at the first call. Reads the data from POLYTASK_DATA (else ../shared/data).
+MMoE with embeddings of 8, 8 experts 64-32, towers 16 (or PLE, two levels of 4 + 4 such experts),
+batches of 1,024, Adam at 1e-3. All read the same encoded rows and use the same number of threads.
+The runs are interleaved, each in a process of its own; a ratio is that of the medians. The peers get
+an environment of their own, build/peers, at the first call. Reads the data from POLYTASK_DATA
+(else ../shared/data).
 
 `--profile` prints where the time of our step goes instead.
 """
@@ -21,7 +22,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from census_peers import BATCH_SIZE, EMBEDDING_DIM, EXPERT_HIDDEN, LEARNING_RATE, NUM_EXPERTS
+from census_peers import (
+    BATCH_SIZE,
+    EMBEDDING_DIM,
+    EXPERT_HIDDEN,
+    LEARNING_RATE,
+    NUM_EXPERTS,
+    NUM_LEVELS,
+    NUM_OWN,
+    NUM_SHARED,
+)
 from main_job import CENSUS, DATA, ROOT
 from sklearn.metrics import roc_auc_score
 
@@ -35,7 +45,11 @@ OURS = {
 }
 TRUNKS = {
     "mmoe": ("--trunk", f"{{name: mmoe, num_experts: {NUM_EXPERTS}}}"),
-    "ple": ("--trunk", "{name: ple, num_shared_experts: 4, num_task_experts: 2}"),
+    "ple": (
+        "--trunk",
+        f"{{name: ple, num_levels: {NUM_LEVELS}, num_shared_experts: {NUM_SHARED}, "
+        f"num_task_experts: {NUM_OWN}}}",
+    ),
 }
 
 
@@ -61,7 +75,7 @@ def main() -> None:
     commands = {name: [*ours, "--one", name] for name in OURS}
     for peer in PEERS:
         script = str(here.with_name("census_peers.py"))
-        commands[peer] = [python, script, peer, str(rows), "--epochs", str(options.epochs)]
+        commands[peer] = [python, script, peer, str(rows), *ours[2:]]
     commands = {name: commands[name] for name in options.runs}
     results: dict[str, list[dict]] = {name: [] for name in commands}
     for _ in range(options.repeats):
