@@ -2,34 +2,19 @@
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
 
-from polytask.report.drawing import (
-    BLUE,
-    INK,
-    MUTED,
-    ORANGE,
-    Panel,
-    new_figure,
-    step_axis,
-    to_svg,
-)
+from polytask.report.cells import LEFT, draw_cells, signed
+from polytask.report.drawing import BLUE, Panel, new_figure, step_axis, to_svg
 from polytask.report.records import RunRecord
 from polytask.report.series import (
     MULTI,
     Curve,
-    Floats,
     conflict_rates,
     mean_cosines,
     trained_tasks,
 )
-from polytask.report.words import MINUS, count, percent, short
-
-_STRONGEST = 0.6
-"""How opaque a cosine of 1 is: the number in the cell must stay readable."""
-_LEFT = 112
-_MOST_NUMBERED = 9
+from polytask.report.words import count, percent, short
 
 
 def cosine_panel(run: RunRecord) -> Panel | None:
@@ -51,9 +36,11 @@ def cosine_panel(run: RunRecord) -> Panel | None:
         f"the cosine of their gradients, in the mean over {count(num_steps)} logged steps. "
     )
     if len(pairs) > 1:
-        caption += f"{highest} agree most ({_cosine(high)}), {lowest} least ({_cosine(low)})."
-    figure, (axes,) = new_figure(110 + 28 * len(tasks), 1, left=_LEFT)
-    _draw_cells(axes, cosines_TT, tasks)
+        caption += f"{highest} agree most ({signed(high)}), {lowest} least ({signed(low)})."
+    figure, (axes,) = new_figure(110 + 28 * len(tasks), 1, left=LEFT)
+    # The lower triangle, the first task to the left, the last below.
+    below_TT = np.where(np.tri(len(tasks), k=-1, dtype=bool), cosines_TT, np.nan)
+    draw_cells(axes, below_TT[1:, :-1], tasks[1:], tasks[:-1], full=1.0, most_numbered=8)
     svg = to_svg(figure, name="cosines", label=f"Mean cosine of each pair of tasks. {caption}")
     return Panel("Which tasks pull together", svg, caption.strip())
 
@@ -85,36 +72,6 @@ def conflict_panel(run: RunRecord) -> Panel | None:
     return Panel("How often tasks conflict", svg, caption)
 
 
-def _draw_cells(axes: Axes, cosines_TT: Floats, tasks: tuple[str, ...]) -> None:
-    """The lower triangle, the first task to the left, the last below."""
-    numbered = len(tasks) <= _MOST_NUMBERED
-    for i in range(1, len(tasks)):
-        for j in range(i):
-            cosine = float(cosines_TT[i, j])
-            if np.isnan(cosine):
-                continue
-            colour, strength = BLUE if cosine >= 0 else ORANGE, _STRONGEST * min(abs(cosine), 1)
-            corner = (j - 0.47, i - 0.47)
-            axes.add_patch(
-                Rectangle(corner, 0.94, 0.94, facecolor=colour, alpha=strength, linewidth=0)
-            )
-            axes.add_patch(
-                Rectangle(corner, 0.94, 0.94, fill=False, edgecolor=MUTED, linewidth=0.5)
-            )
-            if numbered:
-                axes.text(j, i, _cosine(cosine), ha="center", va="center", color=INK, fontsize=10)
-    axes.set_xlim(-0.55, len(tasks) - 1.45)
-    axes.set_ylim(len(tasks) - 0.45, 0.45)
-    axes.set_yticks(range(1, len(tasks)), [short(task, 15) for task in tasks[1:]])
-    axes.set_xticks(range(len(tasks) - 1), [short(task, 15) for task in tasks[:-1]])
-    axes.tick_params(axis="x", rotation=35, labelcolor=INK, length=0)
-    axes.tick_params(axis="y", labelcolor=INK)
-    for label in axes.get_xticklabels():
-        label.set(ha="right", rotation_mode="anchor")
-    axes.grid(visible=False)
-    axes.spines[["left", "bottom"]].set_visible(False)
-
-
 def _draw_rate(axes: Axes, curve: Curve) -> None:
     drawn, smooth = curve.thinned(), curve.smoothed(0.15).thinned()
     axes.plot(drawn.step_P, drawn.value_P, color=BLUE, linewidth=0.7, alpha=0.45)
@@ -124,8 +81,3 @@ def _draw_rate(axes: Axes, curve: Curve) -> None:
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
     axes.set_title("pairs that conflict")
     step_axis(axes, curve.step_P[-1])
-
-
-def _cosine(value: float) -> str:
-    """Two decimals, a real minus, no minus before zero."""
-    return f"{value + 0.0:.2f}".replace("-0.00", "0.00").replace("-", MINUS)
