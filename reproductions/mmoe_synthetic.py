@@ -5,7 +5,7 @@ section 3.2); Shared-Bottom, OMoE, MMoE and PLE of 13,056 weights (gates, biases
 counted, as in the paper). Every run draws its data, its start and its batches anew; the runs of a
 model are trained side by side as one batched model.
 
-    python reproductions/mmoe_synthetic.py [--runs 30] [--steps 4000] [--figure FOLDER]
+    python reproductions/mmoe_synthetic.py [--runs 30] [--steps 3000] [--figure FOLDER]
 
 Prints the distribution of final losses and the paper's four claims with 95 % intervals.
 DIFF: the paper gives neither c, m, the waves, the batch size nor the steps; the values of the PLE
@@ -28,7 +28,7 @@ from torch.func import functional_call, stack_module_state, vmap
 from polytask.trunks import PLE, MMoE, OMoE, SharedBottom, Trunk, mlp
 
 NUM_FEATURES, NUM_WAVES, NOISE_STD = 100, 10, 0.1
-TOWER, BUDGET = 8, 13_056
+TOWER, PLE_WIDTH = 8, 18
 CORRELATIONS = (0.5, 0.9, 1.0)
 LEARNING_RATES = (1e-3, 3e-3, 1e-2)
 NUM_TASKS = 2
@@ -96,7 +96,7 @@ def mmoe() -> Regressor:
 
 
 def ple() -> Regressor:
-    """Two levels; experts of 16 units and as many as the budget holds: 2 + 2 x 2, then the same."""
+    """Two levels, each of 2 shared experts and 2 own ones a task, as wide as the budget allows."""
     return Regressor(
         PLE(
             NUM_FEATURES,
@@ -109,7 +109,6 @@ def ple() -> Regressor:
     )
 
 
-PLE_WIDTH = 18
 MODELS: dict[str, Callable[[], Regressor]] = {
     "Shared-Bottom": shared_bottom,
     "OMoE": omoe,
@@ -239,7 +238,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--runs", type=int, default=30)
-    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--models", default=",".join(MODELS))
     parser.add_argument("--figure", type=Path)
