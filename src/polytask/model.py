@@ -76,16 +76,21 @@ class MultiTaskModel(nn.Module):
         A task without a labelled row of positive weight is absent: its loss is None. `totals_T` are
         other numbers to divide the sums by than the `label_totals` of these rows, 0 for absent tasks.
         """
-        return [
-            _task_loss(
-                task,
-                outputs[t],
-                labels_BT[:, t],
-                weights_B=None if weights_BT is None else weights_BT[:, t],
-                total=None if totals_T is None else totals_T[t],
-            )
-            for t, task in enumerate(self.tasks)
-        ]
+        missing_BT = labels_BT.isnan()
+        some_missing_T = missing_BT.any(dim=0).tolist()
+        losses: list[Tensor | None] = []
+        for t, task in enumerate(self.tasks):
+            labels_B = labels_BT[:, t]
+            if not some_missing_T[t] and weights_BT is None and totals_T is None:
+                is_empty = len(labels_B) == 0
+                losses.append(None if is_empty else task.kind.loss(outputs[t], labels_B).mean())
+                continue
+            present_B = (~missing_BT[:, t]).to(torch.float32)
+            if weights_BT is not None:
+                present_B = present_B * weights_BT[:, t]
+            total = present_B.sum() if totals_T is None else totals_T[t].to(present_B.dtype)
+            losses.append(_masked_mean(task, outputs[t], labels_B, present_B, total=total))
+        return losses
 
     def penalty(self) -> Tensor | None:
         """The trunk's own cost on its parameters: added once, never weighed."""
@@ -107,21 +112,10 @@ def label_totals(labels_BT: Tensor, weights_BT: Tensor | None = None) -> Tensor:
     return (present_BT if weights_BT is None else present_BT * weights_BT).sum(dim=0)
 
 
-def _task_loss(
-    task: Task,
-    output_BO: Tensor,
-    labels_B: Tensor,
-    *,
-    weights_B: Tensor | None,
-    total: Tensor | None,
+def _masked_mean(
+    task: Task, output_BO: Tensor, labels_B: Tensor, present_B: Tensor, *, total: Tensor
 ) -> Tensor | None:
-    missing_B = labels_B.isnan()
-    if total is None and weights_B is None and not missing_B.any():
-        return task.kind.loss(output_BO, labels_B).mean() if len(labels_B) else None
-    present_B = (~missing_B).to(torch.float32)
-    if weights_B is not None:
-        present_B = present_B * weights_B
-    total = present_B.sum() if total is None else total.to(present_B.dtype)
+    """The sum of the losses weighed by `present_B`, over `total`; None where that is 0."""
     if total <= 0:
         return None
     # Rows without a label take part with a stand-in label and weight zero.

@@ -1,5 +1,6 @@
 """The network's first layer for a table."""
 
+import pytest
 import torch
 
 from polytask.encoders import Feature, FusedEmbedding, TabularEncoder, embedding_dim_for
@@ -17,14 +18,14 @@ def test_bins_hold_the_share_below_the_value_and_outliers_stay_bounded() -> None
     encoder = TabularEncoder([], [[0.0, 1.0, 3.0]])
     x_BN = torch.tensor([[-9.0], [0.5], [2.0], [3.0], [1e9]])
     expected = torch.tensor([[0.0, 0.0], [0.5, 0.0], [1.0, 0.5], [1.0, 1.0], [1.0, 1.0]])
-    torch.testing.assert_close(encoder(x_BN, torch.empty(5, 0).long()), expected)
+    torch.testing.assert_close(encoder(x_BN, torch.empty(5, 0).long())[:, :2], expected)
 
 
 def test_a_missing_number_is_its_own_signal() -> None:
     encoder = TabularEncoder([], [[], []], has_missing=[True, False])
     x_BN = torch.tensor([[float("nan"), 2.0], [1.5, float("nan")]])
     expected = torch.tensor([[0.0, 2.0, 1.0], [1.5, 0.0, 0.0]])
-    torch.testing.assert_close(encoder(x_BN, torch.empty(2, 0).long()), expected)
+    torch.testing.assert_close(encoder(x_BN, torch.empty(2, 0).long())[:, :3], expected)
 
 
 def test_large_vocabularies_get_sparse_gradients() -> None:
@@ -46,8 +47,19 @@ def test_large_vocabularies_get_sparse_gradients() -> None:
 
 def test_features_name_every_entry_of_x() -> None:
     encoder = TabularEncoder([4, 5], [[], [0.0, 1.0, 2.0]], has_missing=[False, True])
-    assert len(encoder.features()) == encoder.out_features
+    # Two embeddings, a plain number, two bins and a flag; the rest of x is zeros.
+    assert len(encoder.features()) == 2 * encoder.embedding_dim + 1 + 2 + 1
     assert encoder.features()[-1] == Feature("missing", 1)
+
+
+@pytest.mark.parametrize("num_numbers", range(10))
+def test_zeros_fill_x_up_to_a_multiple_of_eight(num_numbers: int) -> None:
+    encoder = TabularEncoder([4], [[]] * num_numbers, embedding_dim=3)
+    x_BD = encoder(torch.ones(2, num_numbers), torch.zeros(2, 1, dtype=torch.long))
+    known = 3 + num_numbers
+    assert x_BD.shape == (2, encoder.out_features) and encoder.out_features % 8 == 0
+    assert encoder.out_features - known == encoder.num_zeros < 8
+    assert (x_BD[:, :known] != 0).all() and (x_BD[:, known:] == 0).all()
 
 
 def test_the_width_of_embeddings_grows_slowly() -> None:

@@ -40,11 +40,11 @@ def final_weights(run: TrainingRun) -> torch.Tensor:
 
 
 def test_it_learns_and_counts_steps_rows_and_epochs() -> None:
-    run = make_run(epochs=20)
+    run = make_run(epochs=30)
     steps = list(train(run, make_examples()))
-    assert [step.step for step in steps] == list(range(1, 101))
+    assert [step.step for step in steps] == list(range(1, 151))
     assert [step.epoch for step in steps[:6]] == [0, 0, 0, 0, 0, 1]
-    assert run.progress.rows == 20 * NUM_ROWS
+    assert run.progress.rows == 30 * NUM_ROWS
     assert run.progress.train_seconds > 0
     first, last = steps[0].balancing.losses_T, steps[-1].balancing.losses_T
     assert (last < 0.5 * first).all()
@@ -130,6 +130,15 @@ def test_the_rate_rises_then_falls_to_zero() -> None:
     assert rates[0] == pytest.approx(0.1) and max(rates) == rates[9] == 1.0
     assert rates[9:] == sorted(rates[9:], reverse=True)
     assert rates[-1] < 0.001
+
+
+def test_a_constant_rate_follows_the_same_warm_up() -> None:
+    rates = [
+        learning_rate_at(step, total_steps=100, peak=2.0, warmup_fraction=0.1, schedule="constant")
+        for step in range(100)
+    ]
+    assert rates[0] == pytest.approx(0.2) and rates[:10] == sorted(rates[:10])
+    assert set(rates[9:]) == {2.0}
 
 
 def test_weight_decay_spares_embeddings_and_biases() -> None:

@@ -1,5 +1,6 @@
 """One call in the place of `loss.backward()`: measure, decide, fill `.grad`."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -150,7 +151,7 @@ def with_gram(measured: Measurement, gram_TT: Tensor, tasks: frozenset[int]) -> 
 def decide(balancer: Balancer, measured: Measurement) -> Weights:
     """The balancer's weights; ValueError if they are not finite."""
     weights: Weights = balancer(measured)
-    if not all(weights_T.isfinite().all() for weights_T in weights):
+    if not all(map(math.isfinite, [*weights.shared_T.tolist(), *weights.private_T.tolist()])):
         raise ValueError(
             f"{type(balancer).__name__} decided on weights that are not finite, "
             f"{weights.shared_T.tolist()}, for losses {measured.losses_T.tolist()}"

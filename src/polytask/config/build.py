@@ -97,6 +97,7 @@ def build_settings(config: FitConfig) -> Settings:
         learning_rate=config.learning_rate,
         weight_decay=config.weight_decay,
         warmup_fraction=config.warmup_fraction,
+        schedule=config.schedule,
         clip_norm=config.clip_norm,
         precision=config.precision,
         patience=config.patience,

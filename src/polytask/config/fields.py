@@ -11,6 +11,7 @@ from ruamel.yaml.error import YAMLError
 from polytask.data.encoder import NumericEncoding
 from polytask.data.readers import TableSource
 from polytask.data.targets import GivenConflict, TargetKind
+from polytask.training.optimizer import Schedule
 
 
 def _split_commas(value: object) -> object:
@@ -199,6 +200,9 @@ class FitConfig(_Strict):
     warmup_fraction: Annotated[Fraction, Field(description="Share of steps with rising rate.")] = (
         0.05
     )
+    schedule: Annotated[
+        Schedule, Field(description="The rate after that: falls like a cosine, or is constant.")
+    ] = "cosine"
     clip_norm: Annotated[
         float | None, Field(gt=0, description="Largest length of the gradient.")
     ] = None
@@ -278,6 +282,7 @@ class FitOptions(TypedDict, total=False):
     learning_rate: float
     weight_decay: float
     warmup_fraction: float
+    schedule: Schedule
     clip_norm: float | None
     patience: int
     validations_per_epoch: int

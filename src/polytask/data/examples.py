@@ -53,6 +53,9 @@ class Examples:
 
     def to(self, device: torch.device | str) -> "Examples":
         """The same examples on a device; tensors that are there already are not copied."""
+        device = torch.device(device)
+        if all(tensor.device == device for tensor in self._tensors()):
+            return self
         return Examples(
             inputs=tuple(tensor.to(device) for tensor in self.inputs),
             labels_BT=self.labels_BT.to(device),

@@ -1,6 +1,7 @@
 """Table columns -> one vector: a fused embedding of the categorical, bins of the numeric ones."""
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -13,6 +14,9 @@ from polytask.encoders.lookup import embedding
 
 # Above this many rows in one table, Adam's pass over all rows costs more than the batch does.
 SPARSE_ABOVE = 500_000
+
+# Matrix products of rows that are not whole vectors of the processor (or tiles of a GPU) are slower.
+_MULTIPLE = 8
 
 _EMBEDDING_STD = 0.05
 
@@ -106,8 +110,12 @@ class NumericBins(nn.Module):
 
     def forward(self, numeric_BN: Tensor) -> Tensor:
         known_BN = numeric_BN.nan_to_num(nan=0.0)
-        bins_BK = (known_BN[:, self.binned] - self.low) / self.width
-        parts = [known_BN[:, self.plain], bins_BK.clamp_(0, 1)]
+        parts = []
+        if len(self.plain):
+            parts.append(known_BN[:, self.plain])
+        if len(self.binned):
+            bins_BK = (known_BN[:, self.binned] - self.low) / self.width
+            parts.append(bins_BK.clamp_(0, 1))
         if len(self.missing):
             parts.append(numeric_BN[:, self.missing].isnan().to(numeric_BN.dtype))
         return torch.cat(parts, dim=1)
@@ -129,7 +137,7 @@ class TabularEncoder(nn.Module):
     """The fused embeddings of C categorical and the encoding of N numeric columns, side by side.
 
     Columns of so large a vocabulary that a dense gradient would dominate the step (`sparse_above`
-    rows) share a second matrix with sparse gradients.
+    rows) share a second matrix with sparse gradients. Zeros fill x up to a multiple of 8.
 
     **Shape** numeric (B, N), float32 with NaN where missing, and ids (B, C), int64
     -> (B, out_features).
@@ -162,7 +170,9 @@ class TabularEncoder(nn.Module):
             else None
         )
         self.numeric = NumericBins(edges, has_missing or [False] * len(edges))
-        self.out_features = dim * len(vocabulary_sizes) + self.numeric.out_features
+        width = dim * len(vocabulary_sizes) + self.numeric.out_features
+        self.out_features = math.ceil(width / _MULTIPLE) * _MULTIPLE
+        self.num_zeros = self.out_features - width
 
     def forward(self, numeric_BN: Tensor, categorical_BC: Tensor) -> Tensor:
         parts = []
@@ -174,10 +184,12 @@ class TabularEncoder(nn.Module):
             parts.append(self.sparse(categorical_BC[:, self.large_columns]))
         if self.numeric.out_features:
             parts.append(self.numeric(numeric_BN))
+        if self.num_zeros:
+            parts.append(parts[0].new_zeros(len(parts[0]), self.num_zeros))
         return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
 
     def features(self) -> list[Feature]:
-        """What each entry of x is, in order."""
+        """What each entry of x is, in order, but for the zeros at its end."""
         order = [*self.small_columns.tolist(), *self.large_columns.tolist()]
         embedded = [
             Feature("embedding", c, index=k) for c in order for k in range(self.embedding_dim)

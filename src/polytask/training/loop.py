@@ -1,5 +1,6 @@
 """The training loop: a generator, so that logging and reports are statements in the caller."""
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,11 +9,13 @@ import torch
 from torch import Tensor
 
 from polytask.balancing import Need, Step, balanced_backward
+from polytask.balancing.measurement import read_scalars
 from polytask.balancing.randomness import seed_at
 from polytask.data.examples import Examples, batches, epoch_order
 from polytask.errors import UserError
 from polytask.model import Outputs, label_totals
 from polytask.training.evaluation import Validation, validate
+from polytask.training.memory import keep_freed_memory
 from polytask.training.optimizer import learning_rate_at
 from polytask.training.run import TrainingRun, autocast, device_of
 from polytask.training.run_state import share_state
@@ -44,6 +47,7 @@ def train(
 
     Raises UserError where a loss is not finite, naming the step, the task and the rows.
     """
+    keep_freed_memory()
     share_state(run)
     settings, progress = run.settings, run.progress
     run.model.train()
@@ -95,6 +99,7 @@ def _take_step(
         total_steps=total_steps,
         peak=settings.learning_rate,
         warmup_fraction=settings.warmup_fraction,
+        schedule=settings.schedule,
     )
     with autocast(device, settings.precision):
         outputs = model(*batch.inputs)
@@ -148,14 +153,14 @@ def _losses_now(run: TrainingRun, batch: Examples) -> list[Tensor | None]:
 
 
 def _require_finite(run: TrainingRun, losses: list[Tensor | None], order_B: Tensor) -> None:
-    present = [loss.detach() for loss in losses if loss is not None]
-    if not present or torch.isfinite(torch.stack(present)).all():
-        return
+    values = read_scalars(losses)
     bad = [
         task.name
-        for task, loss in zip(run.model.tasks, losses)
-        if loss is not None and not torch.isfinite(loss)
+        for task, loss, value in zip(run.model.tasks, losses, values)
+        if loss is not None and not math.isfinite(value)
     ]
+    if not bad:
+        return
     rows = _rows_now(run, order_B)
     shown = ", ".join(str(int(row)) for row in rows[:5])
     raise UserError(

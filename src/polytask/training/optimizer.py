@@ -1,19 +1,31 @@
 """AdamW for what is dense, SparseAdam for embedding tables with sparse gradients."""
 
 import math
+from typing import Literal
 
 import torch
 from torch import nn
 
+Schedule = Literal["cosine", "constant"]
 
-def learning_rate_at(step: int, *, total_steps: int, peak: float, warmup_fraction: float) -> float:
-    """Linear warm-up to `peak`, then half a cosine to zero: a function of (step, total) alone.
 
-    `step` counts from 0; the first step already moves.
+def learning_rate_at(
+    step: int,
+    *,
+    total_steps: int,
+    peak: float,
+    warmup_fraction: float,
+    schedule: Schedule = "cosine",
+) -> float:
+    """Linear warm-up to `peak`, then half a cosine to zero, or `peak` to the end.
+
+    A function of (step, total) alone. `step` counts from 0; the first step already moves.
     """
     warmup = max(1, round(warmup_fraction * total_steps))
     if step < warmup:
         return peak * (step + 1) / warmup
+    if schedule == "constant":
+        return peak
     progress = (step - warmup) / max(1, total_steps - warmup)
     return peak * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
@@ -48,8 +60,11 @@ class Optimizers:
             optimizer.step()
 
     def zero_grad(self) -> None:
+        # What torch's own does, without its hooks: a tenth of the time, and none of it arithmetic.
         for optimizer in self.all:
-            optimizer.zero_grad()
+            for group in optimizer.param_groups:
+                for parameter in group["params"]:
+                    parameter.grad = None
 
     def clip(self, max_norm: float) -> None:
         """Scale dense gradients so that their joint length is at most `max_norm`."""

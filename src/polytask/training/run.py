@@ -1,6 +1,7 @@
 """Everything that a training run knows: the model, how it is trained, and how far it has come."""
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -10,7 +11,7 @@ from torch import Tensor
 from polytask.balancing import Balancer, Ranks
 from polytask.model import MultiTaskModel
 from polytask.training.monitor import Monitor
-from polytask.training.optimizer import Optimizers
+from polytask.training.optimizer import Optimizers, Schedule
 
 Precision = Literal["fp32", "bf16"]
 
@@ -30,6 +31,7 @@ class Settings:
     learning_rate: float = 3e-3
     weight_decay: float = 1e-5
     warmup_fraction: float = 0.05
+    schedule: Schedule = "cosine"
     clip_norm: float | None = None
     precision: Precision = "fp32"
     patience: int = 3
@@ -111,9 +113,11 @@ class TrainingRun:
             self.model.load_state_dict(self.progress.best_weights)
 
 
-def autocast(device: torch.device, precision: Precision) -> torch.autocast:
-    """bfloat16 where asked for; a disabled context otherwise."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
+    """bfloat16 where asked for; a context that does nothing otherwise."""
+    if precision == "fp32":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16)
 
 
 def device_of(model: torch.nn.Module) -> torch.device:

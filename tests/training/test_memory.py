@@ -1,0 +1,47 @@
+"""Freed memory is kept: a step faults in no page twice."""
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+_GLIBC = platform.libc_ver()[0] == "glibc"
+
+# Tensors of 1 and 40 MiB, made and freed: in a process of its own, for the setting is for all of it.
+_PROGRAM = """
+import resource, sys, torch
+from polytask.training.memory import keep_freed_memory
+
+if sys.argv[1] == "keep":
+    keep_freed_memory()
+faults = []
+for _ in range(40):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    held = [torch.ones(size, 2**18) for size in (1, 40)]
+    del held
+    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+print(sum(faults[-20:]) / 20)
+"""
+
+
+def faults_a_step(mode: str, **environment: str) -> float:
+    done = subprocess.run(
+        [sys.executable, "-c", _PROGRAM, mode],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+    )
+    return float(done.stdout)
+
+
+@pytest.mark.skipif(not _GLIBC, reason="settings of glibc's malloc")
+def test_pages_are_not_given_back_and_cleared_again() -> None:
+    assert faults_a_step("keep") < 5
+    assert faults_a_step("as is") > 100, "the C library keeps its memory by itself now"
+
+
+@pytest.mark.skipif(not _GLIBC, reason="settings of glibc's malloc")
+def test_settings_of_the_environment_are_left_alone() -> None:
+    assert faults_a_step("keep", MALLOC_TRIM_THRESHOLD_="65536") > 100
