@@ -1,6 +1,7 @@
 """MMoE against hand-computed values, a loop over experts, and what it reduces to."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from polytask.trunks import Experts, Gate, MMoE, OMoE, Routing, SharedBottom, Trunk, mix
+from polytask.trunks.blocks import rectified
 
 
 def test_mmoe_equals_the_golden_forward_pass(goldens_folder: Path) -> None:
@@ -100,7 +102,13 @@ def test_experts_start_different_and_scaled_by_their_input() -> None:
     rows = experts.first.weight.unflatten(0, (4, 16))
     assert (rows[0] - rows[1]).abs().max() > 0
     assert torch.linalg.matrix_rank(rows[0]) == 16
-    assert experts.weights[0].abs().max() <= 1 / 4  # 1 / sqrt(16)
+    # He et al., ICCV 2015: sqrt(2 / inputs), and what passes a layer with its ReLU keeps its size.
+    assert experts.first.weight.std().item() == pytest.approx(math.sqrt(2 / 100), rel=0.1)
+    assert experts.weights[0].std().item() == pytest.approx(math.sqrt(2 / 16), rel=0.15)
+    assert not any(bias.any() for bias in (experts.first.bias, *experts.biases))
+    deep = Experts(64, 1, hidden=(256, 256, 256))
+    sizes = deep(torch.randn(500, 64)).square().mean()
+    assert sizes.item() == pytest.approx(1, rel=0.5)
 
 
 def test_dropout_acts_in_training_only() -> None:
@@ -147,10 +155,9 @@ def test_the_options_of_a_gate_are_off_by_default_and_draw_nothing() -> None:
         *("gates.0.linear.weight", "gates.1.linear.weight"),
     ]
     torch.manual_seed(3)
-    first = nn.Linear(5, 3 * 4)
+    first = rectified(5, 3 * 4)
     torch.testing.assert_close(trunk.experts.first.weight, first.weight, rtol=0, atol=0)
-    torch.empty(3, 4, 2).uniform_()
-    torch.empty(3, 1, 2).uniform_()
+    torch.randn(3, 4, 2)
     gate = nn.Linear(5, 3, bias=False)
     torch.testing.assert_close(trunk.gates[0].linear.weight, gate.weight, rtol=0, atol=0)
     before = torch.get_rng_state()

@@ -213,11 +213,11 @@ def test_half_precision_is_near(variant: str) -> None:
     assert all(output.dtype == torch.bfloat16 for output in trunk.bfloat16()(x_BD.bfloat16()))
 
 
-def test_a_default_strength_is_a_tenth_of_a_unit_of_loss_for_independent_networks() -> None:
+def test_the_default_strength_is_of_the_size_of_a_loss_for_independent_networks() -> None:
     trunk = SoftSharing(50, 2)
     with torch.no_grad():
         for other, new in zip(trunk.bottoms[1].parameters(), SingleTask(50, 1).parameters()):
             other.copy_(new)
     penalty = trunk.penalty()
     assert penalty is not None
-    assert math.isclose(penalty.item(), 0.13, rel_tol=0.1)
+    assert math.isclose(penalty.item(), 0.77, rel_tol=0.1)

@@ -112,7 +112,7 @@ def _model(name: str, make_tasks: Callable[[], list]) -> MultiTaskModel:
     torch.manual_seed(1)
     trunk = MEMBERS[name](NUM_FEATURES, NUM_TASKS)
     encoder = nn.Linear(NUM_FEATURES, NUM_FEATURES)
-    return MultiTaskModel(encoder, trunk, make_tasks(), tower_hidden=(4,)).double()
+    return MultiTaskModel(encoder, trunk, make_tasks(), tower_hidden=(8,)).double()
 
 
 def _plain() -> list:

@@ -6,6 +6,8 @@ from typing import Literal
 import torch
 from torch import nn
 
+from polytask.training.adamw import AdamW, Group
+
 Schedule = Literal["cosine", "constant"]
 
 
@@ -42,13 +44,16 @@ class Optimizers:
         sparse = {id(m.weight): m.weight for m in embeddings if m.sparse}
         plain = {id(m.weight) for m in embeddings if not m.sparse} | _bias_ids(model)
         rest = [p for p in model.parameters() if p.requires_grad and id(p) not in sparse]
-        groups = [
-            {"params": [p for p in rest if id(p) not in plain], "weight_decay": weight_decay},
-            {"params": [p for p in rest if id(p) in plain], "weight_decay": 0.0},
-        ]
+        matrices = [p for p in rest if id(p) not in plain]
+        others = [p for p in rest if id(p) in plain]
         self.dense_parameters = rest
-        self.all: list[torch.optim.Optimizer] = [
-            torch.optim.AdamW([g for g in groups if g["params"]], lr=learning_rate, fused=True)
+        self.all: list[AdamW | torch.optim.Optimizer] = [
+            AdamW(
+                [
+                    Group(params=matrices, lr=learning_rate, weight_decay=weight_decay),
+                    Group(params=others, lr=learning_rate, weight_decay=0.0),
+                ]
+            )
         ]
         if sparse:
             self.all.append(torch.optim.SparseAdam(list(sparse.values()), lr=learning_rate))
@@ -60,7 +65,6 @@ class Optimizers:
             optimizer.step()
 
     def zero_grad(self) -> None:
-        # What torch's own does, without its hooks: a tenth of the time, and none of it arithmetic.
         for optimizer in self.all:
             for group in optimizer.param_groups:
                 for parameter in group["params"]:

@@ -17,18 +17,35 @@ def mlp(in_features: int, hidden: Sequence[int], *, dropout: float = 0.0) -> nn.
     layers: list[nn.Module] = []
     width = in_features
     for next_width in hidden:
-        layers += [nn.Linear(width, next_width), nn.ReLU()]
+        layers += [rectified(width, next_width), nn.ReLU()]
         if dropout > 0:
             layers.append(nn.Dropout(dropout))
         width = next_width
     return nn.Sequential(*layers)
 
 
+def rectified(in_features: int, out_features: int) -> nn.Linear:
+    """A linear layer that a ReLU follows: weights of variance 2 / in_features, so that it keeps the
+    size of what passes, and biases 0 (He et al., ICCV 2015, eq. 10)."""
+    layer = nn.Linear(in_features, out_features)
+    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def rectified_batches(num: int, widths: Sequence[int]) -> tuple[nn.ParameterList, nn.ParameterList]:
+    """Weights (num, I, O) and biases (num, 1, O) of `num` perceptrons, each drawn as by `rectified`."""
+    shapes = list(itertools.pairwise(widths))
+    weights = [torch.randn(num, i, o) * math.sqrt(2 / i) for i, o in shapes]
+    biases = [torch.zeros(num, 1, o) for _, o in shapes]
+    return nn.ParameterList(weights), nn.ParameterList(biases)
+
+
 class Experts(nn.Module):
     """E perceptrons of one shape on one input, one product a layer for all of them.
 
     The experts of one owner only: batching over owners would connect every task to every
-    parameter. Every expert is initialised like a layer of its own (torch's `nn.Linear`).
+    parameter. Every expert is initialised like a perceptron of its own.
 
     **Shape** (B, in_features) -> (B, E, hidden[-1]).
     """
@@ -50,10 +67,8 @@ class Experts(nn.Module):
         self.out_features = hidden[-1]
         self.dropout = dropout
         # The first layer reads the same x in every expert, so it is one matrix.
-        self.first = nn.Linear(in_features, num_experts * hidden[0])
-        widths = list(itertools.pairwise(hidden))
-        self.weights = nn.ParameterList(_uniform(num_experts, i, o, fan_in=i) for i, o in widths)
-        self.biases = nn.ParameterList(_uniform(num_experts, 1, o, fan_in=i) for i, o in widths)
+        self.first = rectified(in_features, num_experts * hidden[0])
+        self.weights, self.biases = rectified_batches(num_experts, hidden)
 
     def forward(self, x_BD: Tensor) -> Tensor:
         hidden_BEH = self.first(x_BD).view(len(x_BD), self.num_experts, -1)
@@ -158,8 +173,3 @@ def mix(gate_BE: Tensor, experts_BEH: Tensor) -> Tensor:
 
 def _affine(hidden_EBH: Tensor, weight_EHK: Tensor, bias_E1K: Tensor) -> Tensor:
     return torch.baddbmm(bias_E1K.to(hidden_EBH.dtype), hidden_EBH, weight_EHK)
-
-
-def _uniform(*shape: int, fan_in: int) -> nn.Parameter:
-    bound = 1 / math.sqrt(fan_in)
-    return nn.Parameter(torch.empty(shape).uniform_(-bound, bound))

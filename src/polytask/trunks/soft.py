@@ -23,7 +23,7 @@ class SoftSharing(Trunk):
     reads the losses, sees nothing shared but the encoder.
 
     The default strength is a place to start a search: two independent draws of the default
-    widths lie about 130 apart, a tenth of a unit of loss.
+    widths lie about 770 apart, three quarters of a unit of loss.
 
     DIFF: tied layers start as one draw. Swapping two hidden units of one network leaves its
     function and changes the distance, so units correspond only if they start as the same.

@@ -1,13 +1,12 @@
 """Trunks with a network for each task, whose features are mixed after every layer."""
 
-import itertools
-import math
 from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from polytask.trunks.blocks import rectified, rectified_batches
 from polytask.trunks.trunk import Explanation, Stitch, Trunk, require_counts
 
 
@@ -175,10 +174,8 @@ class _Networks(nn.Module):
         self.num_layers = len(hidden)
         self.dropout = dropout
         # The first layer reads the same x in every network, so it is one matrix.
-        self.first_layer = nn.Linear(in_features, num_tasks * hidden[0])
-        widths = list(itertools.pairwise(hidden))
-        self.weights = nn.ParameterList(_uniform(num_tasks, i, o, fan_in=i) for i, o in widths)
-        self.biases = nn.ParameterList(_uniform(num_tasks, 1, o, fan_in=i) for i, o in widths)
+        self.first_layer = rectified(in_features, num_tasks * hidden[0])
+        self.weights, self.biases = rectified_batches(num_tasks, hidden)
 
     def first(self, x_BD: Tensor) -> Tensor:
         """(B, D) -> (T, B, H)."""
@@ -241,8 +238,3 @@ def _joined(halves_SBK: Tensor) -> Tensor:
     num_halves, num_rows, width = halves_SBK.shape
     halves_RBGK = halves_SBK.view(num_halves // 2, 2, num_rows, width).transpose(1, 2)
     return halves_RBGK.reshape(num_halves // 2, num_rows, 2 * width)
-
-
-def _uniform(*shape: int, fan_in: int) -> nn.Parameter:
-    bound = 1 / math.sqrt(fan_in)
-    return nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
