@@ -264,11 +264,11 @@ def seeded_backward(
     inputs: Sequence[Tensor] | None = None,
     keep_graph: bool = False,
 ) -> None:
-    """One pass from all losses at once: the seeds of the backward are the weights."""
-    roots, seeds = [], []
+    """One pass from all losses at once, each times its weight."""
+    roots = []
     for root, weight in zip([*losses, penalty], [*weights, 1.0]):
         if root is not None:
-            roots.append(root)
-            seeds.append(torch.full_like(root, weight))
+            # Not as seeds of the pass: torch imports sympy to check them, half a second of a start.
+            roots.append(root if weight == 1.0 else root * weight)
     if roots:
-        torch.autograd.backward(roots, seeds, retain_graph=keep_graph, inputs=inputs)
+        torch.autograd.backward(roots, retain_graph=keep_graph, inputs=inputs)
