@@ -1,7 +1,6 @@
 """The command line as a person uses it."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -85,25 +84,3 @@ def test_python_m_polytask_prints_the_version() -> None:
         [sys.executable, "-m", "polytask", "--version"], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == f"polytask {polytask.__version__}"
-
-
-@pytest.mark.parametrize("given", [None, "GOMP_SPINCOUNT", "OMP_WAIT_POLICY"])
-def test_threads_wait_briefly_unless_the_environment_says_otherwise(given: str | None) -> None:
-    """Set before torch is loaded: afterwards nobody reads it."""
-    program = (
-        "import sys, os; import polytask; before = 'torch' in sys.modules; import polytask.cli;"
-        "print(before, os.environ.get('GOMP_SPINCOUNT'), os.environ.get('OMP_WAIT_POLICY'))"
-    )
-    names = {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}
-    environment = {name: value for name, value in os.environ.items() if name not in names}
-    if given:
-        environment[given] = "7"
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=environment,
-    )
-    expected = {None: ["20000", "None"], "GOMP_SPINCOUNT": ["7", "None"]}
-    assert done.stdout.split() == ["False", *expected.get(given, ["None", "7"])]
