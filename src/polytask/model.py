@@ -78,19 +78,18 @@ class MultiTaskModel(nn.Module):
         """
         missing_BT = labels_BT.isnan()
         some_missing_T = missing_BT.any(dim=0).tolist()
-        losses: list[Tensor | None] = []
-        for t, task in enumerate(self.tasks):
-            labels_B = labels_BT[:, t]
-            if not some_missing_T[t] and weights_BT is None and totals_T is None:
-                is_empty = len(labels_B) == 0
-                losses.append(None if is_empty else task.kind.loss(outputs[t], labels_B).mean())
-                continue
-            present_B = (~missing_BT[:, t]).to(torch.float32)
-            if weights_BT is not None:
-                present_B = present_B * weights_BT[:, t]
-            total = present_B.sum() if totals_T is None else totals_T[t].to(present_B.dtype)
-            losses.append(_masked_mean(task, outputs[t], labels_B, present_B, total=total))
-        return losses
+        are_alike = weights_BT is None and totals_T is None and len(labels_BT) > 0
+        present_BT = (~missing_BT).to(torch.float32)
+        if weights_BT is not None:
+            present_BT = present_BT * weights_BT
+        if totals_T is None:
+            totals_T = present_BT.sum(dim=0)
+        return [
+            task.kind.loss(outputs[t], labels_BT[:, t]).mean()
+            if are_alike and not some_missing_T[t]
+            else _weighted_mean(task, outputs[t], labels_BT[:, t], present_BT[:, t], totals_T[t])
+            for t, task in enumerate(self.tasks)
+        ]
 
     def penalty(self) -> Tensor | None:
         """The trunk's own cost on its parameters: added once, never weighed."""
@@ -112,12 +111,12 @@ def label_totals(labels_BT: Tensor, weights_BT: Tensor | None = None) -> Tensor:
     return (present_BT if weights_BT is None else present_BT * weights_BT).sum(dim=0)
 
 
-def _masked_mean(
-    task: Task, output_BO: Tensor, labels_B: Tensor, present_B: Tensor, *, total: Tensor
+def _weighted_mean(
+    task: Task, output_BO: Tensor, labels_B: Tensor, weights_B: Tensor, total: Tensor
 ) -> Tensor | None:
-    """The sum of the losses weighed by `present_B`, over `total`; None where that is 0."""
+    """The sum of the weighted losses over `total`; None where that is 0."""
     if total <= 0:
         return None
     # Rows without a label take part with a stand-in label and weight zero.
     losses_B = task.kind.loss(output_BO, labels_B.nan_to_num(nan=0.0))
-    return (losses_B * present_B).sum() / total
+    return (losses_B * weights_B).sum() / total.to(weights_B.dtype)
