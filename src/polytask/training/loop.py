@@ -42,7 +42,8 @@ def train(
     """Train for the settings' epochs, yielding after every step; all state advances before it.
 
     With `valid`, the model is validated `validations_per_epoch` times an epoch, training stops when
-    patience is out, and the best weights are put back at the end. All of the run's ranks hand over
+    patience is out, and the best weights are put back at the end. malloc is told to keep what a
+    step frees (see `keep_freed_memory`). All of the run's ranks hand over
     the same examples; they begin where the first one is.
 
     Raises UserError where a loss is not finite, naming the step, the task and the rows.

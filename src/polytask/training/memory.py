@@ -15,11 +15,11 @@ def keep_freed_memory() -> None:
     """Tell glibc's malloc to keep up to 1 GiB of freed memory, and to cut tensors from it.
 
     By default it hands the largest tensors of every step back to the system, which clears the same
-    pages again at the next step: on a CPU a page costs as much as the arithmetic on its numbers.
+    pages again at the next step. The setting is for the whole process and stays.
     Does nothing with another C library, or where the environment has settings for malloc.
     """
-    environment = {name for name in os.environ if name.startswith("MALLOC_")}
-    if platform.libc_ver()[0] != "glibc" or environment or "GLIBC_TUNABLES" in os.environ:
+    is_set = any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ)
+    if is_set or platform.libc_ver()[0] != "glibc":
         return
     libc = ctypes.CDLL(None)
     libc.mallopt(_MMAP_THRESHOLD, _ONE_GIBIBYTE)
