@@ -15,10 +15,10 @@ import torch
 
 from polytask.balancing import BALANCERS
 from polytask.config import validate_config
-from polytask.pipeline import prepare
-from polytask.pipeline.models import multi_task, start_training
+from polytask.fitting import prepare
+from polytask.fitting.plan import multi_task, start_training
+from polytask.metrics import quick_metric
 from polytask.training import predict, train
-from polytask.training.metrics import quick_metric
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("POLYTASK_DATA", ROOT.parent / "shared" / "data"))

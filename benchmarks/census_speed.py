@@ -143,7 +143,7 @@ def configuration(name: str, trunk: str, epochs: int):
 
 
 def prepared_rows(name: str, trunk: str, epochs: int):
-    from polytask.pipeline.prepare import prepare
+    from polytask.fitting.preparing.prepare import prepare
 
     config = configuration(name, trunk, epochs)
     return prepare(config)
@@ -165,7 +165,7 @@ def write_rows(path: Path) -> None:
 
 
 def run_ours(name: str, trunk: str, epochs: int) -> dict[str, object]:
-    from polytask.pipeline.models import multi_task, start_training
+    from polytask.fitting.plan import multi_task, start_training
     from polytask.training.evaluation import predict
     from polytask.training.loop import train
 
@@ -187,7 +187,7 @@ def profile(trunk: str) -> None:
     from torch.profiler import ProfilerActivity
     from torch.profiler import profile as torch_profile
 
-    from polytask.pipeline.models import multi_task, start_training
+    from polytask.fitting.plan import multi_task, start_training
     from polytask.training.loop import train
 
     prepared = prepared_rows("polytask", trunk, 1)

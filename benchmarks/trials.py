@@ -16,11 +16,11 @@ import torch
 
 from polytask.config import validate_config
 from polytask.data.examples import Examples
-from polytask.pipeline.models import Assignment, multi_task, single_task, start_training
-from polytask.pipeline.prepare import Prepared, prepare
+from polytask.fitting.plan import ModelPlan, multi_task, single_task, start_training
+from polytask.fitting.preparing.prepare import Prepared, prepare
+from polytask.metrics import quick_metric
 from polytask.training.evaluation import predict
 from polytask.training.loop import train
-from polytask.training.metrics import quick_metric
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("POLYTASK_DATA", ROOT.parent / "shared" / "data"))
@@ -101,7 +101,7 @@ def _run(trial: Trial) -> Outcome:
     return Outcome(trial, metrics, parameters, time.perf_counter() - started)
 
 
-def _part(assignment: Assignment, share: float, *, seed: int) -> Assignment:
+def _part(assignment: ModelPlan, share: float, *, seed: int) -> ModelPlan:
     if share == 1.0:
         return assignment
     size = len(assignment.train)

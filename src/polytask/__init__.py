@@ -9,11 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from polytask.fitting import Run as Run
+    from polytask.fitting import fit as fit
+    from polytask.fitting import load as load
+    from polytask.fitting import resume as resume
     from polytask.model import MultiTaskModel as MultiTaskModel
-    from polytask.pipeline import Run as Run
-    from polytask.pipeline import fit as fit
-    from polytask.pipeline import load as load
-    from polytask.pipeline import resume as resume
     from polytask.task import Task as Task
     from polytask.task import binary as binary
     from polytask.task import count as count
@@ -25,15 +25,15 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "MultiTaskModel": "polytask.model",
-    "Run": "polytask.pipeline",
+    "Run": "polytask.fitting",
     "Task": "polytask.task",
     "binary": "polytask.task",
     "count": "polytask.task",
-    "fit": "polytask.pipeline",
-    "load": "polytask.pipeline",
+    "fit": "polytask.fitting",
+    "load": "polytask.fitting",
     "multiclass": "polytask.task",
     "regression": "polytask.task",
-    "resume": "polytask.pipeline",
+    "resume": "polytask.fitting",
     "train": "polytask.training",
 }
 

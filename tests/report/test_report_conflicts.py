@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from polytask.report import write_report
+from polytask.report.formatting import MINUS
 from polytask.report.reading import read_run
 from polytask.report.series import MULTI, conflict_rates, mean_cosines
-from polytask.report.words import MINUS
 
 TASKS = ("click", "watch", "topic")
 

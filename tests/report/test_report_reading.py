@@ -52,7 +52,7 @@ def test_a_damaged_file_is_named(run_folder: Path, name: str, text: str, message
 
 def test_only_who_draws_waits_for_the_drawing_libraries() -> None:
     code = (
-        "import sys, polytask.pipeline, polytask.report, polytask.cli;"
+        "import sys, polytask.fitting, polytask.report, polytask.cli;"
         "sys.exit(bool({'matplotlib', 'jinja2'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

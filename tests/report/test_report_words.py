@@ -2,8 +2,8 @@
 
 import pytest
 
+from polytask.report.formatting import NO_BREAK, listing, metric_name, number, percent, seconds
 from polytask.report.results import Row, Value, Verdict, result_rows
-from polytask.report.words import NO_BREAK, listing, metric_name, number, percent, seconds
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def test_validation_comes_as_often_as_asked_and_the_best_weights_come_back() -> 
     values = predict(run.model, valid.inputs).values
     again = Monitor.default(run.model.tasks)
     assert {(t.task, t.metric) for t in again.terms} == {("a", "auc"), ("b", "r2")}
-    from polytask.training.metrics import quick_metric
+    from polytask.metrics import quick_metric
 
     auc = quick_metric("auc", "binary", values[0], valid.labels_BT[:, 0].numpy())
     assert auc == pytest.approx(best.metrics["a"]["auc"], abs=1e-12)

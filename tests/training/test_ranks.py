@@ -1,7 +1,7 @@
 """Training by ranks: their parts of a batch are the batch, and a group of one takes the same steps.
 
 Two processes are compared with one in tests/balancing/test_data_parallel.py, rule by rule, and in
-tests/pipeline/test_torchrun.py, as a whole.
+tests/fitting/test_torchrun.py, as a whole.
 """
 
 from collections.abc import Iterator

@@ -109,7 +109,7 @@ def inspect_command(options: Mapping[str, object]) -> None:
     config = config_from(options)
     from polytask.cli.tables import console_for_tables, show_columns
     from polytask.data.inspect import describe
-    from polytask.pipeline import inspect_table
+    from polytask.fitting import inspect_table
 
     table, schema = inspect_table(config)
     show_columns(console_for_tables(), describe(schema, table), num_rows=table.num_rows)
@@ -122,8 +122,8 @@ def evaluate(
 ) -> None:
     """Evaluate a run on another table, per task; counted in its metrics.json."""
     from polytask.cli.tables import show_evaluation
-    from polytask.pipeline import load
-    from polytask.pipeline.folder import RunFolder
+    from polytask.fitting import load
+    from polytask.fitting.run_folder.folder import RunFolder
 
     scores = load(run).evaluate(table)
     RunFolder.open(run).count_test_evaluation()
@@ -143,7 +143,7 @@ def predict(
     """Write one row of predictions for each row of TABLE."""
     import pyarrow.parquet as pq
 
-    from polytask.pipeline import load
+    from polytask.fitting import load
 
     if out.exists() and not overwrite:
         raise UserError(f"{out}: the file exists; pass --overwrite or name another --out")

@@ -18,7 +18,7 @@ from polytask.balancing import Ranks
 from polytask.cli.tables import console_for_tables, show_cost, show_prepared, show_results
 from polytask.config import FitConfig
 from polytask.data.readers import TableSource
-from polytask.pipeline import (
+from polytask.fitting import (
     Event,
     Finished,
     ModelFinished,
@@ -29,8 +29,8 @@ from polytask.pipeline import (
     fit_events,
     resume_events,
 )
-from polytask.pipeline.folder import RunFolder
-from polytask.pipeline.launch import launched, leads
+from polytask.fitting.processes.torchrun import is_first, launched
+from polytask.fitting.run_folder.folder import RunFolder
 from polytask.training.loop import TrainStep
 
 _REDRAW_SECONDS = 0.2
@@ -56,7 +56,7 @@ def show_resumed(folder: Path, *, threads: int | None) -> None:
 
 
 def _show(events: Iterator[Event], ranks: Ranks | None) -> None:
-    if not leads(ranks):
+    if not is_first(ranks):
         for _ in events:
             pass
         return

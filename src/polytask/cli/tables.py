@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.table import Table
 
 from polytask.data.inspect import ColumnReport
-from polytask.pipeline import Prepared, Run
-from polytask.pipeline.score import Metrics
+from polytask.fitting import Prepared, Run
+from polytask.fitting.comparing.score import Metrics
 
 # What stands in the table of results, in this order; metrics.json holds the rest.
 SHOWN = (

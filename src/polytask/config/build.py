@@ -12,9 +12,9 @@ from polytask.config.fields import FitConfig, Options, TaskConfig
 from polytask.data.encoder import TableEncoder
 from polytask.encoders import TabularEncoder
 from polytask.errors import UserError, nearest
+from polytask.metrics import METRICS
 from polytask.model import MultiTaskModel
 from polytask.task import Task
-from polytask.training.metrics import METRICS
 from polytask.training.monitor import Monitor, Term
 from polytask.training.run import Settings
 from polytask.trunks import TRUNKS, Trunk

@@ -4,8 +4,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
-from polytask.report.cells import LEFT, draw_cells, signed
 from polytask.report.drawing import BLUE, Panel, new_figure, step_axis, to_svg
+from polytask.report.formatting import count, percent, short
+from polytask.report.heatmap import LEFT, draw_cells, signed
 from polytask.report.records import RunRecord
 from polytask.report.series import (
     MULTI,
@@ -14,7 +15,6 @@ from polytask.report.series import (
     mean_cosines,
     trained_tasks,
 )
-from polytask.report.words import count, percent, short
 
 
 def cosine_panel(run: RunRecord) -> Panel | None:

@@ -14,7 +14,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from polytask.report.words import count
+from polytask.report.formatting import count
 
 WIDTH = 340
 """Units of the SVG: about a pixel each on a phone, where a panel is as wide as the page."""

@@ -14,9 +14,9 @@ from polytask.report.drawing import (
     new_figure,
     to_svg,
 )
+from polytask.report.formatting import listing, metric_name, percent, plural, short
 from polytask.report.records import Costs
 from polytask.report.results import Row, Verdict
-from polytask.report.words import listing, metric_name, percent, plural, short
 
 _COLOURS = {Verdict.BETTER: BLUE, Verdict.WORSE: ORANGE}
 _MARKERS = {Verdict.BETTER: ">", Verdict.WORSE: "<"}

@@ -3,9 +3,9 @@
 import numpy as np
 
 from polytask.report.drawing import BLUE, INK, MUTED, Panel, new_figure, to_svg
+from polytask.report.formatting import listing, percent, short
 from polytask.report.records import Figures, Gate
 from polytask.report.series import effective_number
-from polytask.report.words import listing, percent, short
 
 _MOST_TICKS = 16
 

@@ -5,16 +5,16 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from polytask.report import facts, words
+from polytask.report import formatting, text
 from polytask.report.conflicts import conflict_panel, cosine_panel
 from polytask.report.drawing import Panel, style
 from polytask.report.gains import cost_panel, gain_panel
 from polytask.report.gates import gate_panels, shared_finding
-from polytask.report.mixing import mask_panel, stitch_panels
-from polytask.report.pace import constant_weights, pace_panel, weights_panel
+from polytask.report.rates import constant_weights, pace_panel, weights_panel
 from polytask.report.records import Figures, RunRecord
 from polytask.report.results import SLIGHT, Row, Verdict, notes, result_rows
 from polytask.report.scores import score_panels
+from polytask.report.stitches import mask_panel, stitch_panels
 from polytask.report.training import training_panels
 
 
@@ -33,7 +33,7 @@ def render(run: RunRecord) -> str:
     """The whole page, self-contained."""
     metrics = run.metrics
     rows = result_rows(metrics)
-    num_singles = facts.num_singles(metrics) if metrics is not None else 0
+    num_singles = text.num_singles(metrics) if metrics is not None else 0
     with style():
         gain = gain_panel(rows)
         cost = cost_panel(metrics.cost if metrics is not None else None, num_models=num_singles)
@@ -44,23 +44,23 @@ def render(run: RunRecord) -> str:
     return page.render(
         run=run,
         name=Path(run.folder).resolve().name,
-        headline=facts.headline(run),
-        verdict=facts.verdict(run, rows),
-        facts=facts.facts(run),
-        warnings=facts.warnings(run),
+        headline=text.headline(run),
+        verdict=text.verdict(run, rows),
+        facts=text.facts(run),
+        warnings=text.warnings(run),
         rows=rows,
         groups=_by_task(rows),
         has_singles=any(row.single is not None for row in rows),
         notes=notes(metrics),
-        part=facts.part_name(metrics),
-        labels=facts.label_rows(run),
-        parts=facts.part_rows(metrics),
-        costs=facts.cost_rows(metrics),
+        part=text.part_name(metrics),
+        labels=text.label_rows(run),
+        parts=text.part_rows(metrics),
+        costs=text.cost_rows(metrics),
         gain=gain,
         cost=cost,
         sections=sections,
-        command=facts.command(run),
-        environment=facts.environment(run),
+        command=text.command(run),
+        environment=text.environment(run),
     )
 
 
@@ -95,7 +95,7 @@ def _balancing(run: RunRecord) -> Section:
 
 def _scores(run: RunRecord) -> Section:
     figures = run.figures
-    part = words.PARTS.get(figures.part or "", "") if figures is not None else ""
+    part = formatting.PARTS.get(figures.part or "", "") if figures is not None else ""
     return Section(
         "calibration",
         "Calibration and scores",
@@ -117,7 +117,7 @@ def _gates(run: RunRecord) -> Section:
     panels = gate_panels(figures) if figures is not None else ()
     told = ""
     if figures is not None and panels:
-        part = words.PARTS.get(figures.gate_part, figures.gate_part)
+        part = formatting.PARTS.get(figures.gate_part, figures.gate_part)
         told = (
             f"Mean weight of each expert in a task's gate over {figures.gate_rows:,} {part} rows; "
             "whiskers reach one standard deviation from row to row, the dashed line is an even "
@@ -135,7 +135,7 @@ def _gates(run: RunRecord) -> Section:
 
 
 def _mixing(figures: Figures) -> Section:
-    part = words.PARTS.get(figures.gate_part, figures.gate_part)
+    part = formatting.PARTS.get(figures.gate_part, figures.gate_part)
     if figures.stitches:
         return Section(
             "gates",
@@ -167,6 +167,6 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["number"] = words.number
+    environment.filters["number"] = formatting.number
     environment.globals |= {"Verdict": Verdict, "slight": SLIGHT}
     return environment

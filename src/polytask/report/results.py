@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from polytask.report.formatting import metric_name
 from polytask.report.records import Metrics, Values
-from polytask.report.words import metric_name
 
 # The order of the table; a metric that is unknown here comes last.
 _ORDER = (

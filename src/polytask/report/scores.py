@@ -9,8 +9,8 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, MaxNL
 from numpy.typing import NDArray
 
 from polytask.report.drawing import BLUE, MUTED, ORANGE, PAPER, Panel, new_figure, to_svg
+from polytask.report.formatting import count, number, percent, plural
 from polytask.report.records import Bin, Figures, Scores
-from polytask.report.words import count, number, percent, plural
 
 Floats = NDArray[np.float64]
 

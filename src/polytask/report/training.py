@@ -17,6 +17,7 @@ from polytask.report.drawing import (
     step_axis,
     to_svg,
 )
+from polytask.report.formatting import count, metric_name, number, percent, short
 from polytask.report.records import RunRecord
 from polytask.report.results import main_metric
 from polytask.report.series import (
@@ -27,7 +28,6 @@ from polytask.report.series import (
     validation_losses,
     validation_metric,
 )
-from polytask.report.words import count, metric_name, number, percent, short
 
 _WIDE_RANGE = 6.0
 """Losses that span more than this factor are drawn on a logarithmic scale."""

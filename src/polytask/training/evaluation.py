@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from polytask.data.examples import Examples
+from polytask.metrics import quick_metric
 from polytask.model import MultiTaskModel, Outputs
 from polytask.task import Task
-from polytask.training.metrics import quick_metric
 from polytask.training.run import Precision, TrainingRun, autocast, device_of
 
 PREDICTION_BATCH = 8192

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from polytask.errors import UserError
+from polytask.metrics import metric_direction
 from polytask.task import Task
-from polytask.training.metrics import metric_direction
 
 
 @dataclass(frozen=True, slots=True)

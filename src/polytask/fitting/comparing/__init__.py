@@ -1,0 +1,1 @@
+"""How good the trained models are, and what sharing gained."""

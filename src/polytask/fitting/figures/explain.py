@@ -1,0 +1,113 @@
+"""What a trained trunk does with its parts: gates, stitches and masks on some rows, as plain values."""
+
+import re
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from polytask.model import MultiTaskModel
+from polytask.training.run import device_of
+from polytask.trunks import Explanation, Mask, collapse_warning, expert_uses, gate_use
+
+MOST_ROWS = 8192
+SHARED_GATE = "shared gate"
+
+
+@dataclass(frozen=True, slots=True)
+class GateFigures:
+    """A task's weight on each expert of a level: mean and standard deviation over the rows.
+
+    `row_entropy` is 0 where every row takes one expert, 1 for an even mixture.
+    """
+
+    task: str
+    level: int
+    experts: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    row_entropy: float
+
+
+@dataclass(frozen=True, slots=True)
+class StitchFigures:
+    """How much of each source enters each row (a task, or a half of its layer) after a layer."""
+
+    layer: int
+    rows: tuple[str, ...]
+    sources: tuple[str, ...]
+    weights: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MaskFigures:
+    """How far a task opens the shared features of a layer: the mean, and the 10 % and 90 %
+    quantiles over the features of their mean over the rows."""
+
+    task: str
+    layer: int
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """All of it; `collapse` says in words which experts are of no use, if any."""
+
+    gates: tuple[GateFigures, ...]
+    stitches: tuple[StitchFigures, ...]
+    masks: tuple[MaskFigures, ...]
+    collapse: str | None
+
+
+@torch.inference_mode()
+def explain_trunk(
+    model: MultiTaskModel, inputs: tuple[Tensor, ...], *, most_rows: int = MOST_ROWS
+) -> Inside:
+    """What the trunk does on at most `most_rows` rows, spread evenly, in evaluation mode."""
+    explanation = _explain(model, inputs, most_rows)
+    names = tuple(task.name for task in model.tasks)
+    gates = []
+    for gate in explanation.gates:
+        use = gate_use(gate)
+        name = SHARED_GATE if use.task is None else names[use.task]
+        experts = tuple(_named(expert, names) for expert in use.experts)
+        gates.append(GateFigures(name, use.level, experts, use.mean, use.std, use.row_entropy))
+    stitches = []
+    for stitch in explanation.stitches:
+        rows, sources = (
+            tuple(_named(text, names) for text in texts) for texts in (stitch.rows, stitch.sources)
+        )
+        weights = tuple(tuple(row) for row in stitch.weights_RS.tolist())
+        stitches.append(StitchFigures(stitch.layer, rows, sources, weights))
+    collapse = collapse_warning(expert_uses(explanation))
+    return Inside(
+        tuple(gates),
+        tuple(stitches),
+        tuple(_mask(mask, names) for mask in explanation.masks),
+        None if collapse is None else _named(collapse, names),
+    )
+
+
+def _explain(model: MultiTaskModel, inputs: tuple[Tensor, ...], most_rows: int) -> Explanation:
+    size = min(len(inputs[0]), most_rows)
+    index = torch.linspace(0, len(inputs[0]) - 1, size).round().long()
+    device, was_training = device_of(model), model.training
+    model.eval()
+    try:
+        x_BD = model.encoder(*(tensor[index].to(device) for tensor in inputs))
+        return model.trunk.explain(x_BD)
+    finally:
+        model.train(was_training)
+
+
+def _mask(mask: Mask, names: tuple[str, ...]) -> MaskFigures:
+    mean_H = mask.values_BH.double().mean(dim=0)
+    low, high = torch.quantile(mean_H, torch.tensor([0.1, 0.9], dtype=torch.float64)).tolist()
+    return MaskFigures(names[mask.task], mask.layer, float(mean_H.mean()), low, high)
+
+
+def _named(text: str, names: tuple[str, ...]) -> str:
+    """A trunk counts its tasks, "expert 1 of task 2"; here they have names."""
+    return re.sub(r"\btask (\d+)\b", lambda found: names[int(found[1]) - 1], text)

@@ -1,0 +1,90 @@
+"""Which rows are trained on, validated on, and tested on."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from polytask.config import FitConfig
+from polytask.data.derive import Derivation
+from polytask.data.readers import TableSource, read_table
+from polytask.data.splits import Split, split_by_cutoffs, split_by_key, split_random
+from polytask.errors import UserError
+from polytask.fitting.preparing.encoding import apply_derivations
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parts:
+    """Three tables; a part that was not asked for is None."""
+
+    train: pa.Table
+    valid: pa.Table | None
+    test: pa.Table | None
+
+
+def split_table(
+    config: FitConfig,
+    table: pa.Table,
+    *,
+    derivations: Sequence[Derivation],
+    named: Mapping[str, TableSource],
+) -> Parts:
+    """Split by cut-offs, by key or at random; a table that is named stands for its part."""
+    given = {"valid": named.get("valid", config.valid), "test": named.get("test", config.test)}
+    split = _split(config, table, given={part for part in given if given[part] is not None})
+    valid, test = (
+        _take(table, split, part) if source is None else _read(source, derivations)
+        for part, source in given.items()
+    )
+    whole = len(split.train) == table.num_rows
+    return Parts(table if whole else table.take(split.train), valid, test)
+
+
+def _split(config: FitConfig, table: pa.Table, *, given: Collection[str]) -> Split:
+    valid_fraction = 0.0 if "valid" in given else config.valid_fraction
+    test_fraction = 0.0 if "test" in given else config.test_fraction
+    if config.time_column is not None:
+        if config.valid_from is None and config.test_from is None:
+            raise UserError("--time-column needs --valid-from or --test-from, or both")
+        return _by_time(config, table, valid_fraction=valid_fraction)
+    if config.valid_from is not None or config.test_from is not None:
+        raise UserError("--valid-from and --test-from need --time-column: the column they cut")
+    if config.split_by is not None:
+        return split_by_key(
+            table[config.split_by],
+            valid_fraction=valid_fraction,
+            test_fraction=test_fraction,
+            seed=config.split_seed,
+        )
+    return split_random(
+        table.num_rows,
+        valid_fraction=valid_fraction,
+        test_fraction=test_fraction,
+        seed=config.split_seed,
+    )
+
+
+def _by_time(config: FitConfig, table: pa.Table, *, valid_fraction: float) -> Split:
+    """Cut-offs; without --valid-from, validation is a random share of what precedes the test."""
+    assert config.time_column is not None
+    try:
+        split = split_by_cutoffs(
+            table[config.time_column], valid_from=config.valid_from, test_from=config.test_from
+        )
+    except UserError as error:
+        raise UserError(f"--time-column {config.time_column}: {error}") from error
+    if config.valid_from is not None or valid_fraction == 0:
+        return split
+    inner = split_random(
+        len(split.train), valid_fraction=valid_fraction, test_fraction=0, seed=config.split_seed
+    )
+    return Split(split.train[inner.train], split.train[inner.valid], split.test)
+
+
+def _take(table: pa.Table, split: Split, part: str) -> pa.Table | None:
+    rows = getattr(split, part)
+    return table.take(rows) if len(rows) else None
+
+
+def _read(source: TableSource, derivations: Sequence[Derivation]) -> pa.Table:
+    return apply_derivations(read_table(source), derivations)

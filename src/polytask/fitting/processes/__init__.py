@@ -1,0 +1,1 @@
+"""Where a fit runs: device, threads, processes."""

@@ -1,0 +1,58 @@
+"""Processes that torchrun started: they train one model together, and the first speaks for all."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TypeVar
+
+import torch
+from torch import distributed
+
+from polytask.balancing import Ranks
+from polytask.errors import UserError
+
+Result = TypeVar("Result")
+
+# The others wait while the first one evaluates and writes.
+_PATIENCE = timedelta(days=1)
+
+
+def number_of_processes() -> int:
+    """As many as torchrun started; one without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+@contextmanager
+def launched() -> Iterator[Ranks | None]:
+    """The processes that torchrun started, while they work together; None where there is but one."""
+    if number_of_processes() == 1:
+        yield None
+        return
+    has_nccl = torch.cuda.is_available() and distributed.is_nccl_available()
+    distributed.init_process_group("cpu:gloo,cuda:nccl" if has_nccl else "gloo", timeout=_PATIENCE)
+    try:
+        yield Ranks()
+        distributed.barrier()
+    finally:
+        distributed.destroy_process_group()
+
+
+def is_first(ranks: Ranks | None) -> bool:
+    """Whether this process is the one that evaluates, writes and prints."""
+    return ranks is None or ranks.rank == 0
+
+
+def raise_on_all(ranks: Ranks | None, act: Callable[[], Result]) -> Result:
+    """What `act` returns here. A UserError of one rank is raised on all, so that none waits for it."""
+    if ranks is None:
+        return act()
+    try:
+        result = act()
+    except UserError as error:
+        ranks.gather(str(error))
+        raise
+    told = next(filter(None, ranks.gather("")), None)
+    if told is not None:
+        raise UserError(told)
+    return result

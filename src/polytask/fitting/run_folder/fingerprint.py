@@ -1,0 +1,52 @@
+"""What a run was started on, as texts that a resumed run compares with its own."""
+
+import hashlib
+import json
+
+import numpy as np
+from torch import Tensor
+
+from polytask.config import FitConfig
+from polytask.data.examples import Examples
+from polytask.fitting.preparing.prepare import Prepared
+from polytask.training.run import Settings
+
+# Where things lie, how fast they go and what is reported beside: none of it changes a weight.
+_CHANGES_NO_WEIGHT = {
+    *("table", "test", "valid", "out", "overwrite", "init_from"),
+    *("threads", "device", "log_every", "checkpoint_every", "intervals", "baseline"),
+}
+
+
+def fingerprint_of(config: FitConfig, prepared: Prepared) -> dict[str, str]:
+    """The options that shape the models, and a checksum of all examples and encoders.
+
+    The examples are what training reads: whatever changed in a file, in how it was derived or
+    split, is in them, and a file that was merely moved or written anew is not.
+    """
+    left_out = _CHANGES_NO_WEIGHT | set(Settings.__dataclass_fields__)
+    options = config.model_dump(mode="json", exclude=left_out)
+    origin = {f"option {name}": json.dumps(value) for name, value in options.items()}
+    parts = {"training": prepared.train, "validation": prepared.valid, "test": prepared.test}
+    origin |= {f"{name} rows": _describe(part) for name, part in parts.items()}
+    targets = json.dumps(prepared.targets.to_dict())
+    return origin | {"encoders": _checksum(prepared.columns.to_json().encode(), targets.encode())}
+
+
+def _describe(examples: Examples | None) -> str:
+    if examples is None:
+        return "none"
+    optional = (examples.weights_BT, examples.group_B)
+    tensors = [*examples.inputs, examples.labels_BT, *(t for t in optional if t is not None)]
+    return f"{len(examples):,} ({_checksum(*map(_bytes, tensors))})"
+
+
+def _bytes(tensor: Tensor) -> memoryview:
+    return tensor.contiguous().numpy().reshape(-1).view(np.uint8).data
+
+
+def _checksum(*parts: bytes | memoryview) -> str:
+    total = hashlib.sha256()
+    for part in parts:
+        total.update(part)
+    return total.hexdigest()[:16]

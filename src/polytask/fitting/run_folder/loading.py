@@ -1,0 +1,35 @@
+"""A run folder -> the run: safetensors, JSON and YAML only, nothing that runs code."""
+
+from pathlib import Path
+
+from torch import nn
+
+from polytask.config.build import build_model
+from polytask.errors import UserError
+from polytask.fitting.preparing.prepare import make_tasks
+from polytask.fitting.run_folder.folder import RunFolder
+from polytask.fitting.run_folder.run import Run
+
+
+def load(path: str | Path, *, encoder: nn.Module | None = None) -> Run:
+    """The run in a folder. A run with an encoder of the user's own needs that `encoder` again."""
+    folder = RunFolder.open(Path(path))
+    config = folder.read_config()
+    columns, targets = folder.read_encoders()
+    model = build_model(config, make_tasks(config, targets), columns=columns, encoder=encoder)
+    try:
+        model.load_state_dict(folder.read_weights())
+    except RuntimeError as error:
+        raise UserError(
+            f"{path}: the weights do not fit the model of run.yaml; a run with an encoder of your "
+            f"own is loaded with load(path, encoder=...): {error}"
+        ) from error
+    return Run(
+        config,
+        columns,
+        targets,
+        model,
+        folder.read_metrics(),
+        folder.read_history(),
+        folder.read_figures(),
+    )

@@ -1,0 +1,77 @@
+"""resume: an interrupted run goes on to the weights and figures that it would have had."""
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+from torch import nn
+
+from polytask.balancing import Ranks
+from polytask.data.readers import TableSource
+from polytask.errors import UserError
+from polytask.fitting.events import Event, Finished, Notice
+from polytask.fitting.fitting import train_and_compare
+from polytask.fitting.run_folder.folder import RunFolder
+from polytask.fitting.run_folder.loading import load
+from polytask.fitting.run_folder.run import Run
+
+
+def resume(
+    run: str | Path,
+    table: TableSource | None = None,
+    *,
+    test: TableSource | None = None,
+    valid: TableSource | None = None,
+    encoder: nn.Module | None = None,
+    threads: int | None = None,
+) -> Run:
+    """Go on with an interrupted fit; the rest is that of run.yaml.
+
+    Tables and an encoder that `fit` was handed as objects have to be handed over again.
+    With equal threads, versions and CPU the end is that of a run without a break, bit for bit; a
+    UserWarning says where it is not, and which damaged checkpoints were passed over.
+
+    Raises UserError where the folder holds no run, or the data or options are no longer the same.
+    """
+    given = {"valid": valid, "test": test}
+    parts = {name: source for name, source in given.items() if source is not None}
+    for event in resume_events(run, table, encoder=encoder, parts=parts, threads=threads):
+        if isinstance(event, Notice):
+            warnings.warn(event.text, UserWarning, stacklevel=2)
+        elif isinstance(event, Finished):
+            return event.run
+    raise AssertionError("resume_events ends with Finished")
+
+
+def resume_events(
+    run: str | Path,
+    table: TableSource | None = None,
+    *,
+    encoder: nn.Module | None = None,
+    parts: dict[str, TableSource] | None = None,
+    threads: int | None = None,
+    ranks: Ranks | None = None,
+) -> Iterator[Event]:
+    """The same as a sequence of events, with a Notice of all that somebody should know."""
+    path = Path(run)
+    folder = RunFolder(path)
+    if not (path / "run.yaml").is_file():
+        raise UserError(
+            f"{path}: there is no run.yaml to go on from; a run that stopped before its first step "
+            "is started again by its own command"
+        )
+    if folder.is_finished():
+        yield Notice(f"{path} is finished: nothing was left to do")
+        yield Finished(load(path, encoder=encoder))
+        return
+    config = folder.read_config().model_copy(update={"out": path})
+    if threads is not None:
+        config = config.model_copy(update={"threads": threads})
+    if table is None and config.table is None:
+        raise UserError(
+            f"{path}: the table of this run was handed over in memory and is in no file; go on from "
+            "Python: polytask.resume(run, table)"
+        )
+    yield from train_and_compare(
+        config, table, encoder=encoder, parts=parts or {}, ranks=ranks, interrupted=folder
+    )

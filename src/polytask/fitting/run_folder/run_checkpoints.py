@@ -1,0 +1,101 @@
+"""What of a fit is on disk before it ends, and how an interrupted fit finds its place again."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from torch import nn
+
+from polytask.config import FitConfig
+from polytask.errors import UserError
+from polytask.fitting.preparing.prepare import Prepared
+from polytask.fitting.run_folder.fingerprint import fingerprint_of
+from polytask.fitting.run_folder.folder import RunFolder
+from polytask.training.checkpoint import Checkpoints, Restored
+from polytask.training.loop import TrainStep
+from polytask.training.run import TrainingRun
+from polytask.training.state_files import DamagedStateError, State, read_state, write_state
+
+_ENCODER = "encoder"
+
+
+@dataclass(slots=True, eq=False)
+class RunCheckpoints:
+    """A run's folder while it is trained. Models have numbers in the order of their training.
+
+    While `is_resuming`, models are brought to their newest checkpoints; the first one that is not
+    finished ends that, and everything after it is new.
+    """
+
+    folder: RunFolder
+    prepared: Prepared
+    every: int
+    origin: Mapping[str, str]
+    is_resuming: bool = False
+    log_bytes: int = 0
+
+    @classmethod
+    def start(
+        cls, folder: RunFolder, prepared: Prepared, *, config: FitConfig, encoder: nn.Module | None
+    ) -> "RunCheckpoints":
+        """A new run: its setup is written, and the fresh weights of an encoder of the user's own."""
+        folder.write_setup(config, prepared.columns, prepared.targets)
+        if encoder is not None:
+            write_state(folder.checkpoints / _ENCODER, State(encoder.state_dict(), {}))
+        return cls(folder, prepared, config.checkpoint_every, fingerprint_of(config, prepared))
+
+    @classmethod
+    def resume(
+        cls, folder: RunFolder, prepared: Prepared, *, config: FitConfig, encoder: nn.Module | None
+    ) -> "RunCheckpoints":
+        """An interrupted run. The user's own encoder gets the weights back that it began with."""
+        if encoder is not None and (folder.checkpoints / _ENCODER).exists():
+            _reset(encoder, folder.checkpoints / _ENCODER)
+        origin = fingerprint_of(config, prepared)
+        return cls(folder, prepared, config.checkpoint_every, origin, is_resuming=True)
+
+    def restore(self, run: TrainingRun, number: int) -> Restored:
+        """Bring a fresh model to where its newest checkpoint is; nothing to do in a new run."""
+        if not self.is_resuming:
+            return Restored(None, False, ())
+        restored = self._checkpoints(number).restore(run)
+        if restored.log_bytes is not None:
+            self.log_bytes = restored.log_bytes
+        if restored.is_finished:
+            return restored
+        return replace(restored, notices=(*restored.notices, *self._go_on(after=number)))
+
+    def after_step(self, run: TrainingRun, step: TrainStep, *, number: int) -> None:
+        """The weights of the model for all tasks where they are the best so far; a checkpoint."""
+        if number == 0 and step.validation is not None and step.validation.is_best:
+            self.folder.write_weights(run.model)
+        checkpoints = self._checkpoints(number)
+        if checkpoints.is_due(run, step):
+            checkpoints.save(run, log_bytes=self.folder.log_bytes())
+
+    def after_training(self, run: TrainingRun, *, number: int) -> None:
+        """The final weights: they are not trained again."""
+        if number == 0:
+            self.folder.write_weights(run.model)
+        if not self.is_resuming:
+            log_bytes = self.folder.log_bytes()
+            self._checkpoints(number).save(run, log_bytes=log_bytes, is_finished=True)
+
+    def _checkpoints(self, number: int) -> Checkpoints:
+        return Checkpoints(self.folder.checkpoints / str(number), self.every, self.origin)
+
+    def _go_on(self, *, after: int) -> list[str]:
+        """The log and the folders of later models become what they were at the checkpoint."""
+        self.is_resuming = False
+        self.folder.write_encoders(self.prepared.columns, self.prepared.targets)
+        self.folder.remove_checkpoints(after=after)
+        if self.folder.cut_log(self.log_bytes):
+            return []
+        return [f"{self.folder.path}: steps.jsonl has lost lines; the models are not affected"]
+
+
+def _reset(encoder: nn.Module, path: Path) -> None:
+    try:
+        encoder.load_state_dict(dict(read_state(path).tensors))
+    except (DamagedStateError, RuntimeError) as error:
+        raise UserError(f"{path}: the weights that the encoder began with: {error}") from error

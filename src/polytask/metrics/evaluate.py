@@ -1,0 +1,162 @@
+"""A task's metrics with intervals; two models on the same rows; one metric alone, fast."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from polytask.errors import UserError
+from polytask.metrics.definitions import definition_of, definitions_of, mixed_groups
+from polytask.metrics.intervals import (
+    interval_of_difference,
+    interval_of_resamples,
+    interval_of_share,
+    resample,
+)
+from polytask.metrics.result import Gain, Interval, KindName, Metric, TaskMetrics
+from polytask.metrics.rows import Rows, read_rows
+from polytask.metrics.statistic import Statistic
+
+
+def evaluate(
+    kind: KindName,
+    predictions: ArrayLike,
+    labels: ArrayLike,
+    *,
+    weights: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+    num_resamples: int = 200,
+    seed: int = 0,
+    intervals: bool = True,
+) -> TaskMetrics:
+    """The metrics of one task, each with its 95 % interval.
+
+    `predictions`: (B,) probabilities or values in the label's unit, or (B, C) class probabilities;
+    `labels`: (B,), NaN is not labelled and dropped; `weights`: every sum and pair is weighted, a
+    weight of 0 drops the row; `groups`: (B,), any values, for the metrics within groups (gauc, gxauc),
+    and then intervals treat groups, not rows, as independent. A row whose group is missing is a group
+    of its own. Intervals: in closed form for AUC without groups (DeLong), macro-AUC and XAUC; else
+    by `num_resamples` resamples of rows or groups.
+    """
+    definitions = definitions_of(kind, has_groups=groups is not None)
+    rows = read_rows(kind, predictions, labels, weights=weights, groups=groups)
+    if not len(rows):
+        return _task_metrics(kind, rows, (), ("no metric: there is no labelled row",))
+    found = [(definition, definition.statistic(rows)) for definition in definitions]
+    measured = [(d, s) for d, s in found if not np.isnan(s.value)]
+    notes = [f"no {d.name}: {d.absent_if}" for d, s in found if np.isnan(s.value)]
+    spread: Sequence[Interval | None] = [None] * len(measured)
+    if intervals:
+        spread = _intervals([s for _, s in measured], rows, num_resamples=num_resamples, seed=seed)
+        notes += [
+            f"no interval of {definition.name}: these {_units(rows)} do not show how it varies"
+            for (definition, _), interval in zip(measured, spread)
+            if interval is None
+        ]
+    metrics = tuple(
+        Metric(definition.name, statistic.value, interval, definition.higher_is_better)
+        for (definition, statistic), interval in zip(measured, spread)
+    )
+    return _task_metrics(kind, rows, metrics, tuple(notes))
+
+
+def compare(
+    kind: KindName,
+    predictions_a: ArrayLike,
+    predictions_b: ArrayLike,
+    labels: ArrayLike,
+    *,
+    weights: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+    num_resamples: int = 200,
+    seed: int = 0,
+) -> tuple[Gain, ...]:
+    """What model a is better by than model b on the same rows, with a paired 95 % interval.
+
+    Arguments as in `evaluate`; both models see the same resamples. Metrics that are not defined on
+    these rows are left out.
+    """
+    definitions = definitions_of(kind, has_groups=groups is not None)
+    rows_a = read_rows(kind, predictions_a, labels, weights=weights, groups=groups)
+    rows_b = read_rows(kind, predictions_b, labels, weights=weights, groups=groups)
+    if not len(rows_a):
+        return ()
+    triples = [(each, each.statistic(rows_a), each.statistic(rows_b)) for each in definitions]
+    triples = [(d, a, b) for d, a, b in triples if not np.isnan(a.value - b.value)]
+    resampled = [s for _, a, b in triples for s in (a, b) if s.influence_U is None]
+    values = iter(resample(resampled, rows_a.num_units, num_resamples=num_resamples, seed=seed))
+    gains = []
+    for definition, a, b in triples:
+        gain = float(definition.advantage(np.asarray(a.value), np.asarray(b.value)))
+        if a.influence_U is None or b.influence_U is None:
+            interval = interval_of_resamples(definition.advantage(next(values), next(values)))
+        else:
+            interval = interval_of_difference(gain, a.influence_U - b.influence_U)
+        # Without spread a gain other than 0 is not known exactly: there is one unit, or few.
+        is_known = gain == 0 or not _is_point(interval)
+        gains.append(Gain(definition.name, gain, interval if is_known else None))
+    return tuple(gains)
+
+
+def quick_metric(
+    name: str,
+    kind: KindName,
+    predictions: ArrayLike,
+    labels: ArrayLike,
+    groups: ArrayLike | None = None,
+    *,
+    weights: ArrayLike | None = None,
+) -> float:
+    """One metric without its interval; NaN where these rows do not define it."""
+    definition = definition_of(name, kind)
+    if definition.needs_groups and groups is None:
+        raise UserError(f"metric {name!r} is taken within groups: name a group column")
+    used_groups = groups if definition.needs_groups else None
+    rows = read_rows(kind, predictions, labels, weights=weights, groups=used_groups)
+    return definition.statistic(rows).value if len(rows) else float("nan")
+
+
+def _intervals(
+    statistics: Sequence[Statistic], rows: Rows, *, num_resamples: int, seed: int
+) -> list[Interval | None]:
+    """In closed form where a statistic has one; the others on the same resamples."""
+    resampled = [s for s in statistics if s.influence_U is None]
+    values = iter(resample(resampled, rows.num_units, num_resamples=num_resamples, seed=seed))
+    found = [
+        interval_of_resamples(next(values))
+        if statistic.influence_U is None
+        else interval_of_share(statistic.value, statistic.influence_U)
+        for statistic in statistics
+    ]
+    return [None if _is_point(interval) else interval for interval in found]
+
+
+def _is_point(interval: Interval | None) -> bool:
+    return interval is not None and interval.low == interval.high
+
+
+def _units(rows: Rows) -> str:
+    return f"{rows.num_units} {'rows' if rows.group_B is None else 'groups'}"
+
+
+def _task_metrics(
+    kind: KindName, rows: Rows, metrics: tuple[Metric, ...], notes: tuple[str, ...]
+) -> TaskMetrics:
+    num_groups = num_group_rows = mean_label = None
+    if rows.group_B is not None and kind != "multiclass":
+        is_mixed_G = mixed_groups(rows)
+        num_groups = int(is_mixed_G.sum())
+        num_group_rows = int(is_mixed_G[rows.group_B].sum())
+    if len(rows) and kind != "multiclass":
+        mean_label = float(np.average(rows.label_B, weights=rows.weight_B))
+    return TaskMetrics(
+        kind=kind,
+        num_rows=len(rows),
+        num_unlabelled=rows.num_unlabelled,
+        num_positive=int((rows.label_B == 1).sum()) if kind == "binary" else None,
+        mean_label=mean_label,
+        num_groups=num_groups,
+        num_group_rows=num_group_rows,
+        metrics=metrics,
+        notes=notes,
+    )

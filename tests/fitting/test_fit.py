@@ -1,0 +1,273 @@
+"""fit, and what it leaves behind: metrics, folder, predictions that survive saving."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+import torch
+
+import polytask
+from polytask import Run, fit, load
+from polytask.config import validate_config
+from polytask.errors import UserError
+from polytask.fitting import ModelStarted, Notice, fit_events
+from polytask.training.run import TrainingRun
+
+QUICK = {
+    "epochs": 1,
+    "batch_size": 512,
+    "num_experts": 2,
+    "expert_hidden": (8,),
+    "intervals": False,
+    "baseline": "none",
+    "threads": 1,
+}
+
+
+def test_metrics_have_the_promised_shape(fitted: Run) -> None:
+    metrics = json.loads((fitted.config.out / "metrics.json").read_text())
+    assert set(metrics["tasks"]) == {"click", "like", "watch", "follow"}
+    assert set(metrics["baseline"]["single"]) == set(metrics["tasks"])
+    for scores in (metrics["tasks"], metrics["baseline"]["single"]):
+        for part in ("valid", "test"):
+            low, high = scores["click"][part]["auc_interval"]
+            assert 0 <= low <= scores["click"][part]["auc"] <= high <= 1
+            assert scores["click"][part]["gauc_groups"] > 0
+            assert scores["watch"][part]["mae"] > 0
+            assert 0 < scores["follow"][part]["accuracy"] <= 1
+    assert metrics["tasks"]["like"]["test"]["conditional_auc"] > 0
+    assert "conditional_auc" not in metrics["baseline"]["single"]["like"]["test"]
+    gain = metrics["gain_over_single"]["click"]
+    ours, theirs = (
+        metrics["tasks"]["click"]["test"]["auc"],
+        metrics["baseline"]["single"]["click"]["test"]["auc"],
+    )
+    assert gain["auc"] == pytest.approx(ours - theirs, abs=1e-9)
+    assert metrics["speed"]["train_rows_per_second"] > 0
+    assert metrics["test_evaluations"] == 1
+    assert {"torch", "polytask", "threads"} <= set(metrics["environment"])
+    cost = metrics["cost"]
+    assert cost["single_task"]["parameters"] > cost["multi_task"]["parameters"]
+
+
+def test_every_file_of_a_run_is_there_and_steps_are_logged(fitted: Run) -> None:
+    names = {path.name for path in fitted.config.out.iterdir()}
+    assert names == {
+        *("run.yaml", "encoder.json", "model.safetensors", "steps.jsonl", "metrics.json"),
+        *("figures.json", "report.html"),
+    }
+    lines = [json.loads(line) for line in (fitted.config.out / "steps.jsonl").open()]
+    models = {line["model"] for line in lines}
+    assert models == {"multi-task", *(f"single: {t}" for t in ("click", "like", "watch", "follow"))}
+    steps = [line for line in lines if "losses" in line and line["model"] == "multi-task"]
+    assert [line["step"] for line in steps] == [1, *range(2, steps[-1]["step"] + 1, 2)]
+    assert set(steps[0]["losses"]) == {"click", "like", "watch", "follow"}
+    assert sum("score" in line for line in lines if line["model"] == "multi-task") == 2
+
+
+def test_a_loaded_run_predicts_the_same_bits(fitted: Run, log: pa.Table) -> None:
+    loaded = load(fitted.config.out)
+    assert loaded.predict(log).equals(fitted.predict(log))
+    assert loaded.metrics == json.loads(json.dumps(fitted.metrics))
+    assert loaded.history == fitted.history
+    assert loaded.figures == json.loads(json.dumps(fitted.figures))
+
+
+def test_predictions_are_in_the_label_s_own_unit(fitted: Run, log: pa.Table) -> None:
+    table = fitted.predict(log)
+    assert table.column_names == [
+        "click",
+        "like",
+        "like_given_click",
+        "watch",
+        "follow",
+        "follow_p_0",
+        "follow_p_1",
+    ]
+    click, like, given = (table[n].to_numpy() for n in ("click", "like", "like_given_click"))
+    np.testing.assert_allclose(like, click * given, rtol=1e-5)
+    assert (like <= click).all()
+    probabilities = table["follow_p_0"].to_numpy() + table["follow_p_1"].to_numpy()
+    np.testing.assert_allclose(probabilities, 1, rtol=1e-6)
+    seconds = log["watch_seconds"].to_numpy()
+    assert 0 < table["watch"].to_numpy().mean() < 3 * seconds.mean()
+
+
+def test_labels_are_not_needed_and_new_categories_are_welcome(fitted: Run, log: pa.Table) -> None:
+    rows = log.slice(0, 5).drop_columns(["click", "like", "follow", "watch_seconds"])
+    index = rows.column_names.index("category")
+    renamed = rows.set_column(index, "category", pa.array(["a category of its own"] * 5))
+    assert fitted.predict(renamed).num_rows == 5
+    with pytest.raises(UserError, match="category"):
+        fitted.predict(rows.drop_columns(["category"]))
+
+
+def test_pandas_polars_and_arrow_give_the_same_predictions(fitted: Run, log: pa.Table) -> None:
+    rows = log.slice(0, 50)
+    expected = fitted.predict(rows)
+    assert fitted.predict(pl.from_arrow(rows)).equals(expected)
+    frame = pd.DataFrame({name: rows[name].to_pylist() for name in rows.column_names})
+    assert fitted.predict(frame).equals(expected)
+
+
+def test_evaluate_reports_the_same_figures_as_fit(fitted: Run, log: pa.Table) -> None:
+    """On the very rows of the test, so also the label encoder survives saving."""
+    from polytask.data.splits import split_random
+
+    split = split_random(log.num_rows, valid_fraction=0.1, test_fraction=0.1, seed=0)
+    scores = load(fitted.config.out).evaluate(log.take(split.test))
+    for name in ("click", "watch", "follow", "like"):
+        assert scores[name] == fitted.metrics["tasks"][name]["test"]
+
+
+def test_two_fits_of_one_seed_are_equal_and_leave_the_process_as_it_was(clicks: pa.Table) -> None:
+    torch.manual_seed(7)
+    before, threads = torch.get_rng_state(), torch.get_num_threads()
+    first = fit(clicks, ["click"], **QUICK).predict(clicks)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.get_num_threads() == threads
+    assert fit(clicks, ["click"], **QUICK).predict(clicks).equals(first)
+    assert not fit(clicks, ["click"], seed=1, **QUICK).predict(clicks).equals(first)
+
+
+def test_derived_labels_take_their_columns_out_of_the_inputs(log: pa.Table) -> None:
+    run = fit(
+        log,
+        ["long:binary"],
+        derive=["long = watch_seconds >= min(duration_seconds, 18)"],
+        ignore="click,like,follow",
+        **QUICK,
+    )
+    names = {c.name for c in (*run.columns.numeric, *run.columns.categorical)}
+    assert not names & {"watch_seconds", "duration_seconds", "long"}
+    no_labels = log.drop_columns(["watch_seconds", "click", "like", "follow"])
+    assert run.predict(no_labels).num_rows == log.num_rows
+    assert "auc" in run.evaluate(log)["long"]
+
+
+def test_derived_inputs_are_made_at_prediction_too(clicks: pa.Table) -> None:
+    run = fit(
+        clicks,
+        ["click"],
+        derive=["night = hour >= 22 or hour < 6", "minutes = duration_seconds / 60"],
+        inputs="night,minutes,category",
+        **QUICK,
+    )
+    assert {c.name for c in run.columns.numeric} == {"minutes"}
+    assert run.predict(clicks.drop_columns(["click"])).num_rows == clicks.num_rows
+
+
+def test_a_leak_stops_until_it_is_explained(log: pa.Table) -> None:
+    with pytest.raises(UserError, match=r"'watch_seconds' alone gives click AUC .*--after"):
+        fit(log, ["click"], ignore="like,follow", **QUICK)
+    run = fit(log, ["click"], after="watch_seconds,like,follow", **QUICK)
+    assert "watch_seconds" not in {c.name for c in run.columns.numeric}
+    allowed = fit(log, ["click"], ignore="like,follow", allow="watch_seconds", **QUICK)
+    assert allowed.metrics["data"]["leaks"]
+
+
+def test_time_and_key_splits_keep_their_promises(clicks: pa.Table) -> None:
+    cut = int(np.quantile(clicks["time_ms"].to_numpy(), 0.8))
+    run = fit(clicks, ["click"], time_column="time_ms", test_from=cut, **QUICK)
+    late = pc.sum(pc.greater_equal(clicks["time_ms"], cut)).as_py()
+    assert run.metrics["data"]["rows"]["test"] == late
+    assert "time_ms" not in {c.name for c in run.columns.numeric}
+    by_user = fit(clicks, ["click"], split_by="user_id", **QUICK)
+    assert sum(by_user.metrics["data"]["rows"].values()) == clicks.num_rows
+
+
+def test_tasks_made_in_python_mean_the_same_as_text(clicks: pa.Table) -> None:
+    text = fit(clicks, ["click", "like:binary"], given={"like": "click"}, **QUICK)
+    tasks = [polytask.binary("click"), polytask.binary("like", given="click")]
+    assert fit(clicks, tasks, **QUICK).predict(clicks).equals(text.predict(clicks))
+
+
+def test_auxiliary_tasks_are_trained_and_never_reported(clicks: pa.Table) -> None:
+    tasks = [polytask.binary("click"), polytask.binary("like", auxiliary=True)]
+    run = fit(clicks, tasks, **(QUICK | {"baseline": "single"}))
+    assert set(run.metrics["tasks"]) == set(run.metrics["baseline"]["single"]) == {"click"}
+    assert run.predict(clicks).column_names == ["click", "like"]
+
+
+def test_numbers_of_weight_are_static_weights(clicks: pa.Table) -> None:
+    run = fit(clicks, ["click", "like"], weight={"like": 3.0}, log_every=1, **QUICK)
+    assert run.history[0].weights == {"click": 1.0, "like": 3.0}
+    with pytest.raises(UserError, match="use one of the two"):
+        fit(clicks, ["click"], weight="2", balancer={"name": "static"}, **QUICK)
+
+
+def test_row_weights_change_the_model(clicks: pa.Table) -> None:
+    weighted = clicks.append_column("w", pc.cast(pc.add(clicks["hour"], 1), pa.float64()))
+    plain = fit(weighted, ["click"], ignore="w", **QUICK)
+    run = fit(weighted, ["click"], weight="w", **QUICK)
+    assert "w" not in {c.name for c in run.columns.numeric}
+    assert not run.predict(weighted).equals(plain.predict(weighted))
+
+
+def test_an_encoder_of_one_s_own(clicks: pa.Table) -> None:
+    class Sums(torch.nn.Module):
+        out_features = 2
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = torch.nn.Parameter(torch.ones(2))
+
+        def forward(self, numeric_BN: torch.Tensor, categorical_BC: torch.Tensor) -> torch.Tensor:
+            parts = [numeric_BN.nansum(1), categorical_BC.float().mean(1)]
+            return torch.stack(parts, dim=1) * self.scale
+
+    run = fit(clicks, ["click"], encoder=Sums(), **QUICK)
+    assert run.predict(clicks).num_rows == clicks.num_rows
+
+
+def test_no_validation_and_no_test_are_possible(clicks: pa.Table) -> None:
+    run = fit(clicks, ["click"], valid_fraction=0, test_fraction=0, **QUICK)
+    assert run.metrics["data"]["rows"] == {"train": clicks.num_rows}
+    assert run.metrics["tasks"] == {}
+
+
+def test_a_run_saved_elsewhere_loads(fitted: Run, log: pa.Table, tmp_path: Path) -> None:
+    fitted.save(tmp_path / "copy")
+    same = ("figures.json", "metrics.json", "steps.jsonl", "run.yaml", "encoder.json")
+    for name in same:
+        ours, theirs = tmp_path / "copy" / name, fitted.config.out / name
+        assert ours.read_text() == theirs.read_text(), name
+    assert (tmp_path / "copy" / "report.html").is_file()
+    assert load(tmp_path / "copy").predict(log).equals(fitted.predict(log))
+    with pytest.raises(UserError, match="--overwrite"):
+        fitted.save(tmp_path / "copy")
+
+
+def test_experts_that_collapse_are_told_of_once(log: pa.Table) -> None:
+    """All experts start at zero, so each returns the same for every row."""
+
+    def start_dead(run: TrainingRun) -> None:
+        with torch.no_grad():
+            for name, parameter in run.model.trunk.named_parameters():
+                if name.startswith("experts"):
+                    parameter.zero_()
+
+    config = validate_config(
+        {
+            "tasks": ["click"],
+            "trunk": {"name": "mmoe", "num_experts": 2, "expert_hidden": [4, 4]},
+            "epochs": 1,
+            "validations_per_epoch": 3,
+            "baseline": "none",
+            "after": "like,follow,watch_seconds",
+            "threads": 1,
+        }
+    )
+    notices = []
+    for event in fit_events(config, log):
+        if isinstance(event, ModelStarted):
+            start_dead(event.training)
+        if isinstance(event, Notice):
+            notices.append(event.text)
+    assert len(notices) == 1
+    assert "2 of 2 are of little use" in notices[0] and "expert 1, expert 2" in notices[0]

@@ -1,0 +1,191 @@
+"""`torchrun -m polytask fit`: the figures of one process, one voice, and a run that can be resumed."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from polytask.balancing import Ranks
+from polytask.cli import commands
+from polytask.errors import UserError
+from polytask.fitting.processes.environment import pick_device
+from polytask.fitting.processes.torchrun import is_first, launched, raise_on_all
+
+FIT = [
+    *("--task", "click:binary", "--task", "watch=watch_seconds:regression"),
+    *("--transform", "watch=log1p", "--after", "like,follow", "--balancer", "nash_mtl"),
+    *("--num-experts", "2", "--expert-hidden", "8", "--batch-size", "255", "--epochs", "2"),
+    *("--validations-per-epoch", "2", "--log-every", "1", "--no-intervals", "--threads", "1"),
+]
+
+
+def test_without_torchrun_nothing_is_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    with launched() as ranks:
+        assert ranks is None
+    assert not torch.distributed.is_initialized()
+    assert is_first(None)
+    assert raise_on_all(None, lambda: 3) == 3
+
+
+class Two(Ranks):
+    """This rank, and one whose UserErrors are `others`."""
+
+    others = ""
+
+    def gather(self, value: str) -> list[str]:
+        return [value, self.others]
+
+
+def test_an_error_of_one_rank_is_one_of_all() -> None:
+    ranks = Two()
+    assert raise_on_all(ranks, lambda: 3) == 3
+    Two.others = "the disk is full"
+    with pytest.raises(UserError, match="the disk is full"):
+        raise_on_all(ranks, lambda: 3)
+
+    def fail() -> None:
+        raise UserError("no such column")
+
+    with pytest.raises(UserError, match="no such column"):
+        raise_on_all(ranks, fail)
+
+
+def test_every_rank_needs_a_cuda_device_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = []
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.set_device", chosen.append)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert pick_device("auto", Ranks()) == torch.device("cuda", 1)
+    assert chosen == [1]
+    assert pick_device("cpu", Ranks()) == torch.device("cpu")
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(UserError, match="--nproc-per-node 2"):
+        pick_device("cuda", Ranks())
+
+
+def test_the_first_process_speaks_before_the_others(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    waited = []
+    monkeypatch.setattr("time.sleep", waited.append)
+    monkeypatch.setattr(sys, "argv", ["polytask", "fit", "none.parquet", "--task", "click"])
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank, seconds in (("0", []), ("1", [10.0])):
+        monkeypatch.setenv("RANK", rank)
+        monkeypatch.setattr(commands, "app", lambda: commands._stop("no such table"))
+        with pytest.raises(SystemExit) as stopped:
+            commands.main()
+        assert stopped.value.code == 2
+        assert waited == seconds
+        assert "no such table" in capsys.readouterr().err
+
+
+def torchrun(*arguments: str, folder: Path, stop_at: str = "") -> subprocess.CompletedProcess[str]:
+    """Two processes; both are killed in the first step after `stop_at` was written, if it is said."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    command += ["-m", "polytask", *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        while stop_at and process.poll() is None:
+            if (folder / stop_at).exists():
+                process.terminate()
+                break
+        out, err = process.communicate(timeout=200)
+        return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+def alone(*arguments: str, folder: Path) -> None:
+    subprocess.run([sys.executable, "-m", "polytask", *arguments], cwd=folder, check=True)
+
+
+def figures(run: Path) -> dict[str, float]:
+    """All numbers of metrics.json but clocks, by their path."""
+    found: dict[str, float] = {}
+
+    def walk(value: object, path: str) -> None:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                walk(inner, f"{path}/{key}")
+        elif isinstance(value, int | float):
+            found[path] = float(value)
+
+    metrics = json.loads((run / "metrics.json").read_text())
+    for part in ("tasks", "baseline", "gain_over_single"):
+        walk(metrics[part], part)
+    return found
+
+
+@pytest.fixture(scope="module")
+def folder(log: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("torchrun")
+    pq.write_table(log.slice(0, 3189), path / "log.parquet")
+    return path
+
+
+@pytest.mark.slow
+def test_two_processes_find_what_one_finds(folder: Path) -> None:
+    """The last batch has one row, so that the first process has none of it."""
+    alone("fit", "log.parquet", *FIT, "--out", "one", folder=folder)
+    ended = torchrun("fit", "log.parquet", *FIT, "--out", "two", folder=folder)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.count("run: two") == 1
+    one, two = figures(folder / "one"), figures(folder / "two")
+    assert one.keys() == two.keys()
+    for name, value in one.items():
+        assert two[name] == pytest.approx(value, rel=1e-5, abs=1e-5), name
+    first, second = (load_file(folder / run / "model.safetensors") for run in ("one", "two"))
+    for name, tensor in first.items():
+        torch.testing.assert_close(second[name], tensor, rtol=1e-4, atol=1e-5)
+    lines = [(folder / run / "steps.jsonl").read_text().splitlines() for run in ("one", "two")]
+    assert len(lines[0]) == len(lines[1])
+    speed = json.loads((folder / "two" / "metrics.json").read_text())
+    assert speed["environment"]["processes"] == 2
+
+
+@pytest.mark.slow
+def test_a_resumed_run_ends_with_the_same_bits(folder: Path) -> None:
+    """With dropout, whose masks differ between the processes and from those of one process."""
+    options = [*FIT, "--dropout", "0.2", "--checkpoint-every", "1", "--baseline", "none"]
+    torchrun("fit", "log.parquet", *options, "--out", "whole", folder=folder)
+    stop_at = "broken/checkpoints/0/step-0000000007"
+    broken = torchrun(
+        "fit", "log.parquet", *options, "--out", "broken", folder=folder, stop_at=stop_at
+    )
+    assert broken.returncode != 0
+    assert not (folder / "broken" / "metrics.json").exists()
+    resumed = torchrun("fit", "--resume", "broken", folder=folder)
+    assert resumed.returncode == 0, resumed.stderr
+    first, second = (load_file(folder / run / "model.safetensors") for run in ("whole", "broken"))
+    assert all(torch.equal(second[name], tensor) for name, tensor in first.items())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--task", "nosuch"], "the table lacks a column: 'nosuch'"),
+        (["--task", "click", "--epochs", "x"], "epochs: input should be a valid integer"),
+        (["--task", "click", "--ignore", "watch_seconds", "--learning-rate", "1e30"], "not finite"),
+    ],
+)
+def test_a_mistake_is_told_once(options: list[str], message: str, folder: Path) -> None:
+    ended = torchrun("fit", "log.parquet", *options, folder=folder)
+    assert ended.returncode != 0
+    assert ended.stderr.count("error: ") == 1 and message in ended.stderr
+    assert "exitcode  : 2" in ended.stderr
