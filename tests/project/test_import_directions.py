@@ -14,14 +14,15 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[2] / "src" / "polytask"
 
 LEAVES = {"errors", "__version__"}
-TABLES_AND_TASKS = {"data", "task"}
+TABLES_AND_TASKS = {"columns", "data", "task"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "trunks": set(),
     "balancing": set(),
     "encoders": {*LEAVES},
     "metrics": {*LEAVES},
-    "data": {*LEAVES},
+    "columns": {*LEAVES},
+    "data": {"columns", *LEAVES},
     "task": {*LEAVES},
     "model": {"trunks", "encoders", *TABLES_AND_TASKS, *LEAVES},
     "training": {"model", "balancing", "metrics", *TABLES_AND_TASKS, *LEAVES},

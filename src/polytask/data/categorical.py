@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from polytask.data.values import (
+from polytask.columns.values import (
     Coded,
     coded,
     converted,

@@ -8,11 +8,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
+from polytask.columns.serial import from_record, to_record
 from polytask.data.categorical import CategoricalColumn, fit_categorical
 from polytask.data.numeric import NumericColumn, NumericEncoding, fit_numeric
 from polytask.data.readers import require_columns
 from polytask.data.schema import Schema
-from polytask.data.serial import from_record, to_record
 from polytask.errors import UserError
 
 __all__ = ["CategoricalColumn", "NumericColumn", "NumericEncoding", "TableEncoder"]

@@ -7,10 +7,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from polytask.data.numbers import finite_numbers
+from polytask.columns.numbers import finite_numbers
+from polytask.columns.values import coded
 from polytask.data.schema import Schema
 from polytask.data.targets import FittedTarget
-from polytask.data.values import coded
 
 _MOST_ROWS = 200_000
 _NUM_BINS = 256

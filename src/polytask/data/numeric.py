@@ -8,8 +8,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from polytask.data.numbers import finite_numbers
-from polytask.data.values import type_name
+from polytask.columns.numbers import finite_numbers
+from polytask.columns.values import type_name
 from polytask.errors import UserError
 
 NumericEncoding = Literal["standard", "quantile", "piecewise"]

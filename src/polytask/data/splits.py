@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from polytask.data.values import coded, is_text, told
+from polytask.columns.values import coded, is_text, told
 from polytask.errors import UserError
 
 Cutoff = str | int | float | datetime.date | datetime.datetime

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from polytask.data.numbers import finite_numbers, first_number
+from polytask.columns.numbers import finite_numbers, first_number
 from polytask.data.readers import require_columns
 from polytask.data.targets import Target
 from polytask.errors import UserError, nearest

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from polytask.data.numbers import numbers
-from polytask.data.values import (
+from polytask.columns.numbers import numbers
+from polytask.columns.values import (
     Coded,
     Value,
     coded,

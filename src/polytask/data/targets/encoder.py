@@ -9,8 +9,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
+from polytask.columns.serial import from_record, to_record
 from polytask.data.readers import require_columns
-from polytask.data.serial import from_record, to_record
 from polytask.data.targets.labels import fit_target, label_values, require_variety
 from polytask.data.targets.relation import (
     conflict_message,

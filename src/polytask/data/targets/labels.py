@@ -6,10 +6,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from polytask.data.numbers import finite_numbers, first_number
-from polytask.data.targets.conditions import parse_condition
-from polytask.data.targets.target import FittedTarget, Target
-from polytask.data.values import (
+from polytask.columns.numbers import finite_numbers, first_number
+from polytask.columns.values import (
     Coded,
     Value,
     coded,
@@ -19,6 +17,8 @@ from polytask.data.values import (
     value_array,
     value_kind,
 )
+from polytask.data.targets.conditions import parse_condition
+from polytask.data.targets.target import FittedTarget, Target
 from polytask.errors import UserError
 
 _MOST_CLASSES = 10_000

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from polytask.columns.values import coded
 from polytask.data.targets.conditions import Condition
-from polytask.data.values import coded
 from polytask.errors import UserError
 
 TargetKind = Literal["binary", "multiclass", "regression", "count"]

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from polytask.data.values import Coded, coded, first_of, is_text, parsed_numbers, told
+from polytask.columns.values import Coded, coded, first_of, is_text, parsed_numbers, told
 from polytask.errors import UserError
 
 
