@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from polytask.data.leaks import Leak, find_leaks
+from polytask.data.leaks import WARN_ABOVE, Leak, find_leaks
 from polytask.data.readers import read_table
 from polytask.data.schema import Column, ColumnKind, Schema, infer_schema
 from polytask.data.splits import split_by_cutoffs
@@ -32,11 +32,12 @@ def leaks_of(
     kinds: Mapping[str, ColumnKind],
     kind: TargetKind = "binary",
     *,
-    threshold: float = 0.95,
+    threshold: float | None = None,
 ) -> list[Leak]:
     encoder = TargetEncoder.fit(table, [Target("task", "y", kind)])
     labels_BT = encoder.encode(table)
-    return find_leaks(table, schema_of(kinds), labels_BT, encoder.targets, threshold=threshold)
+    above = WARN_ABOVE if threshold is None else {"AUC": threshold, "R2": threshold}
+    return find_leaks(table, schema_of(kinds), labels_BT, encoder.targets, warn_above=above)
 
 
 def test_an_id_with_one_row_a_value_is_no_leak(random: np.random.Generator) -> None:
@@ -56,7 +57,7 @@ def test_a_copy_of_the_label_is_found_with_its_auc(
     table = pa.table({"copy": flipped, "noise": random.normal(size=ROWS), "y": y})
     leaks = leaks_of(table, {"copy": kind, "noise": "numeric"})
     assert [(leak.column, leak.task) for leak in leaks] == [("copy", "task")]
-    assert leaks[0].auc == pytest.approx(0.98, abs=0.005)
+    assert leaks[0].value == pytest.approx(0.98, abs=0.005)
     assert leaks_of(table, {"copy": kind}, threshold=0.99) == []
 
 
@@ -65,7 +66,7 @@ def test_auc_is_that_of_an_independent_computation(random: np.random.Generator) 
     score = random.integers(0, 10, size=ROWS)
     y = (score + 4 * random.normal(size=ROWS) > 6).astype(int)
     table = pa.table({"score": score, "y": y})
-    found = leaks_of(table, {"score": "numeric"}, threshold=0.5)[0].auc
+    found = leaks_of(table, {"score": "numeric"}, threshold=0.5)[0].value
     assert found == pytest.approx(roc_auc_score(y, score), abs=0.003)
 
 
@@ -76,13 +77,13 @@ def test_missing_and_bent_relations_are_seen(random: np.random.Generator) -> Non
     table = pa.table({"bent": x, "hidden": hidden, "y": y})
     leaks = leaks_of(table, {"bent": "numeric", "hidden": "numeric"})
     assert {leak.column for leak in leaks} == {"bent", "hidden"}
-    assert min(leak.auc for leak in leaks) > 0.99
+    assert min(leak.value for leak in leaks) > 0.99
 
 
 def test_a_leak_of_one_class_is_found(random: np.random.Generator) -> None:
     y = random.integers(0, 5, ROWS)
     table = pa.table({"is_3": y == 3, "y": y})
-    assert leaks_of(table, {"is_3": "categorical"}, "multiclass")[0].auc == 1.0
+    assert leaks_of(table, {"is_3": "categorical"}, "multiclass")[0].value == 1.0
 
 
 def test_classes_of_few_rows_are_chance(random: np.random.Generator) -> None:
@@ -92,7 +93,7 @@ def test_classes_of_few_rows_are_chance(random: np.random.Generator) -> None:
     assert leaks_of(table, {"first": "categorical"}, "multiclass", threshold=0.6) == []
     y[19] = 3
     table = pa.table({"first": np.arange(ROWS) < 20, "y": y})
-    assert leaks_of(table, {"first": "categorical"}, "multiclass")[0].auc == 1.0
+    assert leaks_of(table, {"first": "categorical"}, "multiclass")[0].value == 1.0
 
 
 @pytest.mark.parametrize("kind", ["regression", "count"])
@@ -101,13 +102,23 @@ def test_numbers_leak_above_their_median(kind: TargetKind, random: np.random.Gen
     table = pa.table({"twice": y * 2.0, "noise": random.normal(size=ROWS), "y": y})
     leaks = leaks_of(table, {"twice": "numeric", "noise": "numeric"}, kind)
     assert [leak.column for leak in leaks] == ["twice"]
-    assert leaks[0].auc == pytest.approx(1.0)
+    assert leaks[0].metric == "R2"
+    assert leaks[0].value == pytest.approx(1.0, abs=1e-3)
+
+
+def test_a_quantity_is_judged_by_how_much_of_it_is_told(random: np.random.Generator) -> None:
+    x = random.normal(size=ROWS)
+    table = pa.table({"x": x, "y": x + random.normal(size=ROWS)})
+    # Independent: y = x + noise of equal variance, so x alone explains a half.
+    found = leaks_of(table, {"x": "numeric"}, "regression", threshold=0.1)
+    assert found[0].value == pytest.approx(0.5, abs=0.02)
+    assert leaks_of(table, {"x": "numeric"}, "regression") == []
 
 
 def test_numbers_that_share_their_largest_value_leak_too(random: np.random.Generator) -> None:
     y = np.minimum(random.poisson(3, ROWS), 2)
     assert np.median(y) == y.max()
-    assert leaks_of(pa.table({"copy": y, "y": y}), {"copy": "numeric"}, "count")[0].auc == 1.0
+    assert leaks_of(pa.table({"copy": y, "y": y}), {"copy": "numeric"}, "count")[0].value > 0.99
 
 
 def test_unlabelled_rows_are_left_out_and_empty_tasks_are_quiet(
@@ -121,7 +132,7 @@ def test_unlabelled_rows_are_left_out_and_empty_tasks_are_quiet(
     labels_BT[:, 1] = np.nan
     schema = schema_of({"copy": "numeric"})
     leaks = find_leaks(table, schema, labels_BT, encoder.targets)
-    assert leaks == [Leak("copy", "a", 1.0)]
+    assert leaks == [Leak("copy", "a", "AUC", 1.0)]
 
 
 def test_large_tables_are_sampled_and_the_worst_comes_first(random: np.random.Generator) -> None:
@@ -150,7 +161,7 @@ def test_kuairand_leaks(data_folder: Path) -> None:
         encoder.targets,
     )
     assert time.process_time() - start < 5
-    found = {(leak.column, leak.task): leak.auc for leak in leaks}
+    found = {(leak.column, leak.task): leak.value for leak in leaks}
     assert set(found) == {("play_time_ms", "long_view"), ("play_time_ms", "is_click")}
     # The data's README: long view .994; click .979 by the raw value, more by its rate per bin.
     assert found["play_time_ms", "long_view"] == pytest.approx(0.994, abs=0.001)
@@ -171,4 +182,4 @@ def test_census_leaks(data_folder: Path) -> None:
     leaks = find_leaks(table, schema, encoder.encode(table), encoder.targets)
     assert [(leak.column, leak.task) for leak in leaks] == [("household_detail", "never_married")]
     # The data's README.
-    assert leaks[0].auc == pytest.approx(0.978, abs=0.001)
+    assert leaks[0].value == pytest.approx(0.978, abs=0.001)

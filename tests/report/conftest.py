@@ -92,7 +92,7 @@ def metrics() -> dict[str, object]:
                 task: {"name": task, "labelled": 12_000, "unseen": 0, "conflicts": 0}
                 for task in TASKS
             },
-            "leaks": [{"column": "age", "task": "click", "auc": 0.987}],
+            "leaks": [{"column": "age", "task": "click", "metric": "AUC", "value": 0.987}],
         },
         "test_evaluations": 1,
         "seed": 7,

@@ -110,7 +110,7 @@ def test_what_it_says_of_this_run(document: Document) -> None:
     assert "better on click; worse on watch; not detectably different on topic and a<b>" in text[""]
     assert "training rows 12,345" in text[""]
     assert "of the parameters of 4 single-task models 25 %" in text[""]
-    assert "column age alone gives click AUC 0.987. It was allowed." in text[""]
+    assert "column 'age' alone gives click AUC 0.987. It was allowed." in text[""]
     assert "no detectable difference" in text["results"]
     assert "+0.0200 +0.0100 to +0.0300" in text["results"]
     assert "25 % yes 12,000 345 (2.8 %)" in text["data"]

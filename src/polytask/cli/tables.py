@@ -61,7 +61,7 @@ def show_prepared(console: Console, prepared: Prepared) -> None:
     for leak in prepared.leaks:
         allowed = " (allowed)" if leak.column in prepared.config.allow else ""
         console.print(
-            f"warning: column {leak.column} alone gives {leak.task} AUC {leak.auc:.3f}{allowed}: "
+            f"warning: column {leak.finding}{allowed}: "
             f"is it known before the event? If not, pass --after {leak.column}",
             markup=False,
             style="yellow",

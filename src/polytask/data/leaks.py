@@ -1,7 +1,9 @@
 """Inputs that give a label away: every input alone against every task."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -14,10 +16,18 @@ from polytask.data.targets import FittedTarget
 
 _MOST_ROWS = 200_000
 _NUM_BINS = 256
+_ROWS_A_BIN = 40
 _FEWEST_ROWS = 20
 """With fewer rows of a class, or of its complement, an AUC is mostly chance."""
 _MOST_CELLS = 4_000_000
 """Counts of (fold, value, class) are made for so many cells at a time."""
+
+LeakMetric = Literal["AUC", "R2"]
+
+WARN_ABOVE: Mapping[LeakMetric, float] = MappingProxyType({"AUC": 0.95, "R2": 0.8})
+STOP_ABOVE: Mapping[LeakMetric, float] = MappingProxyType({"AUC": 0.99, "R2": 0.99})
+"""R2 0.99 alone is a formula of the label; a strong predictor, such as yesterday's level of a river,
+reaches 0.95."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +36,18 @@ class Leak:
 
     column: str
     task: str
-    auc: float
+    metric: LeakMetric
+    value: float
+
+    @property
+    def stops(self) -> bool:
+        """Whether it is too good to be trained on unseen."""
+        return self.value > STOP_ABOVE[self.metric]
+
+    @property
+    def finding(self) -> str:
+        """What was found, in words."""
+        return f"{self.column!r} alone gives {self.task} {self.metric} {self.value:.3f}"
 
 
 def find_leaks(
@@ -35,15 +56,17 @@ def find_leaks(
     labels_BT: NDArray[np.float32],
     targets: Sequence[FittedTarget],
     *,
-    threshold: float = 0.95,
+    warn_above: Mapping[LeakMetric, float] = WARN_ABOVE,
     seed: int = 0,
 ) -> list[Leak]:
-    """The inputs whose AUC for a task is above the threshold, worst first.
+    """The inputs whose AUC or R2 for a task is above `warn_above`, worst first.
 
     Each input alone: the rate of yes per value (numbers: per quantile bin) is taken from one half
     of the rows and ranks the other half, and the other way round; the AUC is the mean of the two.
     (Within one half, an id with a row a value would look like a perfect leak.) Multiclass: the
-    largest AUC of a class against the rest; regression and count: of lying above the median.
+    largest AUC of a class against the rest. Labels that are quantities: the mean label per value is
+    taken from one half and its R2 from the other, on the labels or on their ranks, whichever is
+    more: in a heavy tail a bin's mean misses even a copy.
     """
     # Not default_rng(seed) itself: labels that someone drew by that would be the folds.
     random = np.random.default_rng([seed, *b"leaks"])
@@ -51,26 +74,56 @@ def find_leaks(
     if len(rows) > _MOST_ROWS:
         rows = np.sort(random.choice(train_table.num_rows, _MOST_ROWS, replace=False))
     fold_B = random.integers(0, 2, len(rows))
-    classes = [_classes(labels_BT[rows, index], fitted) for index, fitted in enumerate(targets)]
     leaks = []
     for name, codes_B in _coded_inputs(train_table, schema, rows):
-        for fitted, class_B in zip(targets, classes):
-            auc = _largest_auc(codes_B, class_B, fold_B)
-            if auc > threshold:
-                leaks.append(Leak(name, fitted.name, auc))
-    return sorted(leaks, key=lambda leak: -leak.auc)
+        for index, fitted in enumerate(targets):
+            metric, value = _measured(codes_B, labels_BT[rows, index], fitted, fold_B)
+            if value > warn_above[metric]:
+                leaks.append(Leak(name, fitted.name, metric, value))
+    return sorted(leaks, key=lambda leak: -leak.value)
 
 
-def _classes(labels_B: NDArray[np.float32], fitted: FittedTarget) -> NDArray[np.int64]:
-    """The class of each row, -1 where it is not labelled; yes and no are 1 and 0."""
+def _measured(
+    codes_B: NDArray[np.int64],
+    labels_B: NDArray[np.float32],
+    fitted: FittedTarget,
+    fold_B: NDArray[np.int64],
+) -> tuple[LeakMetric, float]:
     missing_B = np.isnan(labels_B)
-    if fitted.num_classes == 0 and not missing_B.all():
-        present = labels_B[~missing_B]
-        median = np.median(present)
-        # Where half the rows share the largest value, "above" has to include it.
-        above = labels_B > median if (present > median).any() else labels_B >= median
-        labels_B = above.astype(np.float32)
-    return np.where(missing_B, -1, labels_B).astype(np.int64)
+    if fitted.num_classes == 0:
+        codes_B, fold_B = codes_B[~missing_B], fold_B[~missing_B]
+        values_B = labels_B[~missing_B].astype(np.float64)
+        both = (values_B, _ranks(values_B))
+        return "R2", max(_explained(codes_B, each_B, fold_B) for each_B in both)
+    class_B = np.where(missing_B, -1, labels_B).astype(np.int64)
+    return "AUC", _largest_auc(codes_B, class_B, fold_B)
+
+
+def _ranks(values_B: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Ranks from 0; ties share the middle of theirs. (scipy.stats has it and takes 2 s to import.)"""
+    _, place_B, counts = np.unique(values_B, return_inverse=True, return_counts=True)
+    middle: NDArray[np.float64] = np.cumsum(counts) - (counts + 1) / 2
+    return middle[place_B]
+
+
+def _explained(
+    codes_B: NDArray[np.int64], labels_B: NDArray[np.float64], fold_B: NDArray[np.int64]
+) -> float:
+    """The mean R2 of each fold predicted by the other fold's mean label per value."""
+    if len(labels_B) < 2 * _FEWEST_ROWS:
+        return 0.0
+    centred_B = labels_B - labels_B.mean()
+    scores = []
+    for fold in (0, 1):
+        known_B, scored_B = fold_B != fold, fold_B == fold
+        size = int(codes_B.max()) + 1
+        total_V = np.bincount(codes_B[known_B], weights=centred_B[known_B], minlength=size)
+        # Values that the other half lacks have the overall mean, 0 here.
+        mean_V = total_V / np.bincount(codes_B[known_B], minlength=size).clip(1)
+        wrong = np.square(centred_B[scored_B] - mean_V[codes_B[scored_B]]).sum()
+        spread = np.square(centred_B[scored_B] - centred_B[scored_B].mean()).sum()
+        scores.append(1 - wrong / spread if spread > 0 else 0.0)
+    return float(np.mean(scores))
 
 
 def _coded_inputs(
@@ -97,7 +150,9 @@ def _binned(values_B: NDArray[np.float64]) -> NDArray[np.int64]:
         return codes_B
     different = np.unique(present)
     if len(different) > _NUM_BINS:
-        different = np.unique(np.quantile(present, np.linspace(0, 1, _NUM_BINS)))
+        # With fewer rows a bin many bins would be empty in one of the halves.
+        num_bins = int(np.clip(len(present) // _ROWS_A_BIN, 8, _NUM_BINS))
+        different = np.unique(np.quantile(present, np.linspace(0, 1, num_bins)))
     codes_B[~missing_B] = np.searchsorted(different, present, side="right")
     codes_B[missing_B] = len(different) + 1
     return codes_B

@@ -1,7 +1,8 @@
 """The columns of a table and what each is to a model: numeric, categorical or ignored."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import pyarrow as pa
 
@@ -55,17 +56,18 @@ def infer_schema(
     categorical: Collection[str] = (),
     numeric: Collection[str] = (),
     after: Collection[str] = (),
+    derived: Mapping[str, str] = MappingProxyType({}),
     refuse_lists: bool = True,
 ) -> Schema:
     """Guess every column's kind; what the caller says goes before any guess.
 
     labels: columns from which a label is made; after: known only after the event; both are no
-    inputs. inputs: these alone, and without a guess that would leave one of them out.
+    inputs, nor is what is derived from such a column (`derived`: by which). inputs: these alone, and without a guess that would leave one of them out.
     refuse_lists: False ignores list columns instead, so that a table can be looked at.
     Raises UserError for unknown names, contradictions, list columns among the inputs, and kinds
     that a column's values do not allow.
     """
-    wishes = Wishes(labels, inputs, ignore, categorical, numeric, after)
+    wishes = Wishes(labels, inputs, ignore, categorical, numeric, after, derived)
     wishes.check(table)
     sample = sampled(table)
     columns: list[Column] = []

@@ -1,6 +1,6 @@
 """What the user says about columns: it is checked, and it goes before every guess."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from itertools import product
 
@@ -29,6 +29,7 @@ class Wishes:
     categorical: Collection[str]
     numeric: Collection[str]
     after: Collection[str]
+    derived: Mapping[str, str]
 
     def check(self, table: pa.Table) -> None:
         """Raise UserError for an unknown name and for one in two lists that contradict."""
@@ -37,12 +38,23 @@ class Wishes:
             "categorical": self.categorical,
             "numeric": self.numeric,
         }
-        unwanted = {"labels": self.labels, "ignore": self.ignore, "after": self.after}
+        unwanted = {
+            "labels": self.labels,
+            "ignore": self.ignore,
+            "after": self.after,
+            "derived": self.derived,
+        }
         for what, names in (wanted | unwanted).items():
             require_columns(table, names, what)
         for first, second in (*product(wanted, unwanted), ("categorical", "numeric")):
             others = set((wanted | unwanted)[second])
             for name in wanted[first]:
+                if name in others and second == "derived":
+                    raise UserError(
+                        f"{name!r} is named by {first}, but it is derived from "
+                        f"{self.derived[name]!r}, which is no input; if it is known before the "
+                        f"event, --allow {name}"
+                    )
                 if name in others:
                     raise UserError(f"{name!r} is named by {first} and by {second}: keep one")
 
@@ -52,6 +64,9 @@ class Wishes:
             return "ignored", "a label is made from it"
         if name in self.after:
             return "ignored", "known only after the event"
+        if name in self.derived:
+            source = self.derived[name]
+            return "ignored", f"derived from {source!r}, which is no input (--allow keeps it)"
         if name in self.ignore:
             return "ignored", "left out on request"
         if self.inputs is not None and name not in self.inputs:

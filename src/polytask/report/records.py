@@ -66,7 +66,8 @@ class Leak:
 
     column: str
     task: str
-    auc: float
+    metric: str
+    value: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,7 +121,7 @@ def warnings(run: RunRecord) -> tuple[str, ...]:
     for leak in metrics.data.leaks:
         asked = " It was allowed." if isinstance(allowed, list) and leak.column in allowed else ""
         found.append(
-            f"Possible leak: column {leak.column} alone gives {leak.task} AUC {leak.auc:.3f}."
+            f"Possible leak: column {leak.column!r} alone gives {leak.task} {leak.metric} {leak.value:.3f}."
             f"{asked} Is it known before the event?"
         )
     found += [

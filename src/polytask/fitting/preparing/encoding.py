@@ -31,6 +31,16 @@ def derived_from(derivations: Sequence[Derivation], names: frozenset[str]) -> fr
     return frozenset(found)
 
 
+def made_from(derivations: Sequence[Derivation], names: frozenset[str]) -> dict[str, str]:
+    """Each column that is derived from one of `names`, directly or through others, and from which."""
+    found: dict[str, str] = {}
+    for derivation in derivations:
+        for column in derivation.columns:
+            if column in names or column in found:
+                found.setdefault(derivation.name, found.get(column, column))
+    return {name: source for name, source in found.items() if name not in names}
+
+
 def encode_inputs(
     config: FitConfig, table: pa.Table, columns: TableEncoder
 ) -> tuple[torch.Tensor, ...]:

@@ -14,12 +14,14 @@ from polytask.data.readers import TableSource, read_table, require_columns
 from polytask.data.schema import Schema, infer_schema
 from polytask.data.targets import LabelCount, Target, TargetEncoder, infer_kind
 from polytask.errors import UserError, nearest
-from polytask.fitting.preparing.encoding import apply_derivations, derived_from, encode_examples
+from polytask.fitting.preparing.encoding import (
+    apply_derivations,
+    derived_from,
+    encode_examples,
+    made_from,
+)
 from polytask.fitting.preparing.splitting import Parts, split_table
 from polytask.task import Task, binary, count, multiclass, regression
-
-LEAK_WARNING = 0.95
-LEAK_STOP = 0.99
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +73,7 @@ def prepare(
         raise UserError(f"no column is left as an input ({reasons}); name some with --inputs")
     fitted = TargetEncoder.fit(train, targets, given_conflict=config.given_conflict)
     labels_BT = fitted.encode(train)
-    leaks = find_leaks(train, schema, labels_BT, fitted.targets, threshold=LEAK_WARNING)
+    leaks = find_leaks(train, schema, labels_BT, fitted.targets)
     _stop_at_leaks(leaks, config.allow)
     columns = TableEncoder.fit(
         train,
@@ -209,9 +211,12 @@ def _schema(
     weights = {column for column in config.weight.values() if isinstance(column, str)}
     time = {config.time_column} if config.time_column else set()
     extra = (weights | time) - set(config.ignore) - label_columns
+    labels = derived_from(derivations, frozenset(label_columns))
+    giveaways = made_from(derivations, labels | set(config.after))
     return infer_schema(
         table,
-        labels=derived_from(derivations, frozenset(label_columns)),
+        labels=labels,
+        derived={name: giveaways[name] for name in giveaways.keys() - set(config.allow)},
         inputs=config.inputs,
         ignore=(*config.ignore, *sorted(extra)),
         categorical=config.categorical,
@@ -222,15 +227,13 @@ def _schema(
 
 
 def _stop_at_leaks(leaks: Sequence[Leak], allowed: Sequence[str]) -> None:
-    stops = [leak for leak in leaks if leak.auc > LEAK_STOP and leak.column not in allowed]
+    stops = [leak for leak in leaks if leak.stops and leak.column not in allowed]
     if not stops:
         return
-    told = "; ".join(
-        f"{leak.column!r} alone gives {leak.task} AUC {leak.auc:.3f}" for leak in stops
-    )
+    found = "; ".join(leak.finding for leak in stops)
     columns = ",".join(sorted({leak.column for leak in stops}))
     raise UserError(
-        f"inputs that give the label away: {told}. If they are known only after the event, "
+        f"inputs that give the label away: {found}. If they are known only after the event, "
         f"pass --after {columns}; if they are true inputs, --allow {columns}"
     )
 
