@@ -1,10 +1,11 @@
 """Names and options -> trunks, balancers, monitors; every mistake with the nearest name."""
 
 import pytest
+import torch
 
-from polytask.balancing import BALANCERS, MGDA, Smoothed, Static
+from polytask.balancing import BALANCERS, MGDA, Smoothed, Static, balanced_backward
 from polytask.config import validate_config
-from polytask.config.build import build_balancer, build_monitor, build_trunk
+from polytask.config.build import build_balancer, build_monitor, build_trunk, offered_options
 from polytask.errors import UserError
 from polytask.task import binary, regression
 from polytask.training import Term
@@ -102,3 +103,33 @@ def test_monitors() -> None:
     }.items():
         with pytest.raises(UserError, match=message):
             build_monitor(text, tasks)
+
+
+def drawn(seed: int, spec: object) -> list[float]:
+    config = validate_config({"seed": seed, "balancer": spec})
+    tasks = [binary("a"), binary("b"), regression("c")]
+    offered = offered_options(config, tasks)
+    balancer = build_balancer(config.balancer, num_tasks=3, offered=offered)
+    losses = [torch.ones((), requires_grad=True) * 1.0 for _ in tasks]
+    return balanced_backward(losses, balancer).weights.shared_T.tolist()
+
+
+@pytest.mark.parametrize("spec", ["rlw", {"name": "smoothed", "inner": "rlw", "decay": 0.5}])
+def test_the_run_s_seed_reaches_rules_that_draw(spec: object) -> None:
+    assert drawn(0, spec) == drawn(0, spec)
+    assert drawn(0, spec) != drawn(1, spec)
+
+
+def test_a_seed_of_the_rule_s_own_goes_before_the_run_s() -> None:
+    assert drawn(0, {"name": "rlw", "seed": 5}) == drawn(1, {"name": "rlw", "seed": 5})
+
+
+def test_uncertainty_knows_which_losses_are_log_likelihoods() -> None:
+    # Kendall et al., CVPR 2018: a squared error has the factor 1/2, a cross-entropy has 1.
+    assert drawn(0, "uncertainty") == pytest.approx([1.0, 1.0, 0.5])
+
+
+def test_a_metric_within_groups_cannot_be_monitored_without_them() -> None:
+    with pytest.raises(UserError, match=r"gauc is taken within groups.*--group"):
+        build_monitor("click.gauc", [binary("click")], has_groups=False)
+    assert build_monitor("click.gauc", [binary("click")], has_groups=True).terms

@@ -1,11 +1,20 @@
 """run.yaml: round trips, and mistakes told with file, line, column and the nearest name."""
 
+from datetime import date
 from pathlib import Path
 from typing import get_type_hints
 
+import numpy as np
 import pytest
 
-from polytask.config import FitConfig, FitOptions, read_config, validate_config, write_config
+from polytask.config import (
+    FitConfig,
+    FitOptions,
+    TaskConfig,
+    read_config,
+    validate_config,
+    write_config,
+)
 from polytask.errors import UserError
 
 
@@ -62,6 +71,37 @@ def test_a_small_number_with_an_exponent_is_a_number(tmp_path: Path) -> None:
 def test_mistakes_are_told_with_their_place(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         read_config(write(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "expected"),
+    [
+        ("valid_from: 2024-01-01\n", "valid_from", "2024-01-01"),
+        ("test_from: 2024-01-01 12:30:00\n", "test_from", "2024-01-01T12:30:00"),
+        ("ignore: [1, 2, true]\n", "ignore", ("1", "2", "true")),
+        ("ignore: 7\n", "ignore", ("7",)),
+        ("group: 3\n", "group", "3"),
+    ],
+)
+def test_names_and_times_may_look_like_numbers_and_dates(
+    tmp_path: Path, text: str, field: str, expected: object
+) -> None:
+    config = read_config(write(tmp_path, text))
+    assert getattr(config, field) == expected
+    assert read_config(write(tmp_path, write_config(config))) == config
+
+
+def test_a_yes_may_look_like_a_number(tmp_path: Path) -> None:
+    text = "tasks:\n  - {name: a, column: 5, kind: binary, positive: 1}\n"
+    task = read_config(write(tmp_path, text)).tasks[0]
+    assert isinstance(task, TaskConfig)
+    assert (task.column, task.positive) == ("5", "1")
+
+
+def test_dates_and_numpy_s_numbers_are_taken_in_python() -> None:
+    values = {"valid_from": date(2024, 1, 1), "batch_size": np.int64(64)}
+    config = validate_config({**values, "learning_rate": np.float64(0.5)})
+    assert (config.valid_from, config.batch_size, config.learning_rate) == ("2024-01-01", 64, 0.5)
 
 
 def test_fit_s_keyword_arguments_are_the_configuration_s_fields() -> None:

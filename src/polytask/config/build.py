@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TypeVar, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
@@ -12,7 +13,7 @@ from polytask.config.fields import FitConfig, Options, TaskConfig
 from polytask.data.encoder import TableEncoder
 from polytask.encoders import TabularEncoder
 from polytask.errors import UserError, nearest
-from polytask.metrics import METRICS
+from polytask.metrics import METRICS, metric_needs_groups
 from polytask.model import MultiTaskModel
 from polytask.task import Task
 from polytask.training.monitor import Monitor, Term
@@ -78,15 +79,28 @@ def build_trunk(config: FitConfig, *, in_features: int, num_tasks: int) -> Trunk
     return _construct(kind, f"trunk {name}", options, supplied)
 
 
-def build_balancer(spec: Options, *, num_tasks: int) -> Balancer:
-    """The balancer by name, or from {name: ..., options}; a wrapper's rule is such a mapping too."""
+def build_balancer(
+    spec: Options, *, num_tasks: int, offered: Mapping[str, object] = MappingProxyType({})
+) -> Balancer:
+    """The balancer by name, or from {name: ..., options}; a wrapper's rule is such a mapping too.
+
+    `offered` options, such as the run's seed, go to rules that have them and were not given others.
+    """
     name, options = _name_and_options(spec, "balancer")
     kind = _look_up({**BALANCERS, **WRAPPERS}, name, "balancer")
     hints = get_type_hints(kind.__init__)
     for key, value in options.items():
         if hints.get(key) is Balancer and isinstance(value, str | Mapping):
-            options[key] = build_balancer(value, num_tasks=num_tasks)
+            options[key] = build_balancer(value, num_tasks=num_tasks, offered=offered)
+    taken = inspect.signature(kind).parameters
+    options = {k: v for k, v in offered.items() if k in taken} | options
     return _construct(kind, f"balancer {name}", options, {"num_tasks": num_tasks})
+
+
+def offered_options(config: FitConfig, tasks: Sequence[Task]) -> dict[str, object]:
+    """What a run knows that rules may want: its seed, and which losses are log-likelihoods."""
+    forms = ["regression" if t.kind.name == "regression" else "classification" for t in tasks]
+    return {"seed": config.seed, "forms": forms}
 
 
 def build_settings(config: FitConfig) -> Settings:
@@ -107,12 +121,17 @@ def build_settings(config: FitConfig) -> Settings:
     )
 
 
-def build_monitor(text: str | None, tasks: Sequence[Task]) -> Monitor:
+def build_monitor(text: str | None, tasks: Sequence[Task], *, has_groups: bool = True) -> Monitor:
     """TASK.METRIC[=WEIGHT], separated by commas; None is the mean of the goals' main metrics."""
     if text is None:
         return Monitor.default(tasks)
     monitor = Monitor(tuple(_term(part.strip(), tasks) for part in text.split(",")))
     monitor.check(tasks)
+    for term in monitor.terms:
+        if not has_groups and metric_needs_groups(term.metric):
+            raise UserError(
+                f"monitor {text!r}: {term.metric} is taken within groups: name their column by --group"
+            )
     return monitor
 
 

@@ -1,6 +1,7 @@
 """Every option of a run, once: the YAML keys, the command line's options and fit's arguments."""
 
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal, TypedDict
 
@@ -15,19 +16,29 @@ from polytask.training.optimizer import Schedule
 
 
 def _split_commas(value: object) -> object:
-    """`a,b` and ["a", "b"] mean the same."""
+    """`a,b` and ["a", "b"] mean the same, and 1 the name "1"."""
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
-    return tuple(value) if isinstance(value, list) else value
+    if isinstance(value, list | tuple):
+        return tuple(_as_name(part) for part in value)
+    name = _as_name(value)
+    return (name,) if isinstance(name, str) else value
+
+
+def _as_name(value: object) -> object:
+    """A column or a value that YAML read as a number or a truth, as its text."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float) else value
 
 
 def _split_integers(value: object) -> object:
-    parts = _split_commas(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return (value,)
-    if isinstance(value, str) and isinstance(parts, tuple):
+    if isinstance(value, str):
+        parts = (part.strip() for part in value.split(",") if part.strip())
         return tuple(int(part) if part.isdigit() else part for part in parts)
-    return parts
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _as_pairs(value: object) -> object:
@@ -41,6 +52,8 @@ def _as_pairs(value: object) -> object:
 
 
 def _number_or_text(value: object) -> object:
+    if isinstance(value, date):
+        return value.isoformat()
     if not isinstance(value, str):
         return value
     for kind in (int, float):
@@ -67,6 +80,7 @@ def _parse_braces(value: object) -> object:
         ) from error
 
 
+Name = Annotated[str, BeforeValidator(_as_name)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_split_commas)]
 Widths = Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(_split_integers)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)]
@@ -86,10 +100,10 @@ class _Strict(BaseModel):
 class TaskConfig(_Strict):
     """One task: its name, the label column, and what is needed to read a label from it."""
 
-    name: str
-    column: str
+    name: Name
+    column: Name
     kind: TargetKind | None = None
-    positive: str | None = None
+    positive: Name | None = None
     unit: str | None = None
     given: str | None = None
     auxiliary: bool = False
@@ -142,7 +156,7 @@ class FitConfig(_Strict):
         Field(description="TASK=COLUMN weighs rows, TASK=NUMBER the task; without TASK= for all."),
     ] = Field(default_factory=dict)
     group: Annotated[
-        str | None, Field(description="Column for grouped metrics (GAUC), such as the user.")
+        Name | None, Field(description="Column for grouped metrics (GAUC), such as the user.")
     ] = None
 
     # Splits
@@ -154,10 +168,10 @@ class FitConfig(_Strict):
         Fraction, Field(description="Share of rows for the test, where no other test is named.")
     ] = 0.1
     split_by: Annotated[
-        str | None, Field(description="Key column: all rows of a key go to one side.")
+        Name | None, Field(description="Key column: all rows of a key go to one side.")
     ] = None
     split_seed: Annotated[int, Field(ge=0, description="Seed of random splits.")] = 0
-    time_column: Annotated[str | None, Field(description="Column whose cut-offs split.")] = None
+    time_column: Annotated[Name | None, Field(description="Column whose cut-offs split.")] = None
     valid_from: Annotated[CutOff | None, Field(description="First value of validation.")] = None
     test_from: Annotated[CutOff | None, Field(description="First value of the test.")] = None
 
@@ -263,8 +277,8 @@ class FitOptions(TypedDict, total=False):
     split_by: str | None
     split_seed: int
     time_column: str | None
-    valid_from: int | float | str | None
-    test_from: int | float | str | None
+    valid_from: int | float | str | date | None
+    test_from: int | float | str | date | None
     min_count: int
     numeric_encoding: NumericEncoding
     num_bins: int

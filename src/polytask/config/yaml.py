@@ -40,10 +40,17 @@ def validate_config(
     `from_text`: values may be text where a number is due, as on a command line.
     """
     try:
-        return FitConfig.model_validate(dict(values), strict=False if from_text else None)
+        plain = {key: _plain(value) for key, value in values.items()}
+        return FitConfig.model_validate(plain, strict=False if from_text else None)
     except ValidationError as error:
         lines = [_describe(detail, values, source) for detail in _distinct(error.errors())]
         raise UserError("\n".join(lines[:5])) from error
+
+
+def _plain(value: object) -> object:
+    """A number out of numpy or pandas as Python's own; numpy is not imported for the question."""
+    item = getattr(value, "item", None)
+    return item() if type(value).__module__ == "numpy" and callable(item) else value
 
 
 def write_config(config: FitConfig) -> str:

@@ -3,7 +3,7 @@
 `evaluate` reports a task, `compare` two models on the same rows, `quick_metric` one number.
 """
 
-from polytask.metrics.definitions import METRICS, metric_direction
+from polytask.metrics.definitions import METRICS, metric_direction, metric_needs_groups
 from polytask.metrics.evaluate import compare, evaluate, quick_metric
 from polytask.metrics.result import Gain, Interval, KindName, Metric, TaskMetrics
 from polytask.metrics.summary import delta_m, mean_rank, mtl_gain
@@ -20,6 +20,7 @@ __all__ = [
     "evaluate",
     "mean_rank",
     "metric_direction",
+    "metric_needs_groups",
     "mtl_gain",
     "quick_metric",
 ]

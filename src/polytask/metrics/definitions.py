@@ -228,3 +228,10 @@ def metric_direction(name: str) -> bool | None:
     if name not in directions:
         raise UserError(f"unknown metric {name!r}{nearest(name, directions)}")
     return directions[name]
+
+
+def metric_needs_groups(name: str) -> bool:
+    """Whether the metric is taken within groups, such as GAUC."""
+    return any(
+        each.needs_groups for kind in DEFINITIONS.values() for each in kind if each.name == name
+    )
