@@ -106,7 +106,7 @@ def test_dates_and_numpy_s_numbers_are_taken_in_python() -> None:
 
 def test_fit_s_keyword_arguments_are_the_configuration_s_fields() -> None:
     hints = set(get_type_hints(FitOptions))
-    assert hints == set(FitConfig.model_fields) - {"table", "tasks"}
+    assert hints == set(FitConfig.model_fields) - {"table", "tasks", "trunk", "balancer"}
 
 
 def test_a_long_path_stays_on_one_line() -> None:

@@ -24,7 +24,7 @@ for name in ("polytask.report.page", "polytask.cli.fitting", "torch._dynamo"):
     importlib.import_module(name)
 if "--without-report" in sys.argv:
     # It takes longer than the rest of a small run.
-    polytask.fitting.fitting.write_report = lambda folder: None
+    polytask.fitting.session.write_report = lambda folder: None
 
 
 def run_child(arguments: list[str]) -> None:

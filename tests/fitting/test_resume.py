@@ -20,6 +20,7 @@ from polytask.cli import main
 from polytask.config import validate_config
 from polytask.errors import UserError
 from polytask.fitting import Finished, ModelFinished, Notice, fit_events, resume_events
+from polytask.fitting.own_parts import OwnParts
 from polytask.training.loop import TrainStep
 from polytask.training.state_files import TENSORS
 
@@ -79,7 +80,7 @@ def table(tmp_path_factory: pytest.TempPathFactory, log: pa.Table) -> Path:
 def no_report() -> Iterator[None]:
     """The report takes longer than these runs do and has tests of its own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("polytask.fitting.fitting.write_report", lambda folder: None)
+        patch.setattr("polytask.fitting.session.write_report", lambda folder: None)
         yield
 
 
@@ -168,7 +169,7 @@ def test_killed_between_the_metrics_and_the_end(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("polytask.fitting.fitting.write_report", fail)
+        patch.setattr("polytask.fitting.session.write_report", fail)
         stop_after(run, table)
     assert (run / "metrics.json").exists()
     assert go_on(run) == []
@@ -337,10 +338,10 @@ def test_an_encoder_of_one_s_own_starts_every_model_alike(table: Path, tmp_path:
     config = validate_config({**OPTIONS, "table": str(table), "out": str(tmp_path / "run")})
     encoder = Sums()
     fresh = {name: value.clone() for name, value in encoder.state_dict().items()}
-    events = fit_events(config, encoder=encoder)
+    events = fit_events(config, own=OwnParts(encoder))
     next(event for event in events if isinstance(event, TrainStep) and event.step == 6)
     events.close()
-    with pytest.raises(UserError, match="the weights that the encoder began with"):
+    with pytest.raises(UserError, match="the weights that it began with"):
         polytask.resume(tmp_path / "run", encoder=torch.nn.Linear(2, 2))
     run = polytask.resume(tmp_path / "run", encoder=Sums())
     again = Sums()
@@ -410,7 +411,7 @@ def test_an_interrupted_fit_says_how_to_go_on(
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("polytask.fitting.fitting.Trained.of", interrupt)
+    monkeypatch.setattr("polytask.fitting.session.Trained.of", interrupt)
     arguments = ["fit", str(table), *FIT, "--epochs", "1", "--out", str(tmp_path / "run")]
     assert command(monkeypatch, *arguments) == 130
     assert f"go on with: polytask fit --resume {tmp_path / 'run'}" in capsys.readouterr().err

@@ -2,8 +2,9 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from types import MappingProxyType
-from typing import TypeVar, get_type_hints
+from typing import Protocol, TypeVar, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 from torch import nn
@@ -21,6 +22,15 @@ from polytask.training.run import Settings
 from polytask.trunks import TRUNKS, Trunk
 
 Found = TypeVar("Found", bound=nn.Module)
+
+OWN = "own"
+"""Stands in run.yaml where the user handed over an object in the place of a name."""
+
+
+class TrunkMaker(Protocol):
+    """Makes the trunk in the place of the options, or returns None to leave it to them."""
+
+    def __call__(self, *, in_features: int, num_tasks: int) -> Trunk | None: ...
 
 
 def describe_task(task: Task) -> TaskConfig:
@@ -42,8 +52,9 @@ def build_model(
     *,
     columns: TableEncoder,
     encoder: nn.Module | None = None,
+    trunk: TrunkMaker | None = None,
 ) -> MultiTaskModel:
-    """The network for `tasks`; `encoder` replaces the one for table columns."""
+    """The network for `tasks`; `encoder` and `trunk` replace those of the options."""
     encoder = encoder or build_encoder(config, columns)
     in_features = getattr(encoder, "out_features", None)
     if not isinstance(in_features, int):
@@ -51,9 +62,10 @@ def build_model(
             f"the encoder {type(encoder).__name__} needs an attribute out_features: the width of "
             "the vector that it returns for each row"
         )
-    trunk = build_trunk(config, in_features=in_features, num_tasks=len(tasks))
+    made = trunk and trunk(in_features=in_features, num_tasks=len(tasks))
+    made = made or build_trunk(config, in_features=in_features, num_tasks=len(tasks))
     return MultiTaskModel(
-        encoder, trunk, tasks, tower_hidden=config.tower_hidden, dropout=config.dropout
+        encoder, made, tasks, tower_hidden=config.tower_hidden, dropout=config.dropout
     )
 
 
@@ -69,6 +81,11 @@ def build_encoder(config: FitConfig, columns: TableEncoder) -> TabularEncoder:
 
 def build_trunk(config: FitConfig, *, in_features: int, num_tasks: int) -> Trunk:
     """The trunk by name; its options from its own mapping and from the flat keys."""
+    if config.trunk == OWN:
+        raise UserError(
+            "this run has a trunk of your own, which is in no file: hand it over again, as in "
+            "load(run, trunk=...) or resume(run, trunk=...)"
+        )
     name, options = _name_and_options(config.trunk, "trunk")
     flat = {key: getattr(config, key) for key in ("hidden", "num_experts", "expert_hidden")}
     options = {key: value for key, value in flat.items() if value is not None} | options
@@ -79,6 +96,44 @@ def build_trunk(config: FitConfig, *, in_features: int, num_tasks: int) -> Trunk
     return _construct(kind, f"trunk {name}", options, supplied)
 
 
+def options_for_tasks(
+    config: FitConfig, positions: Sequence[int], tasks: Sequence[Task]
+) -> FitConfig:
+    """The options of a model for some of the tasks: their elements of options per task, their terms
+    of the monitor; one task alone is not weighed."""
+    changes: dict[str, object] = {"init_from": None}
+    if config.trunk != OWN:
+        name, options = _name_and_options(config.trunk, "trunk")
+        kind = _look_up(TRUNKS, name, "trunk")
+        try:
+            changes["trunk"] = {"name": name, **kind.options_for(options, positions)}
+        except ValueError as error:
+            raise UserError(f"trunk {name}: {error}") from error
+    if config.monitor is not None:
+        names = {task.name for task in tasks}
+        terms = [term.strip() for term in config.monitor.split(",")]
+        kept = [term for term in terms if term.partition("=")[0].rpartition(".")[0] in names]
+        changes["monitor"] = ",".join(kept) or None
+    if len(tasks) == 1:
+        columns = {name: value for name, value in config.weight.items() if isinstance(value, str)}
+        changes |= {"balancer": "equal", "weight": columns}
+    return config.model_copy(update=changes)
+
+
+def weighing(config: FitConfig, tasks: Sequence[Task]) -> Options:
+    """The balancer's name and options; numbers of --weight are static weights."""
+    numbers = {k: float(v) for k, v in config.weight.items() if not isinstance(v, str)}
+    if not numbers:
+        return config.balancer
+    if config.balancer != "equal":
+        raise UserError(
+            f"--weight with numbers fixes the tasks' weights, but the balancer {config.balancer!r} "
+            "sets them too; use one of the two"
+        )
+    everyone = numbers.get("*", 1.0)
+    return {"name": "static", "weights": [numbers.get(t.name, everyone) for t in tasks]}
+
+
 def build_balancer(
     spec: Options, *, num_tasks: int, offered: Mapping[str, object] = MappingProxyType({})
 ) -> Balancer:
@@ -86,6 +141,11 @@ def build_balancer(
 
     `offered` options, such as the run's seed, go to rules that have them and were not given others.
     """
+    if spec == OWN:
+        raise UserError(
+            "this run has a balancer of your own, which is in no file: hand it over again, as in "
+            "resume(run, balancer=...)"
+        )
     name, options = _name_and_options(spec, "balancer")
     kind = _look_up({**BALANCERS, **WRAPPERS}, name, "balancer")
     hints = get_type_hints(kind.__init__)
@@ -105,20 +165,7 @@ def offered_options(config: FitConfig, tasks: Sequence[Task]) -> dict[str, objec
 
 def build_settings(config: FitConfig) -> Settings:
     """How to train."""
-    return Settings(
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
-        weight_decay=config.weight_decay,
-        warmup_fraction=config.warmup_fraction,
-        schedule=config.schedule,
-        clip_norm=config.clip_norm,
-        precision=config.precision,
-        patience=config.patience,
-        validations_per_epoch=config.validations_per_epoch,
-        measure_at=config.measure_at,
-        seed=config.seed,
-    )
+    return Settings(**{field.name: getattr(config, field.name) for field in fields(Settings)})
 
 
 def build_monitor(text: str | None, tasks: Sequence[Task], *, has_groups: bool = True) -> Monitor:

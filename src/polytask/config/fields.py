@@ -256,7 +256,8 @@ class FitConfig(_Strict):
 
 
 class FitOptions(TypedDict, total=False):
-    """FitConfig's fields as the typed keyword arguments of `polytask.fit` (a test compares them)."""
+    """FitConfig's fields as typed keyword arguments of `polytask.fit`, but for those that may be objects
+    (a test compares them)."""
 
     test: TableSource | None
     valid: TableSource | None
@@ -283,13 +284,11 @@ class FitOptions(TypedDict, total=False):
     numeric_encoding: NumericEncoding
     num_bins: int
     embedding_dim: int | None
-    trunk: str | Mapping[str, object]
     hidden: tuple[int, ...] | list[int] | str | None
     num_experts: int | None
     expert_hidden: tuple[int, ...] | list[int] | str | None
     tower_hidden: tuple[int, ...] | list[int] | str
     dropout: float
-    balancer: str | Mapping[str, object]
     measure_at: Literal["seam", "parameters"]
     epochs: int
     batch_size: int

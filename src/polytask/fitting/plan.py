@@ -1,145 +1,92 @@
-"""The models of a fit: the one for all tasks, and one a task to compare it with."""
+"""Plans: every model of a fit, known before the first one is trained."""
 
-import copy
 import dataclasses
-import statistics
-import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
-import torch
-from torch import Tensor, nn
-
-from polytask.balancing import Ranks
 from polytask.config import FitConfig
-from polytask.config.build import build_balancer, build_model, build_monitor, build_settings
-from polytask.config.fields import Options
+from polytask.config.build import options_for_tasks
 from polytask.data.examples import Examples
-from polytask.errors import UserError
 from polytask.fitting.preparing.prepare import Prepared
 from polytask.task import Task
-from polytask.training.evaluation import predict
-from polytask.training.monitor import Monitor
-from polytask.training.run import TrainingRun
 
 MULTI_TASK = "multi-task"
-_TIMED_ROWS = 16_384
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ModelPlan:
-    """A model to train: its name, its tasks by position, and its examples."""
-
-    name: str
-    tasks: tuple[Task, ...]
-    positions: tuple[int, ...]
-    train: Examples
-    valid: Examples | None
-    test: Examples | None
+Role = Literal["main", "baseline", "stage"]
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
-    """What a model costs; microseconds a row are those of prediction in batches."""
+class From:
+    """The weights that a model begins with: those of another run, or of an earlier plan by name."""
 
-    parameters: int
-    train_seconds: float
-    train_rows_per_second: float
-    microseconds_per_row: float
+    source: Path | str
 
 
-def multi_task(prepared: Prepared) -> ModelPlan:
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """One model to be trained: its tasks, its rows, its options, and where it starts.
+
+    The `main` model is the run's; a `baseline` is compared with it; a `stage` is there for the
+    plans that start `From` it, and is not reported. `config` holds the options of this model.
+    """
+
+    name: str
+    role: Role
+    config: FitConfig
+    tasks: tuple[Task, ...]
+    train: Examples
+    valid: Examples | None
+    test: Examples | None
+    start: From | None = None
+
+
+def plans_of(config: FitConfig, prepared: Prepared) -> list[Plan]:
+    """The model for all tasks, and where a baseline is asked for one a goal."""
+    plans = [multi_task(config, prepared)]
+    if config.baseline == "single":
+        goals = [t for t, task in enumerate(prepared.tasks) if not task.auxiliary]
+        plans.extend(single_task(config, prepared, position) for position in goals)
+    return plans
+
+
+def check_order(plans: Sequence[Plan]) -> None:
+    """ValueError unless names differ, one plan is the main one, and starts lie before."""
+    names = [plan.name for plan in plans]
+    if len(set(names)) < len(names):
+        raise ValueError(f"plans must have different names, but they are {names}")
+    if sum(plan.role == "main" for plan in plans) != 1:
+        raise ValueError(f"one plan must be the main one, but {[plan.role for plan in plans]}")
+    for place, plan in enumerate(plans):
+        source = None if plan.start is None else plan.start.source
+        if isinstance(source, str) and source not in names[:place]:
+            raise ValueError(f"plan {plan.name!r} starts from {source!r}, which is none before it")
+
+
+def multi_task(config: FitConfig, prepared: Prepared) -> Plan:
     """All tasks at once."""
-    return ModelPlan(
+    return Plan(
         MULTI_TASK,
+        "main",
+        config,
         prepared.tasks,
-        tuple(range(len(prepared.tasks))),
         prepared.train,
         prepared.valid,
         prepared.test,
+        None if config.init_from is None else From(config.init_from),
     )
 
 
-def single_task(prepared: Prepared, position: int) -> ModelPlan:
-    """One goal alone. Its label is the joint one where it is given another: an ordinary binary."""
+def single_task(config: FitConfig, prepared: Prepared, position: int) -> Plan:
+    """One goal alone, with the same options. Its label is the joint one where it is given another: an
+    ordinary binary."""
     task = dataclasses.replace(prepared.tasks[position], given=None)
     parts = (prepared.train, prepared.valid, prepared.test)
     train, valid, test = (None if part is None else _column(part, position) for part in parts)
     assert train is not None
-    return ModelPlan(f"single: {task.name}", (task,), (position,), train, valid, test)
-
-
-def start_training(
-    config: FitConfig,
-    prepared: Prepared,
-    assignment: ModelPlan,
-    *,
-    device: torch.device,
-    encoder: nn.Module | None = None,
-    ranks: Ranks | None = None,
-) -> TrainingRun:
-    """A model with fresh weights, drawn from the run's seed alone, on its device."""
-    torch.manual_seed(config.seed)
-    # Each model has an encoder of its own, also where the user brought one.
-    encoder = copy.deepcopy(encoder)
-    model = build_model(config, assignment.tasks, columns=prepared.columns, encoder=encoder)
-    several = assignment.name == MULTI_TASK
-    balancer = build_balancer(
-        task_weights(config, assignment.tasks) if several else "equal",
-        num_tasks=len(assignment.tasks),
-    )
-    monitor = build_monitor(config.monitor, prepared.tasks)
-    if not several:
-        terms = tuple(t for t in monitor.terms if t.task == assignment.tasks[0].name)
-        monitor = Monitor(terms) if terms else Monitor.default(assignment.tasks)
-    settings = build_settings(config)
-    return TrainingRun.start(
-        model.to(device), balancer, settings=settings, monitor=monitor, ranks=ranks
-    )
-
-
-def task_weights(config: FitConfig, tasks: tuple[Task, ...]) -> Options:
-    """The balancer's name and options; numbers of --weight are static weights."""
-    numbers = {k: float(v) for k, v in config.weight.items() if not isinstance(v, str)}
-    if not numbers:
-        return config.balancer
-    if config.balancer != "equal":
-        raise UserError(
-            f"--weight with numbers fixes the tasks' weights, but the balancer {config.balancer!r} "
-            "sets them too; use one of the two"
-        )
-    everyone = numbers.get("*", 1.0)
-    return {"name": "static", "weights": [numbers.get(t.name, everyone) for t in tasks]}
-
-
-def measure_cost(run: TrainingRun, inputs: tuple[Tensor, ...]) -> Cost:
-    """Parameters, training time, and the median of three predictions of some thousand rows."""
-    rows = tuple(tensor[:_TIMED_ROWS] for tensor in inputs)
-    seconds = []
-    for _ in range(3):
-        started = time.perf_counter()
-        predict(run.model, rows, precision=run.settings.precision)
-        seconds.append(time.perf_counter() - started)
-    progress = run.progress
-    return Cost(
-        parameters=sum(p.numel() for p in run.model.parameters()),
-        train_seconds=progress.train_seconds,
-        train_rows_per_second=progress.rows / max(progress.train_seconds, 1e-9),
-        microseconds_per_row=1e6 * statistics.median(seconds) / len(rows[0]),
-    )
-
-
-def total_cost(costs: Iterator[Cost]) -> Cost:
-    """The K models together, trained and asked one after another."""
-    each = list(costs)
-    seconds = sum(cost.train_seconds for cost in each)
-    rows = sum(cost.train_rows_per_second * cost.train_seconds for cost in each)
-    return Cost(
-        parameters=sum(cost.parameters for cost in each),
-        train_seconds=seconds,
-        train_rows_per_second=rows / max(seconds, 1e-9),
-        microseconds_per_row=sum(cost.microseconds_per_row for cost in each),
-    )
+    own = options_for_tasks(config, [position], [task])
+    return Plan(f"single: {task.name}", "baseline", own, (task,), train, valid, test)
 
 
 def _column(examples: Examples, position: int) -> Examples:

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 
 from polytask.config import FitConfig
 from polytask.data.examples import Examples
+from polytask.fitting.comparing.cost import Cost, measure_cost, total_cost
 from polytask.fitting.comparing.score import (
     Metrics,
     Rows,
@@ -13,7 +14,7 @@ from polytask.fitting.comparing.score import (
     score_examples,
     task_rows,
 )
-from polytask.fitting.plan import Cost, ModelPlan, measure_cost, total_cost
+from polytask.fitting.plan import Plan
 from polytask.fitting.preparing.prepare import Prepared
 from polytask.fitting.processes.environment import environment
 from polytask.model import MultiTaskModel
@@ -35,31 +36,29 @@ class Trained:
     steps: int
 
     @classmethod
-    def of(
-        cls, assignment: ModelPlan, run: TrainingRun, prepared: Prepared, *, config: FitConfig
-    ) -> "Trained":
+    def of(cls, plan: Plan, run: TrainingRun, prepared: Prepared) -> "Trained":
         """Evaluate once: validation rows, and test rows if there are any."""
         scores: dict[str, dict[str, TaskScore]] = {}
         rows: dict[str, Rows] = {}
-        for part, examples in (("valid", assignment.valid), ("test", assignment.test)):
+        for part, examples in (("valid", plan.valid), ("test", plan.test)):
             if examples is None:
                 continue
-            predictions = predict(run.model, examples.inputs, precision=config.precision)
+            predictions = predict(run.model, examples.inputs, precision=plan.config.precision)
             scores[part] = score_examples(
                 run.model.tasks,
                 prepared.targets,
                 predictions,
                 examples=examples,
-                intervals=config.intervals,
+                intervals=plan.config.intervals,
             )
             # The last part wins: gains are told on the test, or on validation if there is none.
             rows = _rows(run.model.tasks, prepared, predictions, examples=examples)
         return cls(
-            assignment.name,
+            plan.name,
             run.model,
             scores,
             rows,
-            measure_cost(run, assignment.train.inputs),
+            measure_cost(run, plan.train.inputs),
             run.progress.best_step,
             run.progress.step,
         )

@@ -6,23 +6,37 @@ from torch import nn
 
 from polytask.config.build import build_model
 from polytask.errors import UserError
+from polytask.fitting.own_parts import OwnParts, TrunkFactory
 from polytask.fitting.preparing.prepare import make_tasks
 from polytask.fitting.run_folder.folder import RunFolder
 from polytask.fitting.run_folder.run import Run
+from polytask.trunks import Trunk
 
 
-def load(path: str | Path, *, encoder: nn.Module | None = None) -> Run:
-    """The run in a folder. A run with an encoder of the user's own needs that `encoder` again."""
+def load(
+    path: str | Path,
+    *,
+    encoder: nn.Module | None = None,
+    trunk: Trunk | TrunkFactory | None = None,
+) -> Run:
+    """The run in a folder. A run with an encoder or a trunk of the user's own needs them again."""
+    own = OwnParts(encoder, trunk)
     folder = RunFolder.open(Path(path))
     config = folder.read_config()
     columns, targets = folder.read_encoders()
-    model = build_model(config, make_tasks(config, targets), columns=columns, encoder=encoder)
+    model = build_model(
+        config,
+        make_tasks(config, targets),
+        columns=columns,
+        encoder=own.fresh_encoder(),
+        trunk=own.fresh_trunk,
+    )
     try:
         model.load_state_dict(folder.read_weights())
     except RuntimeError as error:
         raise UserError(
-            f"{path}: the weights do not fit the model of run.yaml; a run with an encoder of your "
-            f"own is loaded with load(path, encoder=...): {error}"
+            f"{path}: the weights do not fit the model of run.yaml; a run with an encoder or "
+            f"a trunk of your own is loaded with load(path, encoder=..., trunk=...): {error}"
         ) from error
     return Run(
         config,

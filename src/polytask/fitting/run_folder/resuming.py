@@ -6,14 +6,16 @@ from pathlib import Path
 
 from torch import nn
 
-from polytask.balancing import Ranks
+from polytask.balancing import Balancer, Ranks
 from polytask.data.readers import TableSource
 from polytask.errors import UserError
 from polytask.fitting.events import Event, Finished, Notice
 from polytask.fitting.fitting import train_and_compare
+from polytask.fitting.own_parts import OwnParts, TrunkFactory
 from polytask.fitting.run_folder.folder import RunFolder
 from polytask.fitting.run_folder.loading import load
 from polytask.fitting.run_folder.run import Run
+from polytask.trunks import Trunk
 
 
 def resume(
@@ -23,11 +25,14 @@ def resume(
     test: TableSource | None = None,
     valid: TableSource | None = None,
     encoder: nn.Module | None = None,
+    trunk: Trunk | TrunkFactory | None = None,
+    balancer: Balancer | None = None,
     threads: int | None = None,
 ) -> Run:
     """Go on with an interrupted fit; the rest is that of run.yaml.
 
-    Tables and an encoder that `fit` was handed as objects have to be handed over again.
+    Tables, an encoder, a trunk and a balancer that `fit` was handed as objects have to be handed
+    over again.
     With equal threads, versions and CPU the end is that of a run without a break, bit for bit; a
     UserWarning says where it is not, and which damaged checkpoints were passed over.
 
@@ -35,7 +40,8 @@ def resume(
     """
     given = {"valid": valid, "test": test}
     parts = {name: source for name, source in given.items() if source is not None}
-    for event in resume_events(run, table, encoder=encoder, parts=parts, threads=threads):
+    own = OwnParts(encoder, trunk, balancer)
+    for event in resume_events(run, table, own=own, parts=parts, threads=threads):
         if isinstance(event, Notice):
             warnings.warn(event.text, UserWarning, stacklevel=2)
         elif isinstance(event, Finished):
@@ -47,13 +53,13 @@ def resume_events(
     run: str | Path,
     table: TableSource | None = None,
     *,
-    encoder: nn.Module | None = None,
+    own: OwnParts | None = None,
     parts: dict[str, TableSource] | None = None,
     threads: int | None = None,
     ranks: Ranks | None = None,
 ) -> Iterator[Event]:
     """The same as a sequence of events, with a Notice of all that somebody should know."""
-    path = Path(run)
+    path, own = Path(run), own or OwnParts()
     folder = RunFolder(path)
     if not (path / "run.yaml").is_file():
         raise UserError(
@@ -62,7 +68,7 @@ def resume_events(
         )
     if folder.is_finished():
         yield Notice(f"{path} is finished: nothing was left to do")
-        yield Finished(load(path, encoder=encoder))
+        yield Finished(load(path, encoder=own.encoder, trunk=own.trunk))
         return
     config = folder.read_config().model_copy(update={"out": path})
     if threads is not None:
@@ -73,5 +79,5 @@ def resume_events(
             "Python: polytask.resume(run, table)"
         )
     yield from train_and_compare(
-        config, table, encoder=encoder, parts=parts or {}, ranks=ranks, interrupted=folder
+        config, table, own=own, parts=parts or {}, ranks=ranks, interrupted=folder
     )

@@ -8,6 +8,7 @@ from torch import nn
 
 from polytask.config import FitConfig
 from polytask.errors import UserError
+from polytask.fitting.own_parts import OwnParts
 from polytask.fitting.preparing.prepare import Prepared
 from polytask.fitting.run_folder.fingerprint import fingerprint_of
 from polytask.fitting.run_folder.folder import RunFolder
@@ -15,8 +16,6 @@ from polytask.training.checkpoint import Checkpoints, Restored
 from polytask.training.loop import TrainStep
 from polytask.training.run import TrainingRun
 from polytask.training.state_files import DamagedStateError, State, read_state, write_state
-
-_ENCODER = "encoder"
 
 
 @dataclass(slots=True, eq=False)
@@ -36,21 +35,22 @@ class RunCheckpoints:
 
     @classmethod
     def start(
-        cls, folder: RunFolder, prepared: Prepared, *, config: FitConfig, encoder: nn.Module | None
+        cls, folder: RunFolder, prepared: Prepared, *, config: FitConfig, own: OwnParts
     ) -> "RunCheckpoints":
-        """A new run: its setup is written, and the fresh weights of an encoder of the user's own."""
+        """A new run: its setup is written, and the fresh weights of modules of the user's own."""
         folder.write_setup(config, prepared.columns, prepared.targets)
-        if encoder is not None:
-            write_state(folder.checkpoints / _ENCODER, State(encoder.state_dict(), {}))
+        for name, module in own.modules().items():
+            write_state(folder.checkpoints / name, State(module.state_dict(), {}))
         return cls(folder, prepared, config.checkpoint_every, fingerprint_of(config, prepared))
 
     @classmethod
     def resume(
-        cls, folder: RunFolder, prepared: Prepared, *, config: FitConfig, encoder: nn.Module | None
+        cls, folder: RunFolder, prepared: Prepared, *, config: FitConfig, own: OwnParts
     ) -> "RunCheckpoints":
-        """An interrupted run. The user's own encoder gets the weights back that it began with."""
-        if encoder is not None and (folder.checkpoints / _ENCODER).exists():
-            _reset(encoder, folder.checkpoints / _ENCODER)
+        """An interrupted run. The user's own modules get the weights back that they began with."""
+        for name, module in own.modules().items():
+            if (folder.checkpoints / name).exists():
+                _reset(module, folder.checkpoints / name)
         origin = fingerprint_of(config, prepared)
         return cls(folder, prepared, config.checkpoint_every, origin, is_resuming=True)
 
@@ -65,17 +65,17 @@ class RunCheckpoints:
             return restored
         return replace(restored, notices=(*restored.notices, *self._go_on(after=number)))
 
-    def after_step(self, run: TrainingRun, step: TrainStep, *, number: int) -> None:
-        """The weights of the model for all tasks where they are the best so far; a checkpoint."""
-        if number == 0 and step.validation is not None and step.validation.is_best:
+    def after_step(self, run: TrainingRun, step: TrainStep, number: int, *, is_main: bool) -> None:
+        """The weights of the main model where they are the best so far; a checkpoint."""
+        if is_main and step.validation is not None and step.validation.is_best:
             self.folder.write_weights(run.model)
         checkpoints = self._checkpoints(number)
         if checkpoints.is_due(run, step):
             checkpoints.save(run, log_bytes=self.folder.log_bytes())
 
-    def after_training(self, run: TrainingRun, *, number: int) -> None:
+    def after_training(self, run: TrainingRun, number: int, *, is_main: bool) -> None:
         """The final weights: they are not trained again."""
-        if number == 0:
+        if is_main:
             self.folder.write_weights(run.model)
         if not self.is_resuming:
             log_bytes = self.folder.log_bytes()
@@ -94,8 +94,8 @@ class RunCheckpoints:
         return [f"{self.folder.path}: steps.jsonl has lost lines; the models are not affected"]
 
 
-def _reset(encoder: nn.Module, path: Path) -> None:
+def _reset(module: nn.Module, path: Path) -> None:
     try:
-        encoder.load_state_dict(dict(read_state(path).tensors))
+        module.load_state_dict(dict(read_state(path).tensors))
     except (DamagedStateError, RuntimeError) as error:
-        raise UserError(f"{path}: the weights that the encoder began with: {error}") from error
+        raise UserError(f"{path}: the weights that it began with: {error}") from error

@@ -1,0 +1,73 @@
+"""Plan -> TrainingRun: models are tried out before the first is trained, and built when they are due."""
+
+from collections.abc import Sequence
+
+import torch
+
+from polytask.balancing import Balancer, Ranks
+from polytask.config.build import (
+    build_balancer,
+    build_model,
+    build_monitor,
+    build_settings,
+    offered_options,
+    weighing,
+)
+from polytask.data.encoder import TableEncoder
+from polytask.fitting.own_parts import OwnParts
+from polytask.fitting.plan import Plan
+from polytask.model import MultiTaskModel
+from polytask.training.run import TrainingRun
+
+
+def try_out(plans: Sequence[Plan], columns: TableEncoder, own: OwnParts) -> None:
+    """Build every model without memory for its weights, its balancer and its monitor.
+
+    Raises UserError for an option that does not fit, before the first step of any.
+    """
+    for plan in plans:
+        with torch.device("meta"):
+            model_of(plan, columns, own)
+        balancer_of(plan, own)
+        build_monitor(plan.config.monitor, plan.tasks, has_groups=plan.train.group_B is not None)
+
+
+def start_training(
+    plan: Plan,
+    columns: TableEncoder,
+    own: OwnParts,
+    *,
+    device: torch.device,
+    ranks: Ranks | None = None,
+) -> TrainingRun:
+    """A model with fresh weights, drawn from the run's seed alone, on its device."""
+    torch.manual_seed(plan.config.seed)
+    model = model_of(plan, columns, own)
+    return TrainingRun.start(
+        model.to(device),
+        balancer_of(plan, own),
+        settings=build_settings(plan.config),
+        monitor=build_monitor(plan.config.monitor, plan.tasks),
+        ranks=ranks,
+    )
+
+
+def model_of(plan: Plan, columns: TableEncoder, own: OwnParts) -> MultiTaskModel:
+    """The plan's network."""
+    return build_model(
+        plan.config,
+        plan.tasks,
+        columns=columns,
+        encoder=own.fresh_encoder(),
+        trunk=own.fresh_trunk,
+    )
+
+
+def balancer_of(plan: Plan, own: OwnParts) -> Balancer:
+    """The plan's rule; with one task there is nothing to weigh."""
+    own_balancer = own.fresh_balancer(num_tasks=len(plan.tasks)) if plan.role == "main" else None
+    return own_balancer or build_balancer(
+        weighing(plan.config, plan.tasks),
+        num_tasks=len(plan.tasks),
+        offered=offered_options(plan.config, plan.tasks),
+    )

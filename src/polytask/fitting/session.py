@@ -1,0 +1,180 @@
+"""A fit under way: plans are trained one after another, and what is computed is kept on disk."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from polytask.balancing import Ranks
+from polytask.config import FitConfig
+from polytask.fitting.building import start_training, try_out
+from polytask.fitting.comparing.comparison import Trained, summarize
+from polytask.fitting.events import Event, ModelFinished, ModelStarted, Notice
+from polytask.fitting.figures.explain import explain_trunk
+from polytask.fitting.figures.figures import make_figures
+from polytask.fitting.own_parts import OwnParts
+from polytask.fitting.plan import Plan, check_order
+from polytask.fitting.preparing.prepare import Prepared
+from polytask.fitting.processes.torchrun import is_first, raise_on_all
+from polytask.fitting.records import (
+    Record,
+    StepRecord,
+    first_losses,
+    step_record,
+    validation_record,
+)
+from polytask.fitting.run_folder.folder import RunFolder
+from polytask.fitting.run_folder.loading import load
+from polytask.fitting.run_folder.run import Run
+from polytask.fitting.run_folder.run_checkpoints import RunCheckpoints
+from polytask.fitting.warm_start import warm_start
+from polytask.model import MultiTaskModel
+from polytask.report import write_report
+from polytask.training.loop import TrainStep, train
+from polytask.training.run import TrainingRun
+
+_WATCHED_ROWS = 1024
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """The plans of a fit, the models trained so far, and what is kept of them on disk."""
+
+    config: FitConfig
+    prepared: Prepared
+    plans: list[Plan]
+    device: torch.device
+    own: OwnParts
+    ranks: Ranks | None
+    checkpoints: RunCheckpoints | None = None
+    history: list[Record] = field(default_factory=list)
+    first_losses: dict[str, dict[str, float]] = field(default_factory=dict)
+    models: dict[str, MultiTaskModel] = field(default_factory=dict)
+    trained: dict[str, Trained] = field(default_factory=dict)
+    has_warned: bool = False
+
+    @property
+    def folder(self) -> RunFolder | None:
+        return None if self.checkpoints is None else self.checkpoints.folder
+
+    def check(self) -> None:
+        """Raise UserError for options that fit no model, before the first one is trained."""
+        check_order(self.plans)
+        try_out(self.plans, self.prepared.columns, self.own)
+
+    def resume(self, interrupted: RunFolder) -> None:
+        """Go on in the folder of an interrupted run."""
+        if is_first(self.ranks):
+            self.checkpoints = RunCheckpoints.resume(
+                interrupted, self.prepared, config=self.config, own=self.own
+            )
+
+    def run(self, plan: Plan) -> Iterator[Event]:
+        """Train one model, or what is left of it: started, its steps, finished."""
+        run = start_training(
+            plan, self.prepared.columns, self.own, device=self.device, ranks=self.ranks
+        )
+        number = self.plans.index(plan)
+        yield from raise_on_all(
+            self.ranks, lambda: self._begin(plan, run, number) if is_first(self.ranks) else []
+        )
+        steps = run.steps_per_epoch(len(plan.train)) * run.settings.epochs
+        yield ModelStarted(plan.name, run, steps)
+        for step in train(run, plan.train, valid=plan.valid):
+            if is_first(self.ranks):
+                self._log(plan.name, run, step)
+            if self.checkpoints is not None:
+                self.checkpoints.after_step(run, step, number, is_main=plan.role == "main")
+            yield step
+            yield from self._warn_of_collapse(run, step, plan)
+        if self.checkpoints is not None:
+            self.checkpoints.after_training(run, number, is_main=plan.role == "main")
+        if is_first(self.ranks):
+            self.models[plan.name] = run.model
+            if plan.role != "stage":
+                self.trained[plan.name] = Trained.of(plan, run, self.prepared)
+        yield ModelFinished(plan.name, run)
+
+    def finish(self) -> Run:
+        """Metrics and figures of all models, written with a report where the run has a folder."""
+        main = next(self.trained[plan.name] for plan in self.plans if plan.role == "main")
+        baselines = [self.trained[plan.name] for plan in self.plans if plan.role == "baseline"]
+        processes = 1 if self.ranks is None else self.ranks.world
+        run = Run(
+            self.config,
+            self.prepared.columns,
+            self.prepared.targets,
+            main.model,
+            summarize(self.config, self.prepared, [main, *baselines], processes=processes),
+            self.history,
+            make_figures(self.config, self.prepared, main.model, main.rows).to_dict(),
+        )
+        if self.folder:
+            self.folder.write_metrics(run.metrics)
+            self.folder.write_figures(run.figures)
+            write_report(self.folder.path)
+            # The last act: as long as there are checkpoints, the run is not finished.
+            self.folder.remove_checkpoints()
+        return run
+
+    def _begin(self, plan: Plan, run: TrainingRun, number: int) -> list[Notice]:
+        """Bring a fresh model to where it starts; before the first one of a new run make the folder."""
+        notices = self._restore(plan, run, number)
+        if number == 0 and self.checkpoints is None and self.config.out is not None:
+            folder = RunFolder.create(self.config.out, overwrite=self.config.overwrite)
+            self.checkpoints = RunCheckpoints.start(
+                folder, self.prepared, config=self.config, own=self.own
+            )
+        return notices
+
+    def _restore(self, plan: Plan, run: TrainingRun, number: int) -> list[Notice]:
+        """Bring a fresh model to its newest checkpoint, or to the weights that its plan starts from."""
+        notices = []
+        if self.checkpoints is not None and self.checkpoints.is_resuming:
+            restored = self.checkpoints.restore(run, number)
+            self.history = self.checkpoints.folder.read_history()
+            notices = [Notice(text) for text in restored.notices]
+            if restored.log_bytes is not None:
+                return notices
+        if plan.start is not None:
+            self._warm_start(plan.start.source, run.model)
+        return notices
+
+    def _warm_start(self, source: Path | str, model: MultiTaskModel) -> None:
+        columns = self.prepared.columns
+        if isinstance(source, str):
+            warm_start(model, columns, self.models[source], columns)
+            return
+        earlier = load(source)
+        warm_start(model, columns, earlier.model, earlier.columns)
+
+    def _warn_of_collapse(self, run: TrainingRun, step: TrainStep, plan: Plan) -> Iterator[Notice]:
+        """Once, at the first validation after which experts of the main model are of no use."""
+        if step.validation is None or plan.valid is None or plan.role != "main":
+            return
+        if self.has_warned or not is_first(self.ranks):
+            return
+        collapse = explain_trunk(run.model, plan.valid.inputs, most_rows=_WATCHED_ROWS).collapse
+        if collapse is not None:
+            self.has_warned = True
+            yield Notice(f"step {step.step:,}: {collapse}")
+
+    def _record(self, name: str, run: TrainingRun, step: TrainStep) -> StepRecord:
+        if name not in self.first_losses:
+            self.first_losses[name] = first_losses(self.history, name)
+        record = step_record(name, run, step, first_losses=self.first_losses[name])
+        self.first_losses[name] = {**record.losses, **self.first_losses[name]}
+        return record
+
+    def _log(self, name: str, run: TrainingRun, step: TrainStep) -> None:
+        records: list[Record] = []
+        # The first step is always there: the report measures all losses by it.
+        if step.step == 1 or step.step % self.config.log_every == 0:
+            records.append(self._record(name, run, step))
+        if step.validation is not None:
+            records.append(validation_record(name, step.validation))
+        for record in records:
+            self.history.append(record)
+            if self.folder:
+                self.folder.append(record)
