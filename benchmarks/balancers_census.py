@@ -46,7 +46,7 @@ def main() -> None:
             pass
         values = predict(run.model, job.test.inputs).values
         aucs = [
-            quick_metric("auc", "binary", values[t], job.test.labels_BT[:, t].numpy())
+            quick_metric("auc", job.tasks[t].kind, values[t], job.test.labels_BT[:, t].numpy())
             for t in range(len(job.tasks))
         ]
         rate = run.progress.rows / run.progress.train_seconds

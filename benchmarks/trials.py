@@ -116,21 +116,15 @@ def _metrics(model, examples: Examples, names: Sequence[str]) -> dict[tuple[str,
     found = {}
     for t, task in enumerate(model.tasks):
         for name in names:
-            if name in METRICS_OF[task.kind.name]:
+            if name in [metric.name for metric in task.kind.metrics]:
                 found[task.name, name] = quick_metric(
                     name,
-                    task.kind.name,
+                    task.kind,
                     predictions.values[t],
-                    examples.labels_BT[:, t].numpy(),
+                    task.kind.decode(examples.labels_BT[:, t].numpy()),
                     groups if name.startswith("g") else None,
                 )
     return found
-
-
-METRICS_OF = {
-    "binary": ("auc", "gauc", "log_loss"),
-    "regression": ("xauc", "rmse", "r2"),
-}
 
 
 T_95 = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36, 9: 2.31, 10: 2.26}

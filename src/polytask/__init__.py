@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from polytask.task import binary as binary
     from polytask.task import count as count
     from polytask.task import multiclass as multiclass
+    from polytask.task import quantile as quantile
     from polytask.task import regression as regression
     from polytask.training import train as train
 
@@ -32,6 +33,7 @@ _HOMES = {
     "fit": "polytask.fitting",
     "load": "polytask.fitting",
     "multiclass": "polytask.task",
+    "quantile": "polytask.task",
     "regression": "polytask.task",
     "resume": "polytask.fitting",
     "train": "polytask.training",

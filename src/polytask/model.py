@@ -51,7 +51,7 @@ class MultiTaskModel(nn.Module):
         self.towers = nn.ModuleList(
             mlp(trunk.out_features, tower_hidden, dropout=dropout) for _ in self.tasks
         )
-        self.heads = nn.ModuleList(nn.Linear(width, task.kind.num_outputs) for task in self.tasks)
+        self.heads = nn.ModuleList(_head(width, task) for task in self.tasks)
         self._positions = {task.name: t for t, task in enumerate(self.tasks)}
 
     def forward(self, *inputs: Tensor) -> Outputs:
@@ -76,20 +76,31 @@ class MultiTaskModel(nn.Module):
         A task without a labelled row of positive weight is absent: its loss is None. `totals_T` are
         other numbers to divide the sums by than the `label_totals` of these rows, 0 for absent tasks.
         """
-        missing_BT = labels_BT.isnan()
-        some_missing_T = missing_BT.any(dim=0).tolist()
+        labelled_BT = self.labelled(labels_BT)
+        all_labelled_T = labelled_BT.all(dim=0).tolist()
         are_alike = weights_BT is None and totals_T is None and len(labels_BT) > 0
-        present_BT = (~missing_BT).to(torch.float32)
+        present_BT = labelled_BT.to(torch.float32)
         if weights_BT is not None:
             present_BT = present_BT * weights_BT
         if totals_T is None:
             totals_T = present_BT.sum(dim=0)
         return [
             task.kind.loss(outputs[t], labels_BT[:, t]).mean()
-            if are_alike and not some_missing_T[t]
+            if are_alike and all_labelled_T[t]
             else _weighted_mean(task, outputs[t], labels_BT[:, t], present_BT[:, t], totals_T[t])
             for t, task in enumerate(self.tasks)
         ]
+
+    def labelled(self, labels_BT: Tensor) -> Tensor:
+        """Whether each row enters the loss of each task (B, T)."""
+        return torch.stack(
+            [task.kind.is_labelled(labels_BT[:, t]) for t, task in enumerate(self.tasks)], dim=1
+        )
+
+    def label_totals(self, labels_BT: Tensor, weights_BT: Tensor | None = None) -> Tensor:
+        """The number (T,) of labelled rows a task, or the sum of their weights; float64."""
+        present_BT = self.labelled(labels_BT).double()
+        return (present_BT if weights_BT is None else present_BT * weights_BT).sum(dim=0)
 
     def penalty(self) -> Tensor | None:
         """The trunk's own cost on its parameters: added once, never weighed."""
@@ -105,10 +116,12 @@ class MultiTaskModel(nn.Module):
         return joint[t]
 
 
-def label_totals(labels_BT: Tensor, weights_BT: Tensor | None = None) -> Tensor:
-    """The number (T,) of labelled rows a task, or the sum of their weights; float64."""
-    present_BT = (~labels_BT.isnan()).double()
-    return (present_BT if weights_BT is None else present_BT * weights_BT).sum(dim=0)
+def _head(width: int, task: Task) -> nn.Linear:
+    """A linear map that starts at the mean of the training labels."""
+    head = nn.Linear(width, task.kind.num_outputs)
+    with torch.no_grad():
+        head.bias.copy_(task.kind.initial_bias())
+    return head
 
 
 def _weighted_mean(
@@ -118,5 +131,6 @@ def _weighted_mean(
     if total <= 0:
         return None
     # Rows without a label take part with a stand-in label and weight zero.
-    losses_B = task.kind.loss(output_BO, labels_B.nan_to_num(nan=0.0))
+    stand_in_B = torch.where(task.kind.is_labelled(labels_B), labels_B, 0.0)
+    losses_B = task.kind.loss(output_BO, stand_in_B)
     return (losses_B * weights_B).sum() / total.to(weights_B.dtype)

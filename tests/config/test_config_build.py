@@ -93,11 +93,11 @@ def test_monitors() -> None:
     tasks = [binary("a"), regression("b", auxiliary=True)]
     assert build_monitor(None, tasks).terms == (Term("a", "auc", 1.0),)
     terms = build_monitor("a.log_loss=2, b.rmse", tasks).terms
-    assert terms == (Term("a", "log_loss", 2.0), Term("b", "rmse", 1.0))
+    assert terms == (Term("a", "log_loss", 2.0, rises=False), Term("b", "rmse", 1.0, rises=False))
     for text, message in {
         "auc": "write TASK.METRIC",
         "c.auc": "unknown task 'c'",
-        "a.acu": "unknown metric 'acu' for a binary task - did you mean 'auc'",
+        "a.acu": "unknown metric 'acu' of a binary task - did you mean 'auc'",
         "a.auc=x": "'x' is no number",
         "a.calibration": "no better direction",
     }.items():

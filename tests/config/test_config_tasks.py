@@ -4,6 +4,7 @@ import pytest
 
 from polytask.config import TaskConfig, parse_task
 from polytask.errors import UserError
+from polytask.kinds import Binary, Regression
 
 
 @pytest.mark.parametrize(
@@ -12,20 +13,20 @@ from polytask.errors import UserError
         ("click", TaskConfig(name="click", column="click")),
         (
             "income:binary:50000+",
-            TaskConfig(name="income", column="income", kind="binary", positive="50000+"),
+            TaskConfig(name="income", column="income", kind=Binary(positive="50000+")),
         ),
         (
             "never=marital_status:binary:Never married",
             TaskConfig(
-                name="never", column="marital_status", kind="binary", positive="Never married"
+                name="never", column="marital_status", kind=Binary(positive="Never married")
             ),
         ),
-        ("a=b:binary:x:y=z", TaskConfig(name="a", column="b", kind="binary", positive="x:y=z")),
+        ("a=b:binary:x:y=z", TaskConfig(name="a", column="b", kind=Binary(positive="x:y=z"))),
         (
             "adult=age:binary:>=18",
-            TaskConfig(name="adult", column="age", kind="binary", positive=">=18"),
+            TaskConfig(name="adult", column="age", kind=Binary(positive=">=18")),
         ),
-        ("weeks:regression", TaskConfig(name="weeks", column="weeks", kind="regression")),
+        ("weeks:regression", TaskConfig(name="weeks", column="weeks", kind=Regression())),
         ("odd:name=x", TaskConfig(name="odd:name=x", column="odd:name=x")),
     ],
 )

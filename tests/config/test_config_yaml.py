@@ -16,6 +16,7 @@ from polytask.config import (
     write_config,
 )
 from polytask.errors import UserError
+from polytask.kinds import Binary
 
 
 def write(folder: Path, text: str) -> Path:
@@ -28,7 +29,10 @@ def test_a_written_configuration_reads_back_equal(tmp_path: Path) -> None:
     config = validate_config(
         {
             "table": "log.parquet",
-            "tasks": ["click", {"name": "a", "column": "b", "kind": "binary", "positive": "x:y=1"}],
+            "tasks": [
+                "click",
+                {"name": "a", "column": "b", "kind": {"name": "binary", "positive": "x:y=1"}},
+            ],
             "trunk": {"name": "mmoe", "num_experts": 4},
             "expert_hidden": "32,16",
             "transform": "watch=log1p",
@@ -92,10 +96,10 @@ def test_names_and_times_may_look_like_numbers_and_dates(
 
 
 def test_a_yes_may_look_like_a_number(tmp_path: Path) -> None:
-    text = "tasks:\n  - {name: a, column: 5, kind: binary, positive: 1}\n"
+    text = "tasks:\n  - {name: a, column: 5, kind: {name: binary, positive: 1}}\n"
     task = read_config(write(tmp_path, text)).tasks[0]
     assert isinstance(task, TaskConfig)
-    assert (task.column, task.positive) == ("5", "1")
+    assert (task.column, task.kind) == ("5", Binary(positive="1"))
 
 
 def test_dates_and_numpy_s_numbers_are_taken_in_python() -> None:

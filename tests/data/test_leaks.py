@@ -9,11 +9,13 @@ import pyarrow as pa
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from polytask.data.labels import LabelEncoder
 from polytask.data.leaks import WARN_ABOVE, Leak, find_leaks
 from polytask.data.readers import read_table
 from polytask.data.schema import Column, ColumnKind, Schema, infer_schema
 from polytask.data.splits import split_by_cutoffs
-from polytask.data.targets import Target, TargetEncoder, TargetKind
+from polytask.kinds import make_kind
+from polytask.task import Task, binary
 
 ROWS = 20_000
 
@@ -30,14 +32,14 @@ def schema_of(kinds: Mapping[str, ColumnKind]) -> Schema:
 def leaks_of(
     table: pa.Table,
     kinds: Mapping[str, ColumnKind],
-    kind: TargetKind = "binary",
+    kind: str = "binary",
     *,
     threshold: float | None = None,
 ) -> list[Leak]:
-    encoder = TargetEncoder.fit(table, [Target("task", "y", kind)])
-    labels_BT = encoder.encode(table)
+    encoder = LabelEncoder.fit(table, [Task("task", "y", make_kind(kind))])
+    labels_BT = encoder.encode(table).labels_BT
     above = WARN_ABOVE if threshold is None else {"AUC": threshold, "R2": threshold}
-    return find_leaks(table, schema_of(kinds), labels_BT, encoder.targets, warn_above=above)
+    return find_leaks(table, schema_of(kinds), labels_BT, encoder.tasks, warn_above=above)
 
 
 def test_an_id_with_one_row_a_value_is_no_leak(random: np.random.Generator) -> None:
@@ -97,7 +99,7 @@ def test_classes_of_few_rows_are_chance(random: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("kind", ["regression", "count"])
-def test_numbers_leak_above_their_median(kind: TargetKind, random: np.random.Generator) -> None:
+def test_numbers_leak_above_their_median(kind: str, random: np.random.Generator) -> None:
     y = random.poisson(3, ROWS)
     table = pa.table({"twice": y * 2.0, "noise": random.normal(size=ROWS), "y": y})
     leaks = leaks_of(table, {"twice": "numeric", "noise": "numeric"}, kind)
@@ -126,12 +128,12 @@ def test_unlabelled_rows_are_left_out_and_empty_tasks_are_quiet(
 ) -> None:
     y = random.integers(0, 2, ROWS).astype(float)
     table = pa.table({"copy": y, "y": y})
-    encoder = TargetEncoder.fit(table, [Target("a", "y", "binary"), Target("b", "y", "binary")])
-    labels_BT = encoder.encode(table)
+    encoder = LabelEncoder.fit(table, [binary("a", "y"), binary("b", "y")])
+    labels_BT = encoder.encode(table).labels_BT
     labels_BT[: ROWS // 2, 0] = np.nan
     labels_BT[:, 1] = np.nan
     schema = schema_of({"copy": "numeric"})
-    leaks = find_leaks(table, schema, labels_BT, encoder.targets)
+    leaks = find_leaks(table, schema, labels_BT, encoder.tasks)
     assert leaks == [Leak("copy", "a", "AUC", 1.0)]
 
 
@@ -150,15 +152,15 @@ def test_kuairand_leaks(data_folder: Path) -> None:
     split = split_by_cutoffs(table["time_ms"], valid_from=1651593600000, test_from=1651680000000)
     train = table.take(pa.array(split.train))
     labels = ["is_click", "long_view", "is_like"]
-    targets = [Target(name, name, "binary") for name in labels]
+    targets = [binary(name, name) for name in labels]
     after = ["is_comment", "is_follow", "is_forward", "is_hate", "is_profile_enter"]
-    encoder = TargetEncoder.fit(train, targets)
+    encoder = LabelEncoder.fit(train, targets)
     start = time.process_time()
     leaks = find_leaks(
         train,
         infer_schema(train, labels=labels, after=after),
-        encoder.encode(train),
-        encoder.targets,
+        encoder.encode(train).labels_BT,
+        encoder.tasks,
     )
     assert time.process_time() - start < 5
     found = {(leak.column, leak.task): leak.value for leak in leaks}
@@ -172,14 +174,14 @@ def test_kuairand_leaks(data_folder: Path) -> None:
 def test_census_leaks(data_folder: Path) -> None:
     table = read_table(data_folder / "census_income_train.parquet")
     targets = [
-        Target("income", "income", "binary", positive="50000+"),
-        Target("never_married", "marital_status", "binary", positive="Never married"),
+        binary("income", "income", positive="50000+"),
+        binary("never_married", "marital_status", positive="Never married"),
     ]
     schema = infer_schema(
         table, labels=["income", "marital_status"], ignore=["education", "instance_weight"]
     )
-    encoder = TargetEncoder.fit(table, targets)
-    leaks = find_leaks(table, schema, encoder.encode(table), encoder.targets)
+    encoder = LabelEncoder.fit(table, targets)
+    leaks = find_leaks(table, schema, encoder.encode(table).labels_BT, encoder.tasks)
     assert [(leak.column, leak.task) for leak in leaks] == [("household_detail", "never_married")]
     # The data's README.
     assert leaks[0].value == pytest.approx(0.978, abs=0.001)

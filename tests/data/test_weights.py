@@ -7,11 +7,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from polytask.data.targets import Target
 from polytask.data.weights import encode_weights
 from polytask.errors import UserError
+from polytask.task import binary
 
-TARGETS = [Target(name, name, "binary") for name in ("click", "like", "follow")]
+TARGETS = [binary(name, name) for name in ("click", "like", "follow")]
 
 
 def weights(

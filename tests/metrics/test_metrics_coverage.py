@@ -6,7 +6,10 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
+from polytask.kinds import Binary, Count, Multiclass, Regression
 from polytask.metrics import compare, evaluate
+
+KINDS = {kind.name: kind for kind in (Binary(), Multiclass(), Regression(), Count())}
 
 NORMAL = NormalDist()
 AUC = 0.75
@@ -32,7 +35,7 @@ def new_seed(random) -> int:
 def auc_by_delong(random):
     labels = labels_with(random, np.full(400, 0.3))
     scores = random.normal(size=400) + SHIFT * labels
-    return evaluate("binary", logistic(scores), labels)["auc"].interval, AUC
+    return evaluate(KINDS["binary"], logistic(scores), labels)["auc"].interval, AUC
 
 
 def gain_of_auc_by_delong(random):
@@ -40,7 +43,7 @@ def gain_of_auc_by_delong(random):
     shared = random.normal(scale=0.8**0.5, size=400)
     a, b = (shared + random.normal(scale=0.2**0.5, size=400) + s * SHIFT * labels for s in (1, 0.9))
     truth = AUC - NORMAL.cdf(0.9 * SHIFT / 2**0.5)
-    return compare("binary", logistic(a), logistic(b), labels)[0].interval, truth
+    return compare(KINDS["binary"], logistic(a), logistic(b), labels)[0].interval, truth
 
 
 def clustered(random):
@@ -57,18 +60,18 @@ def clustered(random):
 
 def auc_by_groups(random):
     scores, labels, groups = clustered(random)
-    report = evaluate("binary", scores, labels, groups=groups, seed=new_seed(random))
+    report = evaluate(KINDS["binary"], scores, labels, groups=groups, seed=new_seed(random))
     return report["auc"].interval, AUC
 
 
 def auc_by_rows_that_are_not_independent(random):
     scores, labels, _ = clustered(random)
-    return evaluate("binary", scores, labels)["auc"].interval, AUC
+    return evaluate(KINDS["binary"], scores, labels)["auc"].interval, AUC
 
 
 def gauc_by_groups(random):
     scores, labels, groups = clustered(random)
-    report = evaluate("binary", scores, labels, groups=groups, seed=new_seed(random))
+    report = evaluate(KINDS["binary"], scores, labels, groups=groups, seed=new_seed(random))
     return report["gauc"].interval, NORMAL.cdf(SHIFT)
 
 
@@ -76,13 +79,13 @@ def xauc_of_correlated_normals(random):
     labels = random.normal(size=400)
     predictions = 0.6 * labels + 0.8 * random.normal(size=400)
     truth = 0.5 + np.arcsin(0.6) / np.pi
-    return evaluate("regression", predictions, labels)["xauc"].interval, truth
+    return evaluate(KINDS["regression"], predictions, labels)["xauc"].interval, truth
 
 
 def mae_by_resamples(random):
     labels = random.normal(size=400)
     predictions = labels + random.normal(size=400)
-    report = evaluate("regression", predictions, labels, seed=new_seed(random))
+    report = evaluate(KINDS["regression"], predictions, labels, seed=new_seed(random))
     return report["mae"].interval, (2 / np.pi) ** 0.5
 
 
@@ -131,6 +134,6 @@ def test_four_tasks_on_100k_rows_take_less_than_five_seconds():
     start = time.process_time()  # the processor's time: other programs on it do not count
     for rate in (0.4, 0.3, 0.02):
         labels = (random.random(100_000) < rate * 2 * logistic(scores)).astype(float)
-        evaluate("binary", rate * 2 * logistic(scores), labels, groups=groups)
-    evaluate("regression", 20 * np.exp(0.3 * scores), seconds, groups=groups)
+        evaluate(KINDS["binary"], rate * 2 * logistic(scores), labels, groups=groups)
+    evaluate(KINDS["regression"], 20 * np.exp(0.3 * scores), seconds, groups=groups)
     assert time.process_time() - start < 5

@@ -7,16 +7,16 @@ import pytest
 from sklearn import metrics as sklearn_metrics
 
 from polytask.errors import UserError
+from polytask.kinds import Binary, Count, Multiclass, Regression
 from polytask.metrics import (
-    METRICS,
     Metric,
     compare,
     evaluate,
-    metric_direction,
     quick_metric,
 )
 
-KINDS = list(METRICS)
+KINDS = {kind.name: kind for kind in (Binary(), Multiclass(), Regression(), Count())}
+METRICS = {name: tuple(each.name for each in kind.metrics) for name, kind in KINDS.items()}
 
 
 def rows_of(kind, size=300, seed=0):
@@ -93,21 +93,21 @@ def test_value_equals_scikit_learn(kind, name, is_weighted):
     predictions, labels, _, weights = rows_of(kind)
     weights = weights if is_weighted else np.ones(len(labels))
     expected = REFERENCES[kind, name](labels, predictions, weights)
-    found = quick_metric(name, kind, predictions, labels, weights=weights)
+    found = quick_metric(name, KINDS[kind], predictions, labels, weights=weights)
     assert found == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_report_holds_every_metric_in_order_with_an_interval_around_it(kind):
     predictions, labels, groups, _ = rows_of(kind)
-    report = evaluate(kind, predictions, labels, groups=groups)
+    report = evaluate(KINDS[kind], predictions, labels, groups=groups)
     assert tuple(metric.name for metric in report.metrics) == METRICS[kind]
     assert report.notes == ()
     for metric in report.metrics:
-        quick = quick_metric(metric.name, kind, predictions, labels, groups)
+        quick = quick_metric(metric.name, KINDS[kind], predictions, labels, groups)
         assert metric.value == pytest.approx(quick, rel=1e-12)
         assert metric.interval.low < metric.value < metric.interval.high
-        assert metric.higher_is_better == metric_direction(metric.name)
+        assert metric.higher_is_better == KINDS[kind].metric(metric.name).higher_is_better
         assert isinstance(metric, Metric) and report[metric.name] == metric
 
 
@@ -118,10 +118,10 @@ def test_unlabelled_rows_are_dropped_and_counted(kind):
     holes, broken = labels.copy(), predictions.copy()
     holes[missing] = np.nan
     broken[missing] = np.nan
-    report = evaluate(kind, broken, holes, groups=groups, weights=weights)
+    report = evaluate(KINDS[kind], broken, holes, groups=groups, weights=weights)
     kept = ~missing
     expected = evaluate(
-        kind, predictions[kept], labels[kept], groups=groups[kept], weights=weights[kept]
+        KINDS[kind], predictions[kept], labels[kept], groups=groups[kept], weights=weights[kept]
     )
     assert report.metrics == expected.metrics
     assert (report.num_rows, report.num_unlabelled) == (kept.sum(), missing.sum())
@@ -132,8 +132,8 @@ def test_a_weight_counts_a_row_that_often_and_zero_drops_it(kind):
     predictions, labels, groups, weights = rows_of(kind)
     weights[::5] = 0
     take = np.repeat(np.arange(len(labels)), weights.astype(int))
-    weighted = evaluate(kind, predictions, labels, groups=groups, weights=weights)
-    repeated = evaluate(kind, predictions[take], labels[take], groups=groups[take])
+    weighted = evaluate(KINDS[kind], predictions, labels, groups=groups, weights=weights)
+    repeated = evaluate(KINDS[kind], predictions[take], labels[take], groups=groups[take])
     assert weighted.num_rows == (weights > 0).sum()
     assert weighted.mean_label == pytest.approx(repeated.mean_label)
     for metric in weighted.metrics:
@@ -144,9 +144,9 @@ def test_a_weight_counts_a_row_that_often_and_zero_drops_it(kind):
 def test_order_of_rows_changes_no_value(kind):
     predictions, labels, groups, weights = rows_of(kind)
     order = np.random.default_rng(7).permutation(len(labels))
-    report = evaluate(kind, predictions, labels, groups=groups, weights=weights)
+    report = evaluate(KINDS[kind], predictions, labels, groups=groups, weights=weights)
     shuffled = evaluate(
-        kind, predictions[order], labels[order], groups=groups[order], weights=weights[order]
+        KINDS[kind], predictions[order], labels[order], groups=groups[order], weights=weights[order]
     )
     for metric in report.metrics:
         assert metric.value == pytest.approx(shuffled[metric.name].value, rel=1e-12)
@@ -164,8 +164,8 @@ def test_order_of_rows_changes_no_value(kind):
 )
 def test_names_of_groups_do_not_matter(rename):
     predictions, labels, groups, _ = rows_of("binary")
-    plain = evaluate("binary", predictions, labels, groups=groups)
-    renamed = evaluate("binary", predictions, labels, groups=rename(groups))
+    plain = evaluate(KINDS["binary"], predictions, labels, groups=groups)
+    renamed = evaluate(KINDS["binary"], predictions, labels, groups=rename(groups))
     assert renamed["gauc"].value == pytest.approx(plain["gauc"].value, rel=1e-12)
     assert (renamed.num_groups, renamed.num_group_rows) == (plain.num_groups, plain.num_group_rows)
 
@@ -177,7 +177,9 @@ def test_rows_without_a_group_are_groups_of_their_own(missing):
     holes[:30] = missing
     own = groups.copy()
     own[:30] = 1000 + np.arange(30)
-    found, expected = (evaluate("binary", predictions, labels, groups=g) for g in (holes, own))
+    found, expected = (
+        evaluate(KINDS["binary"], predictions, labels, groups=g) for g in (holes, own)
+    )
     assert found["gauc"].value == pytest.approx(expected["gauc"].value, rel=1e-12)
     assert found.num_groups == expected.num_groups
 
@@ -186,7 +188,7 @@ def test_groups_with_one_class_are_dropped_and_the_others_counted():
     labels = np.array([0.0, 1, 0, 0, 1, 1, 0, 1, 0])
     groups = np.array([1, 1, 2, 2, 3, 3, 4, 4, 4])
     predictions = np.array([0.1, 0.9, 0.5, 0.5, 0.5, 0.5, 0.3, 0.2, 0.1])
-    report = evaluate("binary", predictions, labels, groups=groups)
+    report = evaluate(KINDS["binary"], predictions, labels, groups=groups)
     assert (report.num_groups, report.num_group_rows) == (2, 5)
     assert report["gauc"].value == pytest.approx((2 * 1 + 3 * 0.5) / 5)
     assert report.to_dict()["gauc_groups"] == 2
@@ -196,14 +198,14 @@ def test_groups_with_one_class_are_dropped_and_the_others_counted():
 def test_log_loss_clips_at_the_precision_of_the_predictions():
     certain = np.array([0.0, 1.0])
     for dtype in (np.float32, np.float64):
-        found = quick_metric("log_loss", "binary", certain.astype(dtype), [1.0, 0.0])
+        found = quick_metric("log_loss", KINDS["binary"], certain.astype(dtype), [1.0, 0.0])
         assert found == pytest.approx(-np.log(np.finfo(dtype).eps), rel=1e-6)
 
 
 def test_r2_survives_labels_far_from_zero():
     predictions, labels, _, _ = rows_of("regression")
-    near = evaluate("regression", predictions, labels)["r2"]
-    far = evaluate("regression", predictions + 1e7, labels + 1e7)["r2"]
+    near = evaluate(KINDS["regression"], predictions, labels)["r2"]
+    far = evaluate(KINDS["regression"], predictions + 1e7, labels + 1e7)["r2"]
     assert far.value == pytest.approx(near.value, rel=1e-6)
     assert far.interval.low == pytest.approx(near.interval.low, rel=1e-6)
 
@@ -221,15 +223,15 @@ def test_equal_labels_leave_metrics_out_with_a_note(kind):
     predictions, _, groups, weights = rows_of(kind)
     labels = np.ones(len(predictions))
     absent, reason = ONE_CLASS[kind]
-    report = evaluate(kind, predictions, labels, groups=groups, weights=weights / 10)
+    report = evaluate(KINDS[kind], predictions, labels, groups=groups, weights=weights / 10)
     assert {name for name in METRICS[kind] if name not in report} == absent
     assert {note.split(":")[0] for note in report.notes} == {f"no {name}" for name in absent}
     assert any(reason in note for note in report.notes)
     for name in absent:
-        assert np.isnan(quick_metric(name, kind, predictions, labels, groups))
+        assert np.isnan(quick_metric(name, KINDS[kind], predictions, labels, groups))
         with pytest.raises(KeyError):
             report[name]
-    assert [gain.name for gain in compare(kind, predictions, predictions, labels)] == [
+    assert [gain.name for gain in compare(KINDS[kind], predictions, predictions, labels)] == [
         name for name in METRICS[kind] if name not in absent and name[0] != "g"
     ]
 
@@ -238,12 +240,12 @@ def test_equal_labels_leave_metrics_out_with_a_note(kind):
 def test_no_labelled_row_is_said_and_does_not_crash(kind):
     predictions, labels, groups, _ = rows_of(kind, size=6)
     labels[:] = np.nan
-    report = evaluate(kind, predictions, labels, groups=groups)
+    report = evaluate(KINDS[kind], predictions, labels, groups=groups)
     assert report.metrics == ()
     assert report.notes == ("no metric: there is no labelled row",)
     assert (report.num_rows, report.num_unlabelled, report.mean_label) == (0, 6, None)
-    assert np.isnan(quick_metric(METRICS[kind][0], kind, predictions, labels))
-    assert compare(kind, predictions, predictions, labels) == ()
+    assert np.isnan(quick_metric(METRICS[kind][0], KINDS[kind], predictions, labels))
+    assert compare(KINDS[kind], predictions, predictions, labels) == ()
     assert json.loads(json.dumps(report.to_dict(), allow_nan=False))["rows"] == 0
 
 
@@ -254,8 +256,8 @@ def test_few_rows_do_not_crash_and_claim_nothing_infinite(kind, size, is_grouped
     for seed in range(5):
         predictions, labels, _, _ = rows_of(kind, size=size, seed=seed)
         options = {"groups": np.arange(size) // 2 if is_grouped else None, "num_resamples": 40}
-        report = evaluate(kind, predictions, labels, **options)
-        compare(kind, predictions, predictions[::-1], labels, **options)
+        report = evaluate(KINDS[kind], predictions, labels, **options)
+        compare(KINDS[kind], predictions, predictions[::-1], labels, **options)
         json.dumps(report.to_dict(), allow_nan=False)
         for metric in report.metrics:
             if metric.interval is not None:
@@ -265,7 +267,7 @@ def test_few_rows_do_not_crash_and_claim_nothing_infinite(kind, size, is_grouped
 @pytest.mark.parametrize("groups", [None, np.arange(20)])
 def test_a_perfect_auc_has_no_interval_and_a_note(groups):
     labels = np.arange(20) % 2.0
-    report = evaluate("binary", 0.2 + 0.5 * labels, labels, groups=groups)
+    report = evaluate(KINDS["binary"], 0.2 + 0.5 * labels, labels, groups=groups)
     assert report["auc"].value == 1
     assert report["auc"].interval is None
     unit = "rows" if groups is None else "groups"
@@ -276,14 +278,14 @@ def test_a_perfect_auc_has_no_interval_and_a_note(groups):
 def test_one_group_gives_no_interval():
     predictions, labels, _, _ = rows_of("regression")
     groups = np.zeros(len(labels), int)
-    report = evaluate("regression", predictions, labels, groups=groups)
+    report = evaluate(KINDS["regression"], predictions, labels, groups=groups)
     assert all(metric.interval is None for metric in report.metrics)
-    gains = compare("regression", predictions, predictions + 1, labels, groups=groups)
+    gains = compare(KINDS["regression"], predictions, predictions + 1, labels, groups=groups)
     assert {gain.name for gain in gains if gain.interval is None} >= {"rmse", "mae", "r2"}
 
 
 def test_calibration_without_a_positive_is_absent():
-    report = evaluate("binary", [0.1, 0.2, 0.3], [0.0, 0, 0])
+    report = evaluate(KINDS["binary"], [0.1, 0.2, 0.3], [0.0, 0, 0])
     assert "no calibration: the labels sum to 0" in report.notes
     assert report.mean_label == 0
     assert report.num_positive == 0
@@ -291,7 +293,7 @@ def test_calibration_without_a_positive_is_absent():
 
 def test_intervals_can_be_left_out():
     predictions, labels, groups, _ = rows_of("binary")
-    report = evaluate("binary", predictions, labels, groups=groups, intervals=False)
+    report = evaluate(KINDS["binary"], predictions, labels, groups=groups, intervals=False)
     assert all(metric.interval is None for metric in report.metrics)
     assert report.notes == ()
 
@@ -299,7 +301,7 @@ def test_intervals_can_be_left_out():
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_record_is_flat_json(kind):
     predictions, labels, groups, _ = rows_of(kind)
-    report = evaluate(kind, predictions.astype(np.float32), labels, groups=groups)
+    report = evaluate(KINDS[kind], predictions.astype(np.float32), labels, groups=groups)
     record = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     for metric in report.metrics:
         assert record[metric.name] == metric.value
@@ -319,10 +321,12 @@ def test_gains_are_differences_in_the_better_direction(kind, is_grouped):
     a, labels, groups, weights = rows_of(kind)
     b = a[np.random.default_rng(1).permutation(len(a))]
     options = {"weights": weights, "groups": groups if is_grouped else None}
-    report_a, report_b = (evaluate(kind, p, labels, **options) for p in (a, b))
-    gains = compare(kind, a, b, labels, **options)
+    report_a, report_b = (evaluate(KINDS[kind], p, labels, **options) for p in (a, b))
+    gains = compare(KINDS[kind], a, b, labels, **options)
     assert [gain.name for gain in gains] == [metric.name for metric in report_a.metrics]
-    for gain, forth, back in zip(gains, report_a.metrics, compare(kind, b, a, labels, **options)):
+    for gain, forth, back in zip(
+        gains, report_a.metrics, compare(KINDS[kind], b, a, labels, **options)
+    ):
         other = report_b[gain.name].value
         if forth.higher_is_better is None:
             assert gain.value == pytest.approx(abs(other - 1) - abs(forth.value - 1))
@@ -338,7 +342,7 @@ def test_gains_are_differences_in_the_better_direction(kind, is_grouped):
 def test_the_gain_of_calibration_is_in_its_distance_from_one():
     labels = np.tile([0.0, 1.0], 50)
     low, high = np.full(100, 0.45), np.full(100, 0.65)
-    gain = {g.name: g for g in compare("binary", low, high, labels)}["calibration"]
+    gain = {g.name: g for g in compare(KINDS["binary"], low, high, labels)}["calibration"]
     assert gain.value == pytest.approx(0.3 - 0.1)
 
 
@@ -346,7 +350,9 @@ def test_the_gain_of_calibration_is_in_its_distance_from_one():
 @pytest.mark.parametrize("is_grouped", [False, True])
 def test_a_model_gains_nothing_on_itself(kind, is_grouped):
     predictions, labels, groups, _ = rows_of(kind)
-    gains = compare(kind, predictions, predictions, labels, groups=groups if is_grouped else None)
+    gains = compare(
+        KINDS[kind], predictions, predictions, labels, groups=groups if is_grouped else None
+    )
     assert len(gains) >= 3
     for gain in gains:
         assert (gain.value, gain.interval.low, gain.interval.high) == (0, 0, 0)
@@ -359,31 +365,23 @@ def test_pairing_narrows_the_interval_of_a_gain(kind, is_grouped):
     b = a / (1 + 0.01 * np.random.default_rng(1).random(a.shape))
     b = b / b.sum(axis=1, keepdims=True) if kind == "multiclass" else b
     used_groups = groups if is_grouped else None
-    alone = {m.name: m.interval for m in evaluate(kind, a, labels, groups=used_groups).metrics}
-    for gain in compare(kind, a, b, labels, groups=used_groups):
+    alone = {
+        m.name: m.interval for m in evaluate(KINDS[kind], a, labels, groups=used_groups).metrics
+    }
+    for gain in compare(KINDS[kind], a, b, labels, groups=used_groups):
         width = alone[gain.name].high - alone[gain.name].low
         assert gain.interval.high - gain.interval.low < width / 3
 
 
-def test_directions():
-    assert metric_direction("auc") is True
-    assert metric_direction("log_loss") is False
-    assert metric_direction("calibration") is None
-
-
 def test_unknown_names_hint_at_the_nearest():
-    with pytest.raises(UserError, match="unknown metric 'acu' - did you mean 'auc'"):
-        metric_direction("acu")
     with pytest.raises(
         UserError, match="unknown metric 'rmes' of a count task - did you mean 'rmse'"
     ):
-        quick_metric("rmes", "count", [1.0], [1.0])
+        quick_metric("rmes", KINDS["count"], [1.0], [1.0])
     with pytest.raises(UserError, match="of a regression task"):
-        quick_metric("auc", "regression", [1.0], [1.0])
-    with pytest.raises(UserError, match="unknown kind of task 'binaray' - did you mean 'binary'"):
-        evaluate("binaray", [1.0], [1.0])
+        quick_metric("auc", KINDS["regression"], [1.0], [1.0])
     with pytest.raises(UserError, match="group column"):
-        quick_metric("gauc", "binary", [0.1, 0.2], [1.0, 0.0])
+        quick_metric("gauc", KINDS["binary"], [0.1, 0.2], [1.0, 0.0])
 
 
 MISTAKES = [
@@ -394,11 +392,17 @@ MISTAKES = [
     ("multiclass", [[0.5, 0.6], [0.5, 0.5]], [0.0, 1.0], {}, "sum to 1"),
     ("binary", [0.1, np.nan, 0.3], [np.nan, 1.0, 0.0], {}, "1 of 2 .* first in row 1"),
     ("regression", [0.1, np.inf], [0.0, 1.0], {}, "not finite"),
-    ("binary", [-2.0, 3.0], [0.0, 1.0], {}, "from -2 to 3; give sigmoid"),
-    ("binary", [0.1, 0.2], [0.0, 2.0], {}, "must be 0 or 1, or NaN if unknown, but one is 2"),
+    ("binary", [-2.0, 3.0], [0.0, 1.0], {}, "such as the sigmoid .* from -2 to 3"),
+    (
+        "binary",
+        [0.1, 0.2],
+        [0.0, 2.0],
+        {},
+        "must be 0 or 1, or a probability, or NaN if unknown, but one is 2",
+    ),
     ("multiclass", [[0.5, 0.5]], [2.0], {}, "whole number from 0 to 1"),
     ("count", [1.0, 2.0], [1.0, -1.0], {}, "must be 0 or more"),
-    ("count", [1.0, -2.0], [1.0, 1.0], {}, "the least is -2"),
+    ("count", [1.0, -2.0], [1.0, 1.0], {}, "0 or more, but they run from -2"),
     ("regression", [1.0, 2.0], [1.0, -np.inf], {}, "1 labels are infinite"),
     ("binary", [0.1, 0.2], [0.0, 1.0], {"weights": [1.0]}, "weights must be of shape"),
     ("binary", [0.1, 0.2], [0.0, 1.0], {"weights": [1.0, -1.0]}, "not negative"),
@@ -409,4 +413,4 @@ MISTAKES = [
 @pytest.mark.parametrize(("kind", "predictions", "labels", "options", "message"), MISTAKES)
 def test_mistakes_are_named(kind, predictions, labels, options, message):
     with pytest.raises(UserError, match=message):
-        evaluate(kind, predictions, labels, **options)
+        evaluate(KINDS[kind], predictions, labels, **options)

@@ -5,9 +5,13 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from polytask.errors import UserError
-from polytask.metrics import METRICS, compare, evaluate, intervals, quick_metric
+from polytask.kinds import Binary, Count, Multiclass, Regression
+from polytask.metrics import compare, evaluate, intervals, quick_metric
 from polytask.metrics.definitions import definition_of
 from polytask.metrics.rows import read_rows
+
+KINDS = {kind.name: kind for kind in (Binary(), Multiclass(), Regression(), Count())}
+METRICS = {name: tuple(each.name for each in kind.metrics) for name, kind in KINDS.items()}
 
 
 def binary_rows(size=400, rate=0.3, decimals=2, seed=0):
@@ -54,9 +58,11 @@ def test_error_of_auc_is_delongs(decimals):
     of_positives, of_negatives = components_of_delong(scores, labels)
     variance = np.var(of_positives, ddof=1) / len(of_positives)
     variance += np.var(of_negatives, ddof=1) / len(of_negatives)
-    statistic = definition_of("auc", "binary").statistic(read_rows("binary", scores, labels))
+    statistic = definition_of("auc", KINDS["binary"]).statistic(
+        read_rows(KINDS["binary"].space, scores, labels)
+    )
     assert np.sum(statistic.influence_U**2) == pytest.approx(variance, rel=1e-10)
-    auc = evaluate("binary", scores, labels)["auc"]
+    auc = evaluate(KINDS["binary"], scores, labels)["auc"]
     logit, half_width = np.log(auc.value / (1 - auc.value)), 1.959964 * variance**0.5
     half_width /= auc.value * (1 - auc.value)
     assert auc.interval.low == pytest.approx(1 / (1 + np.exp(half_width - logit)), abs=1e-6)
@@ -71,7 +77,7 @@ def test_paired_error_of_auc_is_delongs():
     for x, y in zip(of_a, of_b):
         covariance = np.cov(x, y) / len(x)
         variance += covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
-    gain = compare("binary", a, b, labels)[0]
+    gain = compare(KINDS["binary"], a, b, labels)[0]
     assert gain.name == "auc"
     assert gain.value == pytest.approx(roc_auc_score(labels, a) - roc_auc_score(labels, b))
     half_width = (gain.interval.high - gain.interval.low) / 2
@@ -85,11 +91,11 @@ def test_paired_error_of_auc_is_delongs():
 def test_influence_is_the_derivative_by_the_rows_weight(kind, name, is_weighted):
     predictions, labels, _, weights = rows_of(kind, size=800)
     weights = weights if is_weighted else np.ones(800)
-    rows = read_rows(kind, predictions, labels, weights=weights)
-    influence = definition_of(name, kind).statistic(rows).influence_U
+    rows = read_rows(KINDS[kind].space, predictions, labels, weights=weights)
+    influence = definition_of(name, KINDS[kind]).statistic(rows).influence_U
     for row in range(0, 800, 80):
         low, high = (
-            quick_metric(name, kind, predictions, labels, weights=weights * factors)
+            quick_metric(name, KINDS[kind], predictions, labels, weights=weights * factors)
             for factors in (1 - 1e-5 * (np.arange(800) == row), 1 + 1e-5 * (np.arange(800) == row))
         )
         # What is left are the factors sqrt(m / (m - 1)) for small samples; m is 160 or more.
@@ -101,13 +107,13 @@ def test_influence_is_the_derivative_by_the_rows_weight(kind, name, is_weighted)
 def test_closed_form_equals_the_spread_of_exact_resamples(kind, name, is_grouped):
     predictions, labels, groups, _ = rows_of(kind, size=240)
     used_groups = groups if is_grouped else None
-    interval = evaluate(kind, predictions, labels, groups=used_groups)[name].interval
+    interval = evaluate(KINDS[kind], predictions, labels, groups=used_groups)[name].interval
     random = np.random.default_rng(10)
     values = []
     for _ in range(300):
         drawn = random.integers(30, size=30) if is_grouped else random.integers(240, size=240)
         take = np.concatenate([np.flatnonzero(groups == g) for g in drawn]) if is_grouped else drawn
-        values.append(quick_metric(name, kind, predictions[take], labels[take]))
+        values.append(quick_metric(name, KINDS[kind], predictions[take], labels[take]))
     width = 2 * 1.96 * np.std(values)
     assert interval.high - interval.low == pytest.approx(width, rel=0.13)
 
@@ -115,9 +121,9 @@ def test_closed_form_equals_the_spread_of_exact_resamples(kind, name, is_grouped
 @pytest.mark.parametrize(("kind", "name", "is_grouped"), RESAMPLED)
 def test_a_resample_equals_its_rows_written_out(kind, name, is_grouped):
     predictions, labels, groups, weights = rows_of(kind)
-    definition = definition_of(name, kind)
+    definition = definition_of(name, KINDS[kind])
     used_groups = groups if is_grouped else None
-    rows = read_rows(kind, predictions, labels, weights=weights, groups=used_groups)
+    rows = read_rows(KINDS[kind].space, predictions, labels, weights=weights, groups=used_groups)
     statistic = definition.statistic(rows)
     assert statistic.influence_U is None
     # Another seed than the rows': counts drawn by the labels' own random numbers leave out positives.
@@ -131,7 +137,7 @@ def test_a_resample_equals_its_rows_written_out(kind, name, is_grouped):
         assert value == pytest.approx(
             quick_metric(
                 name,
-                kind,
+                KINDS[kind],
                 predictions[take],
                 labels[take],
                 groups[take] * 100 + copy if definition.needs_groups else None,
@@ -143,8 +149,8 @@ def test_a_resample_equals_its_rows_written_out(kind, name, is_grouped):
 
 def test_auc_on_resampled_groups_equals_scikit_learn():
     predictions, labels, groups, weights = rows_of("binary")
-    rows = read_rows("binary", predictions, labels, weights=weights, groups=groups)
-    statistic = definition_of("auc", "binary").statistic(rows)
+    rows = read_rows(KINDS["binary"].space, predictions, labels, weights=weights, groups=groups)
+    statistic = definition_of("auc", KINDS["binary"]).statistic(rows)
     counts = np.random.default_rng(10).integers(0, 3, (4, rows.num_units)).astype(float)
     for value, count in zip(statistic.values(counts), counts):
         expected = roc_auc_score(labels, predictions, sample_weight=count[groups] * weights)
@@ -195,7 +201,8 @@ def test_resamples_that_lack_the_metric_are_left_out_up_to_a_tenth():
 def test_seed_repeats_and_changes_the_resamples():
     predictions, labels, groups, _ = rows_of("binary")
     first, again, other = (
-        evaluate("binary", predictions, labels, groups=groups, seed=seed) for seed in (0, 0, 1)
+        evaluate(KINDS["binary"], predictions, labels, groups=groups, seed=seed)
+        for seed in (0, 0, 1)
     )
     assert first == again
     assert first["log_loss"].interval != other["log_loss"].interval
@@ -207,8 +214,8 @@ def test_groups_widen_the_interval_where_rows_within_a_group_are_alike():
     groups = np.repeat(np.arange(50), 20)
     labels = (random.random(50) < 0.4)[groups].astype(float)
     predictions = (0.5 * random.random(50) + 0.1)[groups] + 0.2 * labels + 0.1 * random.random(1000)
-    alone = evaluate("binary", predictions, labels)
-    grouped = evaluate("binary", predictions, labels, groups=groups)
+    alone = evaluate(KINDS["binary"], predictions, labels)
+    grouped = evaluate(KINDS["binary"], predictions, labels, groups=groups)
     for name in ("auc", "log_loss", "calibration"):
         width = alone[name].interval.high - alone[name].interval.low
         grouped_width = grouped[name].interval.high - grouped[name].interval.low
@@ -218,4 +225,4 @@ def test_groups_widen_the_interval_where_rows_within_a_group_are_alike():
 def test_too_few_resamples_are_refused():
     predictions, labels = binary_rows()
     with pytest.raises(UserError, match="40 or more"):
-        evaluate("binary", predictions, labels, num_resamples=20)
+        evaluate(KINDS["binary"], predictions, labels, num_resamples=20)

@@ -7,8 +7,11 @@ from hypothesis import strategies as st
 from scipy.stats import somersd
 from sklearn.metrics import roc_auc_score
 
+from polytask.kinds import Binary, Count, Multiclass, Regression
 from polytask.metrics import quick_metric
 from polytask.metrics.ranking import PairWeights, binary_pairs, ordered_pairs
+
+KINDS = {kind.name: kind for kind in (Binary(), Multiclass(), Regression(), Count())}
 
 
 def pairs_one_by_one(scores, labels, weights, groups) -> PairWeights:
@@ -75,10 +78,10 @@ def test_auc_equals_scikit_learn(decimals):
     labels = (random.random(3000) < 0.1).astype(float)
     scores = (0.3 * random.random(3000) + 0.1 * labels).round(decimals)
     weights = random.gamma(2, size=3000)
-    assert quick_metric("auc", "binary", scores, labels) == pytest.approx(
+    assert quick_metric("auc", KINDS["binary"], scores, labels) == pytest.approx(
         roc_auc_score(labels, scores), abs=1e-12
     )
-    assert quick_metric("auc", "binary", scores, labels, weights=weights) == pytest.approx(
+    assert quick_metric("auc", KINDS["binary"], scores, labels, weights=weights) == pytest.approx(
         roc_auc_score(labels, scores, sample_weight=weights), abs=1e-12
     )
 
@@ -89,23 +92,23 @@ def test_xauc_is_somers_d_of_predictions_given_labels():
     labels = random.integers(0, 20, 300).astype(float)
     predictions = (labels + random.normal(scale=8, size=300)).round()
     expected = (somersd(labels, predictions).statistic + 1) / 2
-    assert quick_metric("xauc", "regression", predictions, labels) == pytest.approx(expected)
+    assert quick_metric("xauc", KINDS["regression"], predictions, labels) == pytest.approx(expected)
 
 
 def test_xauc_of_two_label_values_is_auc():
     random = np.random.default_rng(0)
     labels = (random.random(500) < 0.3).astype(float)
     scores = random.random(500).round(2)
-    assert quick_metric("xauc", "regression", scores, labels) == pytest.approx(
-        quick_metric("auc", "binary", scores, labels), abs=1e-14
+    assert quick_metric("xauc", KINDS["regression"], scores, labels) == pytest.approx(
+        quick_metric("auc", KINDS["binary"], scores, labels), abs=1e-14
     )
 
 
 def test_xauc_of_a_perfect_ranking_is_one_whatever_the_ties_among_labels():
     labels = np.array([0.0, 0, 0, 5, 5, 9])
-    assert quick_metric("xauc", "regression", labels * 3 + 1, labels) == 1
-    assert quick_metric("xauc", "regression", -labels, labels) == 0
-    assert quick_metric("xauc", "regression", np.zeros(6), labels) == 0.5
+    assert quick_metric("xauc", KINDS["regression"], labels * 3 + 1, labels) == 1
+    assert quick_metric("xauc", KINDS["regression"], -labels, labels) == 0
+    assert quick_metric("xauc", KINDS["regression"], np.zeros(6), labels) == 0.5
 
 
 def group_mean(scores, labels, weights, groups, share) -> tuple[float, int, int]:
@@ -132,7 +135,7 @@ def test_gauc_equals_a_loop_over_users(is_weighted):
     expected, _, _ = group_mean(
         scores, labels, weights, groups, lambda y, s, w: roc_auc_score(y, s, sample_weight=w)
     )
-    found = quick_metric("gauc", "binary", scores, labels, groups, weights=weights)
+    found = quick_metric("gauc", KINDS["binary"], scores, labels, groups, weights=weights)
     assert found == pytest.approx(expected, abs=1e-12)
 
 
@@ -149,7 +152,7 @@ def test_gxauc_equals_a_loop_over_users(is_weighted):
         return (w @ pairs.correct_B) / (w @ pairs.total_B)
 
     expected, _, _ = group_mean(predictions, labels, weights, groups, share)
-    found = quick_metric("gxauc", "regression", predictions, labels, groups, weights=weights)
+    found = quick_metric("gxauc", KINDS["regression"], predictions, labels, groups, weights=weights)
     assert found == pytest.approx(expected, abs=1e-12)
 
 
@@ -162,5 +165,5 @@ def test_equal_labels_within_a_group_are_seen_through_the_rounding_of_weights():
     random = np.random.default_rng(0)
     predictions = random.random(150)
     predictions[:3] = [4, 5, 6]
-    found = quick_metric("gxauc", "regression", predictions, labels, groups, weights=weights)
+    found = quick_metric("gxauc", KINDS["regression"], predictions, labels, groups, weights=weights)
     assert found == pytest.approx(1, abs=1e-12)

@@ -88,20 +88,22 @@ def test_validation_comes_as_often_as_asked_and_the_best_weights_come_back() -> 
     assert {(t.task, t.metric) for t in again.terms} == {("a", "auc"), ("b", "r2")}
     from polytask.metrics import quick_metric
 
-    auc = quick_metric("auc", "binary", values[0], valid.labels_BT[:, 0].numpy())
+    auc = quick_metric("auc", run.model.tasks[0].kind, values[0], valid.labels_BT[:, 0].numpy())
     assert auc == pytest.approx(best.metrics["a"]["auc"], abs=1e-12)
 
 
 def test_it_stops_when_patience_is_out() -> None:
     run = make_run(epochs=50, patience=2)
-    run.monitor = Monitor((Term("a", "log_loss", weight=-1.0),))  # the worse, the better
+    run.monitor = Monitor(
+        (Term("a", "log_loss", weight=-1.0, rises=False),)
+    )  # the worse, the better
     steps = list(train(run, make_examples(), valid=make_examples(seed=1)))
     assert steps[-1].epoch < 49
     assert run.progress.validations_since_best == 2
 
 
 def test_a_falling_metric_is_better() -> None:
-    monitor = Monitor((Term("a", "log_loss"), Term("b", "rmse", weight=2.0)))
+    monitor = Monitor((Term("a", "log_loss", rises=False), Term("b", "rmse", 2.0, rises=False)))
     assert monitor.score({("a", "log_loss"): 0.5, ("b", "rmse"): 1.0}) == pytest.approx(-2.5)
 
 

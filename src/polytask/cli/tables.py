@@ -145,14 +145,13 @@ def show_cost(console: Console, metrics: Metrics) -> None:
 
 def _task_line(prepared: Prepared, position: int) -> str:
     task, count = prepared.tasks[position], prepared.label_counts[position]
-    target = prepared.targets.targets[position].target
     labels_B = prepared.train.labels_BT[:, position]
-    yes = f", yes = {target.positive}" if target.positive else ""
+    labels_B = labels_B[task.kind.is_labelled(labels_B)].double()
+    positive = task.kind.options().get("positive")
+    yes = f", yes = {positive}" if positive else ""
     given = f", given {task.given}" if task.given else ""
-    line = f"{task.name}: {task.kind.name} of column {task.target}{yes}{given}"
-    rate = ""
-    if task.kind.name == "binary":
-        rate = f"{labels_B.nanmean().item():.2%} yes of "
+    line = f"{task.name}: {task.kind.name} of column {task.column}{yes}{given}"
+    rate = task.kind.summary(labels_B.numpy()).in_words
     missing = len(prepared.train) - count.labelled
     unlabelled = f", {missing:,} not labelled" if missing else ""
     return f"{line}; {rate}{count.labelled:,} rows{unlabelled} ({prepared.kind_reasons[position]})"

@@ -14,7 +14,6 @@ from polytask.config.fields import FitConfig, Options, TaskConfig
 from polytask.data.encoder import TableEncoder
 from polytask.encoders import TabularEncoder
 from polytask.errors import UserError, nearest
-from polytask.metrics import METRICS, metric_needs_groups
 from polytask.model import MultiTaskModel
 from polytask.task import Task
 from polytask.training.monitor import Monitor, Term
@@ -34,15 +33,13 @@ class TrunkMaker(Protocol):
 
 
 def describe_task(task: Task) -> TaskConfig:
-    """A task that was made in Python, as a configuration; classes are read off the table again."""
+    """A task that was made in Python, as a configuration."""
     return TaskConfig(
         name=task.name,
-        column=task.target,
-        kind=task.kind.name,
-        unit=task.kind.unit,
+        column=task.column,
+        kind=task.kind,
         given=task.given,
         auxiliary=task.auxiliary,
-        noise=task.kind.noise,
     )
 
 
@@ -173,9 +170,9 @@ def build_monitor(text: str | None, tasks: Sequence[Task], *, has_groups: bool =
     if text is None:
         return Monitor.default(tasks)
     monitor = Monitor(tuple(_term(part.strip(), tasks) for part in text.split(",")))
-    monitor.check(tasks)
+    kinds = {task.name: task.kind for task in tasks}
     for term in monitor.terms:
-        if not has_groups and metric_needs_groups(term.metric):
+        if not has_groups and kinds[term.task].metric(term.metric).needs_groups:
             raise UserError(
                 f"monitor {text!r}: {term.metric} is taken within groups: name their column by --group"
             )
@@ -187,17 +184,14 @@ def _term(text: str, tasks: Sequence[Task]) -> Term:
     task, dot, metric = place.rpartition(".")
     if not dot:
         raise UserError(f"monitor {text!r}: write TASK.METRIC or TASK.METRIC=WEIGHT")
-    kinds = {known.name: known.kind.name for known in tasks}
+    kinds = {known.name: known.kind for known in tasks}
     if task not in kinds:
         raise UserError(f"monitor {text!r}: unknown task {task!r}{nearest(task, kinds)}")
-    known_metrics = METRICS[kinds[task]]
-    if metric not in known_metrics:
-        raise UserError(
-            f"monitor {text!r}: unknown metric {metric!r} for a {kinds[task]} task"
-            f"{nearest(metric, known_metrics)}"
-        )
     try:
-        return Term(task, metric, float(weight) if weight else 1.0)
+        definition = kinds[task].metric(metric)
+        return Term.of(task, definition, float(weight) if weight else 1.0)
+    except UserError as error:
+        raise UserError(f"monitor {text!r}: {error}") from None
     except ValueError:
         raise UserError(f"monitor {text!r}: {weight!r} is no number") from None
 

@@ -5,13 +5,15 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal, TypedDict
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, PlainSerializer
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from polytask.data.encoder import NumericEncoding
+from polytask.data.labels import GivenConflict
 from polytask.data.readers import TableSource
-from polytask.data.targets import GivenConflict, TargetKind
+from polytask.errors import UserError
+from polytask.kinds import Kind, describe_kind, make_kind
 from polytask.training.optimizer import Schedule
 
 
@@ -51,6 +53,13 @@ def _as_pairs(value: object) -> object:
     return {name.strip(): _number_or_text(text.strip()) for name, text in pairs}
 
 
+def _as_words(value: object) -> object:
+    """A value, or a list of values, as texts: -1, NA and [-1, NA] in YAML."""
+    values = value if isinstance(value, list | tuple) else [value]
+    is_plain = all(isinstance(each, str | int | float) for each in values)
+    return tuple(str(each) for each in values) if is_plain else value
+
+
 def _number_or_text(value: object) -> object:
     if isinstance(value, date):
         return value.isoformat()
@@ -80,16 +89,28 @@ def _parse_braces(value: object) -> object:
         ) from error
 
 
+def _as_kind(value: object) -> object:
+    """A kind by name, or from {name: ..., options}."""
+    if not isinstance(value, str | Mapping):
+        return value
+    try:
+        return make_kind(value)
+    except UserError as error:
+        raise ValueError(str(error)) from error
+
+
 Name = Annotated[str, BeforeValidator(_as_name)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_split_commas)]
 Widths = Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(_split_integers)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)]
 Lines = Annotated[Texts, BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)]
+Words = Annotated[tuple[str, ...], BeforeValidator(_as_words)]
 Pairs = Annotated[Mapping[str, str], BeforeValidator(_as_pairs)]
 Weights = Annotated[Mapping[str, str | float | int], BeforeValidator(_as_pairs)]
 CutOff = Annotated[int | float | str, BeforeValidator(_number_or_text)]
 Location = Annotated[Path, BeforeValidator(_as_path)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+KindOption = Annotated[InstanceOf[Kind], BeforeValidator(_as_kind), PlainSerializer(describe_kind)]
 Options = Annotated[str | Mapping[str, object], BeforeValidator(_parse_braces)]
 
 
@@ -98,16 +119,16 @@ class _Strict(BaseModel):
 
 
 class TaskConfig(_Strict):
-    """One task: its name, the label column, and what is needed to read a label from it."""
+    """One task: its name, the label column, and what the label is, if that is known.
+
+    In YAML `kind` is a name, or a mapping with its options: {name: regression, transform: log1p}.
+    """
 
     name: Name
     column: Name
-    kind: TargetKind | None = None
-    positive: Name | None = None
-    unit: str | None = None
+    kind: KindOption | None = None
     given: str | None = None
     auxiliary: bool = False
-    noise: Literal["constant", "learned"] = "constant"
 
 
 class FitConfig(_Strict):
@@ -151,6 +172,9 @@ class FitConfig(_Strict):
         GivenConflict,
         Field(description="What to do with rows where the child is yes, the parent no."),
     ] = "stop"
+    missing: Annotated[
+        Words, Field(description="Values of label columns that mean: not labelled, such as -1.")
+    ] = ()
     weight: Annotated[
         Weights,
         Field(description="TASK=COLUMN weighs rows, TASK=NUMBER the task; without TASK= for all."),
@@ -271,6 +295,7 @@ class FitOptions(TypedDict, total=False):
     transform: str | Mapping[str, str]
     given: str | Mapping[str, str]
     given_conflict: GivenConflict
+    missing: str | float | tuple[str | float, ...] | list[str | float]
     weight: str | Mapping[str, str | float]
     group: str | None
     valid_fraction: float

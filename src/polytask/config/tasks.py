@@ -1,13 +1,10 @@
 """The shorthand of a task: [NAME=]COLUMN[:KIND[:YES]]."""
 
 from collections.abc import Collection
-from typing import get_args
 
 from polytask.config.fields import TaskConfig
-from polytask.data.targets import TargetKind
 from polytask.errors import UserError, nearest
-
-_KINDS: tuple[TargetKind, ...] = get_args(TargetKind)
+from polytask.kinds import KINDS, make_kind
 
 
 def parse_task(text: str, columns: Collection[str]) -> TaskConfig:
@@ -25,16 +22,14 @@ def parse_task(text: str, columns: Collection[str]) -> TaskConfig:
     if not name or not column:
         raise UserError(f"task {text!r} has no {'column' if name else 'name'}: {_GRAMMAR}")
     kind, _, positive = tail.partition(":")
-    if colon and kind not in _KINDS:
-        raise UserError(f"task {text!r}: unknown kind {kind!r}{nearest(kind, _KINDS)}")
-    if positive and kind != "binary":
+    if not colon:
+        return TaskConfig(name=name, column=column)
+    if kind not in KINDS:
+        raise UserError(f"task {text!r}: unknown kind {kind!r}{nearest(kind, KINDS)}")
+    if positive and "positive" not in KINDS[kind].option_names():
         raise UserError(f"task {text!r}: only a binary task takes a YES, but it is {kind}")
-    return TaskConfig(
-        name=name,
-        column=column,
-        kind=next((known for known in _KINDS if known == kind), None),
-        positive=positive or None,
-    )
+    options = {"positive": positive} if positive else {}
+    return TaskConfig(name=name, column=column, kind=make_kind({"name": kind, **options}))
 
 
 _GRAMMAR = "write [NAME=]COLUMN[:KIND[:YES]], such as income:binary:50000+"

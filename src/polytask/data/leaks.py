@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from polytask.columns.numbers import finite_numbers
 from polytask.columns.values import coded
 from polytask.data.schema import Schema
-from polytask.data.targets import FittedTarget
+from polytask.task import Task
 
 _MOST_ROWS = 200_000
 _NUM_BINS = 256
@@ -54,7 +54,7 @@ def find_leaks(
     train_table: pa.Table,
     schema: Schema,
     labels_BT: NDArray[np.float32],
-    targets: Sequence[FittedTarget],
+    tasks: Sequence[Task],
     *,
     warn_above: Mapping[LeakMetric, float] = WARN_ABOVE,
     seed: int = 0,
@@ -76,26 +76,27 @@ def find_leaks(
     fold_B = random.integers(0, 2, len(rows))
     leaks = []
     for name, codes_B in _coded_inputs(train_table, schema, rows):
-        for index, fitted in enumerate(targets):
-            metric, value = _measured(codes_B, labels_BT[rows, index], fitted, fold_B)
+        for index, task in enumerate(tasks):
+            metric, value = _measured(codes_B, labels_BT[rows, index], task, fold_B)
             if value > warn_above[metric]:
-                leaks.append(Leak(name, fitted.name, metric, value))
+                leaks.append(Leak(name, task.name, metric, value))
     return sorted(leaks, key=lambda leak: -leak.value)
 
 
 def _measured(
     codes_B: NDArray[np.int64],
     labels_B: NDArray[np.float32],
-    fitted: FittedTarget,
+    task: Task,
     fold_B: NDArray[np.int64],
 ) -> tuple[LeakMetric, float]:
     missing_B = np.isnan(labels_B)
-    if fitted.num_classes == 0:
+    if task.kind.num_classes == 0:
         codes_B, fold_B = codes_B[~missing_B], fold_B[~missing_B]
         values_B = labels_B[~missing_B].astype(np.float64)
         both = (values_B, _ranks(values_B))
         return "R2", max(_explained(codes_B, each_B, fold_B) for each_B in both)
-    class_B = np.where(missing_B, -1, labels_B).astype(np.int64)
+    # The likelier class, where labels are probabilities of yes.
+    class_B = np.floor(np.where(missing_B, -1, labels_B) + 0.5).astype(np.int64)
     return "AUC", _largest_auc(codes_B, class_B, fold_B)
 
 

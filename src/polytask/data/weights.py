@@ -8,15 +8,15 @@ from numpy.typing import NDArray
 
 from polytask.columns.numbers import finite_numbers, first_number
 from polytask.data.readers import require_columns
-from polytask.data.targets import Target
 from polytask.errors import UserError, nearest
+from polytask.task import Task
 
 EVERY_TASK = "*"
 
 
 def encode_weights(
     table: pa.Table,
-    targets: Sequence[Target],
+    tasks: Sequence[Task],
     *,
     weight_columns: Mapping[str, str],
     weight_numbers: Mapping[str, float],
@@ -27,7 +27,7 @@ def encode_weights(
     own entry stands before that of "*". A row's weight is column times number. UserErrors: an
     unknown task or column; a weight that is missing, negative or infinite; weights that sum to 0.
     """
-    names = [target.name for target in targets]
+    names = [task.name for task in tasks]
     _require_known(weight_columns, names, "weight column")
     _require_known(weight_numbers, names, "weight")
     if not weight_columns and not weight_numbers:

@@ -81,12 +81,21 @@ def multi_task(config: FitConfig, prepared: Prepared) -> Plan:
 def single_task(config: FitConfig, prepared: Prepared, position: int) -> Plan:
     """One goal alone, with the same options. Its label is the joint one where it is given another: an
     ordinary binary."""
-    task = dataclasses.replace(prepared.tasks[position], given=None)
+    task = _alone(prepared, position)
     parts = (prepared.train, prepared.valid, prepared.test)
     train, valid, test = (None if part is None else _column(part, position) for part in parts)
     assert train is not None
     own = options_for_tasks(config, [position], [task])
     return Plan(f"single: {task.name}", "baseline", own, (task,), train, valid, test)
+
+
+def _alone(prepared: Prepared, position: int) -> Task:
+    """A task without its parent: its one output starts at the joint rate."""
+    task = prepared.tasks[position]
+    if task.given is None:
+        return task
+    kind = task.kind.starting_at(prepared.train.labels_BT[:, position].double().numpy())
+    return dataclasses.replace(task, kind=kind, given=None)
 
 
 def _column(examples: Examples, position: int) -> Examples:

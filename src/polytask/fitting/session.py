@@ -1,7 +1,7 @@
 """A fit under way: plans are trained one after another, and what is computed is kept on disk."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -101,16 +101,18 @@ class Session:
         main = next(self.trained[plan.name] for plan in self.plans if plan.role == "main")
         baselines = [self.trained[plan.name] for plan in self.plans if plan.role == "baseline"]
         processes = 1 if self.ranks is None else self.ranks.world
+        targets = replace(self.prepared.targets, tasks=main.model.tasks)
         run = Run(
             self.config,
             self.prepared.columns,
-            self.prepared.targets,
+            targets,
             main.model,
             summarize(self.config, self.prepared, [main, *baselines], processes=processes),
             self.history,
-            make_figures(self.config, self.prepared, main.model, main.rows).to_dict(),
+            make_figures(self.prepared, main.model, main.rows).to_dict(),
         )
         if self.folder:
+            self.folder.write_encoders(run.columns, run.targets)
             self.folder.write_metrics(run.metrics)
             self.folder.write_figures(run.figures)
             write_report(self.folder.path)

@@ -1,25 +1,32 @@
 """A task's metrics with intervals; two models on the same rows; one metric alone, fast."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from polytask.errors import UserError
-from polytask.metrics.definitions import definition_of, definitions_of, mixed_groups
+from polytask.metrics.definitions import (
+    Scored,
+    as_events,
+    definition_of,
+    definitions_of,
+    mixed_groups,
+)
 from polytask.metrics.intervals import (
     interval_of_difference,
     interval_of_resamples,
     interval_of_share,
     resample,
 )
-from polytask.metrics.result import Gain, Interval, KindName, Metric, TaskMetrics
+from polytask.metrics.result import Gain, Interval, Metric, TaskMetrics
 from polytask.metrics.rows import Rows, read_rows
+from polytask.metrics.spaces import UNKNOWN_CLASS
 from polytask.metrics.statistic import Statistic
 
 
 def evaluate(
-    kind: KindName,
+    kind: Scored,
     predictions: ArrayLike,
     labels: ArrayLike,
     *,
@@ -31,6 +38,7 @@ def evaluate(
 ) -> TaskMetrics:
     """The metrics of one task, each with its 95 % interval.
 
+    `kind` says which metrics are taken and which labels and predictions can be, such as `Binary()`.
     `predictions`: (B,) probabilities or values in the label's unit, or (B, C) class probabilities;
     `labels`: (B,), NaN is not labelled and dropped; `weights`: every sum and pair is weighted, a
     weight of 0 drops the row; `groups`: (B,), any values, for the metrics within groups (gauc, gxauc),
@@ -39,12 +47,13 @@ def evaluate(
     by `num_resamples` resamples of rows or groups.
     """
     definitions = definitions_of(kind, has_groups=groups is not None)
-    rows = read_rows(kind, predictions, labels, weights=weights, groups=groups)
+    rows = read_rows(kind.space, predictions, labels, weights=weights, groups=groups)
     if not len(rows):
         return _task_metrics(kind, rows, (), ("no metric: there is no labelled row",))
     found = [(definition, definition.statistic(rows)) for definition in definitions]
     measured = [(d, s) for d, s in found if not np.isnan(s.value)]
-    notes = [f"no {d.name}: {d.absent_if}" for d, s in found if np.isnan(s.value)]
+    notes = [*_label_notes(kind, rows)]
+    notes += [f"no {d.name}: {d.absent_if}" for d, s in found if np.isnan(s.value)]
     spread: Sequence[Interval | None] = [None] * len(measured)
     if intervals:
         spread = _intervals([s for _, s in measured], rows, num_resamples=num_resamples, seed=seed)
@@ -61,7 +70,7 @@ def evaluate(
 
 
 def compare(
-    kind: KindName,
+    kind: Scored,
     predictions_a: ArrayLike,
     predictions_b: ArrayLike,
     labels: ArrayLike,
@@ -77,8 +86,8 @@ def compare(
     these rows are left out.
     """
     definitions = definitions_of(kind, has_groups=groups is not None)
-    rows_a = read_rows(kind, predictions_a, labels, weights=weights, groups=groups)
-    rows_b = read_rows(kind, predictions_b, labels, weights=weights, groups=groups)
+    rows_a = read_rows(kind.space, predictions_a, labels, weights=weights, groups=groups)
+    rows_b = read_rows(kind.space, predictions_b, labels, weights=weights, groups=groups)
     if not len(rows_a):
         return ()
     triples = [(each, each.statistic(rows_a), each.statistic(rows_b)) for each in definitions]
@@ -100,7 +109,7 @@ def compare(
 
 def quick_metric(
     name: str,
-    kind: KindName,
+    kind: Scored,
     predictions: ArrayLike,
     labels: ArrayLike,
     groups: ArrayLike | None = None,
@@ -112,7 +121,7 @@ def quick_metric(
     if definition.needs_groups and groups is None:
         raise UserError(f"metric {name!r} is taken within groups: name a group column")
     used_groups = groups if definition.needs_groups else None
-    rows = read_rows(kind, predictions, labels, weights=weights, groups=used_groups)
+    rows = read_rows(kind.space, predictions, labels, weights=weights, groups=used_groups)
     return definition.statistic(rows).value if len(rows) else float("nan")
 
 
@@ -139,21 +148,35 @@ def _units(rows: Rows) -> str:
     return f"{rows.num_units} {'rows' if rows.group_B is None else 'groups'}"
 
 
+def _label_notes(kind: Scored, rows: Rows) -> Iterator[str]:
+    space, label_B = kind.space, rows.label_B
+    if space.are_events and ((label_B > 0) & (label_B < 1)).any():
+        yield (
+            "labels between 0 and 1 are taken as probabilities; metrics of pairs take those from "
+            "0.5 for yes"
+        )
+    num_unknown = int((label_B == UNKNOWN_CLASS).sum()) if space.are_classes else 0
+    if num_unknown:
+        rows_are = "1 row is" if num_unknown == 1 else f"{num_unknown:,} rows are"
+        yield f"{rows_are} of classes unknown to training: every prediction there is a miss"
+
+
 def _task_metrics(
-    kind: KindName, rows: Rows, metrics: tuple[Metric, ...], notes: tuple[str, ...]
+    kind: Scored, rows: Rows, metrics: tuple[Metric, ...], notes: tuple[str, ...]
 ) -> TaskMetrics:
+    space = kind.space
     num_groups = num_group_rows = mean_label = None
-    if rows.group_B is not None and kind != "multiclass":
-        is_mixed_G = mixed_groups(rows)
+    if rows.group_B is not None and not space.are_classes:
+        is_mixed_G = mixed_groups(as_events(rows) if space.are_events else rows)
         num_groups = int(is_mixed_G.sum())
         num_group_rows = int(is_mixed_G[rows.group_B].sum())
-    if len(rows) and kind != "multiclass":
+    if len(rows) and not space.are_classes:
         mean_label = float(np.average(rows.label_B, weights=rows.weight_B))
     return TaskMetrics(
-        kind=kind,
+        kind=space.kind,
         num_rows=len(rows),
         num_unlabelled=rows.num_unlabelled,
-        num_positive=int((rows.label_B == 1).sum()) if kind == "binary" else None,
+        num_positive=int((rows.label_B >= 0.5).sum()) if space.are_events else None,
         mean_label=mean_label,
         num_groups=num_groups,
         num_group_rows=num_group_rows,

@@ -6,8 +6,8 @@ from statistics import NormalDist
 import numpy as np
 
 from polytask.errors import UserError
+from polytask.metrics.arrays import Floats
 from polytask.metrics.result import Interval
-from polytask.metrics.rows import Floats
 from polytask.metrics.statistic import Statistic
 
 _LEVEL = 0.95

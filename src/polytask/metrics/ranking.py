@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from polytask.metrics.rows import Booleans, Floats, Integers
+from polytask.metrics.arrays import Booleans, Floats, Integers
 
 
 class PairWeights(NamedTuple):

@@ -1,9 +1,7 @@
 """What an evaluation says: frozen values, ready for JSON."""
 
 from dataclasses import dataclass
-from typing import Literal
 
-KindName = Literal["binary", "multiclass", "regression", "count"]
 Json = int | float | list[float] | list[str] | None
 
 
@@ -48,7 +46,7 @@ class TaskMetrics:
     words which metric or interval is absent, and why.
     """
 
-    kind: KindName
+    kind: str
     num_rows: int
     num_unlabelled: int
     num_positive: int | None
@@ -87,7 +85,7 @@ class TaskMetrics:
         if self.num_positive is not None:
             record["positives"] = self.num_positive
         if self.mean_label is not None:
-            record["base_rate" if self.kind == "binary" else "mean_label"] = self.mean_label
+            record["mean_label" if self.num_positive is None else "base_rate"] = self.mean_label
         if self.notes:
             record["notes"] = list(self.notes)
         return record

@@ -1,30 +1,20 @@
 """The labelled rows of one task, checked: what every metric reads."""
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from polytask.errors import UserError
-from polytask.metrics.result import KindName
-
-Floats: TypeAlias = NDArray[np.float64]
-Integers: TypeAlias = NDArray[np.intp]
-Booleans: TypeAlias = NDArray[np.bool_]
-
-_SLACK_OF_SUM = 1e-2
-"""Class probabilities may miss the sum 1 by this much: bfloat16 rounds by 2^-9."""
-
-_SLACK_OF_BOUNDS = 1e-6
-"""A float32 softmax may end a rounding above 1."""
+from polytask.metrics.arrays import Booleans, Floats, Integers
+from polytask.metrics.spaces import LabelSpace
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
     """The rows with a label and a weight above 0.
 
-    `predictions` is (B,), or (B, C) class probabilities. `group_B` is 0 to num_groups - 1, or None.
+    `predictions` is (B,), or (B, C), such as class probabilities. `group_B` is 0 to num_groups - 1, or None.
     `epsilon` is the rounding unit of the predictions as they came: probabilities are clipped by it
     under a logarithm, since a float32 model cannot say more than 1 - 1.2e-7.
     """
@@ -53,7 +43,7 @@ class Rows:
 
 
 def read_rows(
-    kind: KindName,
+    space: LabelSpace,
     predictions: ArrayLike,
     labels: ArrayLike,
     *,
@@ -65,13 +55,13 @@ def read_rows(
     if label_B.ndim != 1:
         raise UserError(f"labels must be of shape (B,), but {label_B.shape=}")
     raw = np.asarray(predictions)
-    _check_shape(kind, raw.shape, len(label_B))
+    space.check_shape(raw.shape, len(label_B))
     weight_B = _read_weights(weights, len(label_B))
     is_labelled_B = ~np.isnan(label_B)
     is_kept_B = is_labelled_B & (weight_B > 0)
     kept = np.asarray(raw[is_kept_B], dtype=np.float64)
-    _check_labels(kind, label_B[is_kept_B], num_classes=raw.shape[1] if raw.ndim == 2 else 0)
-    _check_predictions(kind, kept, np.flatnonzero(is_kept_B))
+    space.check_labels(label_B[is_kept_B], num_columns=raw.shape[1] if raw.ndim == 2 else 0)
+    space.check_predictions(kept, np.flatnonzero(is_kept_B))
     group_B, num_groups = _read_groups(groups, is_kept_B)
     return Rows(
         predictions=kept,
@@ -84,19 +74,6 @@ def read_rows(
     )
 
 
-def _check_shape(kind: KindName, shape: tuple[int, ...], num_rows: int) -> None:
-    if kind == "multiclass":
-        if len(shape) != 2 or shape[0] != num_rows or shape[1] < 2:
-            raise UserError(
-                f"multiclass predictions must be class probabilities of shape (B, C) with B = "
-                f"{num_rows} as the labels and C at least 2, but the shape is {shape}"
-            )
-    elif shape != (num_rows,):
-        raise UserError(
-            f"{kind} predictions must be of shape ({num_rows},) as the labels, but it is {shape}"
-        )
-
-
 def _read_weights(weights: ArrayLike | None, num_rows: int) -> Floats:
     if weights is None:
         return np.ones(num_rows)
@@ -106,54 +83,6 @@ def _read_weights(weights: ArrayLike | None, num_rows: int) -> Floats:
     if not np.all(np.isfinite(weight_B) & (weight_B >= 0)):
         raise UserError("weights must be finite and not negative; a weight of 0 drops the row")
     return weight_B
-
-
-def _check_labels(kind: KindName, label_B: Floats, *, num_classes: int) -> None:
-    if not np.isfinite(label_B).all():
-        raise UserError(f"{int(np.isinf(label_B).sum())} labels are infinite; missing ones are NaN")
-    if kind == "binary":
-        is_wrong_B = (label_B != 0) & (label_B != 1)
-        expected = "0 or 1"
-    elif kind == "multiclass":
-        is_wrong_B = (label_B < 0) | (label_B >= num_classes) | (label_B != np.floor(label_B))
-        expected = f"a whole number from 0 to {num_classes - 1}"
-    elif kind == "count":
-        is_wrong_B = label_B < 0
-        expected = "0 or more"
-    else:
-        return
-    if is_wrong_B.any():
-        example = label_B[np.argmax(is_wrong_B)]
-        raise UserError(
-            f"a {kind} label must be {expected}, or NaN if unknown, but one is {example:g}"
-        )
-
-
-def _check_predictions(kind: KindName, kept: Floats, row_of_kept: Integers) -> None:
-    is_finite = np.isfinite(kept)
-    is_bad_B = ~(is_finite.all(axis=1) if kept.ndim == 2 else is_finite)
-    if is_bad_B.any():
-        raise UserError(
-            f"{int(is_bad_B.sum())} of {len(kept)} predictions are not finite, "
-            f"the first in row {row_of_kept[np.argmax(is_bad_B)]}"
-        )
-    if not len(kept):
-        return
-    low, high = float(kept.min()), float(kept.max())
-    is_probability = kind in ("binary", "multiclass")
-    if is_probability and (low < -_SLACK_OF_BOUNDS or high > 1 + _SLACK_OF_BOUNDS):
-        raise UserError(
-            f"{kind} predictions must be probabilities in [0, 1], but they run from {low:g} to "
-            f"{high:g}; give sigmoid or softmax of the logits"
-        )
-    if kind == "count" and low < 0:
-        raise UserError(f"count predictions must be 0 or more, but the least is {low:g}")
-    if kind == "multiclass":
-        error = float(np.abs(kept.sum(axis=1) - 1).max())
-        if error > _SLACK_OF_SUM:
-            raise UserError(
-                f"class probabilities must sum to 1 in each row, but one is off by {error:g}"
-            )
 
 
 def _read_groups(groups: ArrayLike | None, is_kept_B: Booleans) -> tuple[Integers | None, int]:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from polytask.metrics.arrays import Booleans, Floats, Integers
 from polytask.metrics.ranking import PairWeights
-from polytask.metrics.rows import Booleans, Floats, Integers, Rows
+from polytask.metrics.rows import Rows
 
 
 class Statistic(ABC):

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from polytask.errors import UserError
-from polytask.metrics.rows import Floats
+from polytask.metrics.arrays import Floats
 
 
 def delta_m(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from polytask.task import Task
 from polytask.training.run import Precision, TrainingRun, autocast, device_of
 
 PREDICTION_BATCH = 8192
+_CALIBRATION_ROWS = 100_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,13 +47,17 @@ def predict(
     batch_size: int = PREDICTION_BATCH,
 ) -> Predictions:
     """Predictions for all rows, in evaluation mode; labels are not needed."""
+    results = _results(model, inputs, precision=precision, batch_size=batch_size)
+    return _joined([_predicted(model.tasks, result) for result in results])
+
+
+def _results(
+    model: MultiTaskModel, inputs: tuple[Tensor, ...], *, precision: Precision, batch_size: int
+) -> Iterator[Outputs]:
     device = device_of(model)
-    chunks = []
     with _evaluating(model, precision):
         for start in range(0, len(inputs[0]), batch_size):
-            rows = [tensor[start : start + batch_size].to(device) for tensor in inputs]
-            chunks.append(_linked(model.tasks, model(*rows)))
-    return _joined(chunks)
+            yield model(*(tensor[start : start + batch_size].to(device) for tensor in inputs))
 
 
 def validate(run: TrainingRun, examples: Examples) -> Validation:
@@ -69,19 +74,44 @@ def validate(run: TrainingRun, examples: Examples) -> Validation:
     return validation
 
 
+def calibrate(run: TrainingRun, examples: Examples) -> None:
+    """What kinds settle after training, such as the smearing factor, on some 100,000 training rows."""
+    model = run.model
+    if not any(task.kind.needs_calibration for task in model.tasks):
+        return
+    rows = examples[:: max(len(examples) // _CALIBRATION_ROWS, 1)]
+    precision = run.settings.precision
+    results = _results(model, rows.inputs, precision=precision, batch_size=PREDICTION_BATCH)
+    outputs = [torch.cat(parts).cpu() for parts in zip(*(result.outputs for result in results))]
+    model.tasks = tuple(
+        _calibrated(task, outputs[t], rows, position=t) for t, task in enumerate(model.tasks)
+    )
+
+
+def _calibrated(task: Task, outputs_BO: Tensor, rows: Examples, *, position: int) -> Task:
+    labels_B = rows.labels_BT[:, position].cpu()
+    kept_B = task.kind.is_labelled(labels_B)
+    weights_B = torch.ones(len(rows), dtype=torch.float64)
+    if rows.weights_BT is not None:
+        weights_B = rows.weights_BT[:, position].double().cpu()
+    kind = task.kind.calibrated(outputs_BO[kept_B], labels_B[kept_B], weights_B[kept_B])
+    return replace(task, kind=kind)
+
+
 def _validate(run: TrainingRun, examples: Examples) -> Validation:
     predictions, losses = _predictions_and_losses(run, examples)
     labels_BT = examples.labels_BT.cpu().numpy()
     groups = None if examples.group_B is None else examples.group_B.cpu().numpy()
-    positions = {task.name: t for t, task in enumerate(run.model.tasks)}
+    tasks = run.model.tasks
+    positions = {task.name: t for t, task in enumerate(tasks)}
     values: dict[tuple[str, str], float] = {}
     for term in run.monitor.terms:
         t = positions[term.task]
         values[term.task, term.metric] = quick_metric(
             term.metric,
-            run.model.tasks[t].kind.name,
+            tasks[t].kind,
             predictions.values[t],
-            labels_BT[:, t],
+            tasks[t].kind.decode(labels_BT[:, t]),
             groups=groups,
         )
     score = run.monitor.score(values)
@@ -106,9 +136,9 @@ def _predictions_and_losses(
         for start in range(0, len(examples), PREDICTION_BATCH):
             batch = examples[start : start + PREDICTION_BATCH].to(device)
             result = model(*batch.inputs)
-            chunks.append(_linked(model.tasks, result))
+            chunks.append(_predicted(model.tasks, result))
             losses = model.losses(result.outputs, batch.labels_BT, batch.weights_BT)
-            labelled_T = (~batch.labels_BT.isnan()).sum(dim=0).tolist()
+            labelled_T = model.labelled(batch.labels_BT).sum(dim=0).tolist()
             for t, (loss, labelled) in enumerate(zip(losses, labelled_T)):
                 if loss is not None:
                     totals[t] += loss.item() * labelled
@@ -129,9 +159,9 @@ def _evaluating(model: MultiTaskModel, precision: Precision) -> Iterator[None]:
         model.train(was_training)
 
 
-def _linked(tasks: Sequence[Task], result: Outputs) -> tuple[list[Tensor], list[Tensor]]:
-    values = [task.kind.link(output) for task, output in zip(tasks, result.outputs)]
-    conditional = [task.kind.link(own) for task, own in zip(tasks, result.own)]
+def _predicted(tasks: Sequence[Task], result: Outputs) -> tuple[list[Tensor], list[Tensor]]:
+    values = [task.kind.predict(output) for task, output in zip(tasks, result.outputs)]
+    conditional = [task.kind.predict(own) for task, own in zip(tasks, result.own)]
     return values, conditional
 
 

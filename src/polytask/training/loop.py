@@ -13,8 +13,8 @@ from polytask.balancing.measurement import read_scalars
 from polytask.balancing.randomness import seed_at
 from polytask.data.examples import Examples, batches, epoch_order
 from polytask.errors import UserError
-from polytask.model import Outputs, label_totals
-from polytask.training.evaluation import Validation, validate
+from polytask.model import Outputs
+from polytask.training.evaluation import Validation, calibrate, validate
 from polytask.training.memory import keep_freed_memory
 from polytask.training.optimizer import learning_rate_at
 from polytask.training.run import TrainingRun, autocast, device_of
@@ -63,12 +63,14 @@ def train(
             if progress.batch == per_epoch:
                 progress.epoch, progress.batch = progress.epoch + 1, 0
             if valid is not None and (progress.batch or per_epoch) in validate_at:
+                calibrate(run, examples)
                 step = _with_validation(step, validate(run, valid))
             yield step
             if run.out_of_patience():
                 break
     if valid is not None:
         run.restore_best()
+    calibrate(run, examples)
 
 
 def _epoch(
@@ -135,7 +137,7 @@ def _losses(run: TrainingRun, outputs: Outputs, batch: Examples) -> list[Tensor 
     """The batch's losses; on one of several ranks its share of them, as `Ranks` describes."""
     totals_T = None
     if run.ranks is not None:
-        totals_T = run.ranks.mean(label_totals(batch.labels_BT, batch.weights_BT))
+        totals_T = run.ranks.mean(run.model.label_totals(batch.labels_BT, batch.weights_BT))
     return run.model.losses(outputs.outputs, batch.labels_BT, batch.weights_BT, totals_T=totals_T)
 
 

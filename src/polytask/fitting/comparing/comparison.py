@@ -46,13 +46,13 @@ class Trained:
             predictions = predict(run.model, examples.inputs, precision=plan.config.precision)
             scores[part] = score_examples(
                 run.model.tasks,
-                prepared.targets,
                 predictions,
                 examples=examples,
                 intervals=plan.config.intervals,
+                notes=prepared.unknown_classes.get(part),
             )
             # The last part wins: gains are told on the test, or on validation if there is none.
-            rows = _rows(run.model.tasks, prepared, predictions, examples=examples)
+            rows = _rows(run.model.tasks, predictions, examples=examples)
         return cls(
             plan.name,
             run.model,
@@ -131,12 +131,10 @@ def _data(prepared: Prepared) -> dict[str, object]:
 
 
 def _rows(
-    tasks: Sequence[Task], prepared: Prepared, predictions: Predictions, *, examples: Examples
+    tasks: Sequence[Task], predictions: Predictions, *, examples: Examples
 ) -> dict[str, Rows]:
     return {
-        task.name: task_rows(
-            task, prepared.targets, predictions.values[t], examples=examples, position=t
-        )
+        task.name: task_rows(task, predictions.values[t], examples=examples, position=t)
         for t, task in enumerate(tasks)
         if not task.auxiliary
     }

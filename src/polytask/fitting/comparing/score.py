@@ -1,13 +1,12 @@
 """Predictions and labels -> the figures of metrics.json."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
 
 from polytask.data.examples import Examples
-from polytask.data.targets import TargetEncoder
 from polytask.metrics import Gain, TaskMetrics, compare, evaluate
 from polytask.task import Task
 from polytask.training.evaluation import Predictions
@@ -43,25 +42,25 @@ class Rows:
 
 def score_examples(
     tasks: Sequence[Task],
-    targets: TargetEncoder,
     predictions: Predictions,
     *,
     examples: Examples,
     intervals: bool = True,
+    notes: Mapping[str, str] | None = None,
 ) -> dict[str, TaskScore]:
-    """Every goal's metrics on the examples; auxiliary tasks are left out."""
+    """Every goal's metrics on the examples; auxiliary tasks are left out. `notes` are by task."""
     scores = {}
     positions = {task.name: t for t, task in enumerate(tasks)}
     for t, task in enumerate(tasks):
         if task.auxiliary:
             continue
-        rows = task_rows(task, targets, predictions.values[t], examples=examples, position=t)
+        rows = task_rows(task, predictions.values[t], examples=examples, position=t)
         conditional = None
         if task.given is not None:
             parent_B = examples.labels_BT[:, positions[task.given]].numpy()
             labels = np.where(parent_B == 1, rows.labels, np.nan)
             conditional = evaluate(
-                "binary",
+                task.kind,
                 predictions.conditional[t],
                 labels,
                 weights=rows.weights,
@@ -69,13 +68,15 @@ def score_examples(
                 intervals=intervals,
             )
         metrics = evaluate(
-            task.kind.name,
+            task.kind,
             rows.predictions,
             rows.labels,
             weights=rows.weights,
             groups=rows.groups,
             intervals=intervals,
         )
+        if notes is not None and task.name in notes:
+            metrics = replace(metrics, notes=(*metrics.notes, notes[task.name]))
         scores[task.name] = TaskScore(metrics, conditional)
     return scores
 
@@ -83,7 +84,7 @@ def score_examples(
 def gain_over(task: Task, ours: Rows, theirs: Rows) -> tuple[Gain, ...]:
     """What our predictions are better by, on the same rows."""
     return compare(
-        task.kind.name,
+        task.kind,
         ours.predictions,
         theirs.predictions,
         ours.labels,
@@ -94,7 +95,6 @@ def gain_over(task: Task, ours: Rows, theirs: Rows) -> tuple[Gain, ...]:
 
 def task_rows(
     task: Task,
-    targets: TargetEncoder,
     values: np.ndarray,
     *,
     examples: Examples,
@@ -104,12 +104,8 @@ def task_rows(
     weights_BT = examples.weights_BT
     labels = examples.labels_BT[:, position].numpy()
     return Rows(
-        predictions=_own_unit(task, targets, values),
-        labels=_own_unit(task, targets, labels),
+        predictions=values,
+        labels=task.kind.decode(labels),
         weights=None if weights_BT is None else weights_BT[:, position].numpy(),
         groups=None if examples.group_B is None else examples.group_B.numpy(),
     )
-
-
-def _own_unit(task: Task, targets: TargetEncoder, values: np.ndarray) -> np.ndarray:
-    return targets.decode(task.name, values) if task.kind.name == "regression" else values

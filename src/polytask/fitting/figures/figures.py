@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from polytask.config import FitConfig, TaskConfig
 from polytask.fitting.comparing.score import Rows
 from polytask.fitting.figures.calibration import (
     Bin,
@@ -92,18 +91,16 @@ class Figures:
         return {"version": 1, **asdict(self)}
 
 
-def make_figures(
-    config: FitConfig, prepared: Prepared, model: MultiTaskModel, rows: dict[str, Rows]
-) -> Figures:
+def make_figures(prepared: Prepared, model: MultiTaskModel, rows: dict[str, Rows]) -> Figures:
     """Figures of a trained model; `rows` are its predictions on the test, else on validation."""
     parts = {"test": prepared.test, "valid": prepared.valid, "train": prepared.train}
     part, examples = next((name, rows) for name, rows in parts.items() if rows is not None)
     inside = explain_trunk(model, examples.inputs)
     return Figures(
         part=part if rows else None,
-        labels=tuple(_label_figures(config, prepared, t) for t in range(len(prepared.tasks))),
+        labels=tuple(_label_figures(prepared, t) for t in range(len(prepared.tasks))),
         scores=tuple(
-            score_figures(task, rows[task.name], log=task.name in config.transform)
+            score_figures(task, rows[task.name])
             for task in prepared.tasks
             if task.name in rows and _is_labelled(rows[task.name])
         ),
@@ -116,61 +113,52 @@ def make_figures(
     )
 
 
-def score_figures(task: Task, rows: Rows, *, log: bool = False) -> ScoreFigures:
-    """Calibration and histogram of one task; `log` where a regression was trained on log1p."""
-    scores_B, labels_B, weights_B = _labelled(rows)
-    kind = task.kind.name
-    if kind == "multiclass":
-        right_B = (scores_B.argmax(axis=1) == labels_B).astype(np.float64)
-        scores_B, labels_B = scores_B.max(axis=1), right_B
-    if kind in ("binary", "multiclass"):
-        names = ("no", "yes") if kind == "binary" else ("wrong", "right")
-        scores_B = scores_B.clip(_CERTAIN, 1 - _CERTAIN)
-        groups = [(name, scores_B, weights_B * (labels_B == v)) for v, name in enumerate(names)]
-        scale: Scale = "logit"
-        rarer = min(labels_B.sum(), len(labels_B) - labels_B.sum())
+def score_figures(task: Task, rows: Rows) -> ScoreFigures:
+    """Calibration and histogram of one task."""
+    predictions, labels_B, weights_B = _labelled(rows)
+    chart = task.kind.chart(predictions, labels_B)
+    scores_B, observed_B = chart.scores_B, chart.observed_B
+    if chart.outcomes is None:
+        groups = [("observed", observed_B, weights_B), ("predicted", scores_B, weights_B)]
+        rarer = float(len(observed_B))
     else:
-        groups = [("observed", labels_B, weights_B), ("predicted", scores_B, weights_B)]
-        scale = "log1p" if log or kind == "count" else "linear"
-        rarer = len(labels_B)
+        scores_B = scores_B.clip(_CERTAIN, 1 - _CERTAIN)
+        shares = (weights_B * (1 - observed_B), weights_B * observed_B)
+        groups = [(name, scores_B, share) for name, share in zip(chart.outcomes, shares)]
+        rarer = min(observed_B.sum(), len(observed_B) - observed_B.sum())
     num_bins = int(np.clip(rarer // _FEWEST_OF_THE_RARER, 2, MOST_BINS))
     return ScoreFigures(
         task.name,
-        kind,
-        scale,
-        calibration_bins(scores_B, labels_B, weights_B, num_bins=num_bins, rates=scale == "logit"),
-        histogram(groups, scale=scale),
+        task.kind.name,
+        chart.scale,
+        calibration_bins(
+            scores_B, observed_B, weights_B, num_bins=num_bins, rates=chart.outcomes is not None
+        ),
+        histogram(groups, scale=chart.scale),
     )
 
 
-def _label_figures(config: FitConfig, prepared: Prepared, position: int) -> LabelFigures:
-    task, fitted = prepared.tasks[position], prepared.targets.targets[position]
-    asked = config.tasks[position]
-    assert isinstance(asked, TaskConfig)
-    labels_B = prepared.train.labels_BT[:, position].double().numpy()
-    labels_B = labels_B[~np.isnan(labels_B)]
-    most_frequent, num_classes, mean = None, 0, None
-    if task.kind.name == "multiclass" and len(labels_B):
-        counts = np.bincount(labels_B.astype(np.intp), minlength=fitted.num_classes)
-        most_frequent, num_classes = str(fitted.classes[int(counts.argmax())]), fitted.num_classes
-        mean = float(counts.max() / len(labels_B))
-    elif len(labels_B):
-        mean = float(fitted.decode(labels_B).mean())
+def _label_figures(prepared: Prepared, position: int) -> LabelFigures:
+    task = prepared.tasks[position]
+    labels_B = prepared.train.labels_BT[:, position]
+    labels_B = labels_B[task.kind.is_labelled(labels_B)]
+    summary = task.kind.summary(labels_B.double().numpy())
+    options = {key: str(value) for key, value in task.kind.options().items() if value is not None}
     return LabelFigures(
         task=task.name,
         kind=task.kind.name,
-        column=task.target,
-        positive=fitted.target.positive,
-        unit=asked.unit,
+        column=task.column,
+        positive=options.get("positive"),
+        unit=options.get("unit"),
         given=task.given,
-        transform=fitted.target.transform,
+        transform=options.get("transform"),
         auxiliary=task.auxiliary,
         reason=prepared.kind_reasons[position],
         labelled=len(labels_B),
         missing=len(prepared.train) - len(labels_B),
-        mean=mean,
-        most_frequent=most_frequent,
-        num_classes=num_classes,
+        mean=summary.mean,
+        most_frequent=summary.most_frequent,
+        num_classes=task.kind.num_classes if summary.most_frequent is not None else 0,
     )
 
 

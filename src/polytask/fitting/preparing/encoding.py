@@ -10,8 +10,8 @@ from polytask.config import FitConfig
 from polytask.data.derive import Derivation, parse_derivation
 from polytask.data.encoder import TableEncoder
 from polytask.data.examples import Examples
+from polytask.data.labels import Encoded, LabelEncoder
 from polytask.data.readers import require_columns
-from polytask.data.targets import TargetEncoder
 from polytask.data.weights import encode_weights
 
 
@@ -55,22 +55,25 @@ def encode_inputs(
 
 
 def encode_examples(
-    config: FitConfig, table: pa.Table, columns: TableEncoder, targets: TargetEncoder
-) -> Examples:
-    """Inputs, labels, weights and groups of a table that has its derived columns."""
+    config: FitConfig, table: pa.Table, columns: TableEncoder, targets: LabelEncoder
+) -> tuple[Examples, Encoded]:
+    """Inputs, labels, weights and groups of a table that has its derived columns; its labels again
+    with how many there are."""
     numeric_BN, categorical_BC = columns.encode(table)
     weights_BT = encode_weights(
         table,
-        [fitted.target for fitted in targets.targets],
+        targets.tasks,
         weight_columns={k: v for k, v in config.weight.items() if isinstance(v, str)},
         weight_numbers={},
     )
-    return Examples(
+    encoded = targets.encode(table)
+    examples = Examples(
         inputs=(torch.from_numpy(numeric_BN), torch.from_numpy(categorical_BC)),
-        labels_BT=torch.from_numpy(targets.encode(table)),
+        labels_BT=torch.from_numpy(encoded.labels_BT),
         weights_BT=None if weights_BT is None else torch.from_numpy(weights_BT),
         group_B=None if config.group is None else _group_codes(table, config.group),
     )
+    return examples, encoded
 
 
 def _group_codes(table: pa.Table, name: str) -> torch.Tensor:

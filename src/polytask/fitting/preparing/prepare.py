@@ -1,7 +1,7 @@
 """A table and a configuration -> examples: everything that happens before the first step."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
@@ -9,10 +9,10 @@ from polytask.config import FitConfig, TaskConfig, parse_task
 from polytask.data.derive import Derivation, parse_derivation
 from polytask.data.encoder import TableEncoder
 from polytask.data.examples import Examples
+from polytask.data.labels import LabelCount, LabelEncoder
 from polytask.data.leaks import Leak, find_leaks
 from polytask.data.readers import TableSource, read_table, require_columns
 from polytask.data.schema import Schema, infer_schema
-from polytask.data.targets import LabelCount, Target, TargetEncoder, infer_kind
 from polytask.errors import UserError, nearest
 from polytask.fitting.preparing.encoding import (
     apply_derivations,
@@ -20,8 +20,10 @@ from polytask.fitting.preparing.encoding import (
     encode_examples,
     made_from,
 )
-from polytask.fitting.preparing.splitting import Parts, split_table
-from polytask.task import Task, binary, count, multiclass, regression
+from polytask.fitting.preparing.splitting import split_table
+from polytask.kinds import Kind, infer_kind, make_kind
+from polytask.kinds.columns import label_column
+from polytask.task import Task
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,14 +36,18 @@ class Prepared:
     config: FitConfig
     schema: Schema
     columns: TableEncoder
-    targets: TargetEncoder
-    tasks: tuple[Task, ...]
+    targets: LabelEncoder
     train: Examples
     valid: Examples | None
     test: Examples | None
     kind_reasons: tuple[str, ...]
     label_counts: tuple[LabelCount, ...]
     leaks: tuple[Leak, ...]
+    unknown_classes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        return self.targets.tasks
 
 
 def prepare(
@@ -61,19 +67,20 @@ def prepare(
         raise UserError("there is no table: name one, such as `polytask fit log.parquet`")
     derivations = [parse_derivation(text) for text in config.derive]
     whole = apply_derivations(read_table(source), derivations)
-    config, kind_reasons = resolve_tasks(config, whole)
-    targets = make_targets(config)
+    config = resolve_tasks(config, whole)
     _check_columns(config, whole)
     split = split_table(config, whole, derivations=derivations, named=parts or {})
     del whole
     train = split.train
+    config, kind_reasons = resolve_kinds(config, train)
     schema = _schema(config, train, derivations)
     if not (schema.numeric or schema.categorical):
         reasons = "; ".join(f"{column.name}: {column.reason}" for column in schema.columns[:8])
         raise UserError(f"no column is left as an input ({reasons}); name some with --inputs")
-    fitted = TargetEncoder.fit(train, targets, given_conflict=config.given_conflict)
-    labels_BT = fitted.encode(train)
-    leaks = find_leaks(train, schema, labels_BT, fitted.targets)
+    fitted = LabelEncoder.fit(
+        train, make_tasks(config), given_conflict=config.given_conflict, missing=config.missing
+    )
+    leaks = find_leaks(train, schema, fitted.encode(train).labels_BT, fitted.tasks)
     _stop_at_leaks(leaks, config.allow)
     columns = TableEncoder.fit(
         train,
@@ -82,12 +89,37 @@ def prepare(
         numeric_encoding=config.numeric_encoding,
         num_bins=config.num_bins,
     )
-    counts = fitted.count_labels(train)
-    tasks = make_tasks(config, fitted)
-    examples = _encode_parts(config, split, columns, fitted)
+    tables = {"train": train, "valid": split.valid, "test": split.test}
+    encoded = {
+        name: encode_examples(config, part, columns, fitted)
+        for name, part in tables.items()
+        if part is not None
+    }
+    examples = {name: each for name, (each, _) in encoded.items()}
+    counts = {name: labels.counts for name, (_, labels) in encoded.items()}
     return Prepared(
-        config, schema, columns, fitted, tasks, *examples, kind_reasons, counts, tuple(leaks)
+        config,
+        schema,
+        columns,
+        fitted,
+        examples["train"],
+        examples.get("valid"),
+        examples.get("test"),
+        kind_reasons,
+        counts["train"],
+        tuple(leaks),
+        {name: unknown_classes(each) for name, each in counts.items()},
     )
+
+
+def unknown_classes(counts: Sequence[LabelCount]) -> dict[str, str]:
+    """A note for each task some of whose labels are of classes that the training rows lack."""
+    return {
+        count.name: f"{count.unseen:,} rows: classes unknown to training, such as "
+        f"{count.unseen_example}"
+        for count in counts
+        if count.unseen
+    }
 
 
 def inspect_table(config: FitConfig, table: TableSource | None = None) -> tuple[pa.Table, Schema]:
@@ -98,13 +130,13 @@ def inspect_table(config: FitConfig, table: TableSource | None = None) -> tuple[
     derivations = [parse_derivation(text) for text in config.derive]
     whole = apply_derivations(read_table(source), derivations)
     if config.tasks:
-        config, _ = resolve_tasks(config, whole)
+        config = resolve_tasks(config, whole)
     _check_columns(config, whole)
     return whole, _schema(config, whole, derivations, refuse_lists=False)
 
 
-def resolve_tasks(config: FitConfig, table: pa.Table) -> tuple[FitConfig, tuple[str, ...]]:
-    """The configuration with parsed tasks of known kinds, and a reason for each guessed kind."""
+def resolve_tasks(config: FitConfig, table: pa.Table) -> FitConfig:
+    """The configuration with parsed tasks, whose columns and relations exist."""
     if not config.tasks:
         raise UserError("there is no task: name one, such as `--task click:binary`")
     parsed = [
@@ -116,7 +148,6 @@ def resolve_tasks(config: FitConfig, table: pa.Table) -> tuple[FitConfig, tuple[
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise UserError(f"two tasks are named {min(twice)!r}: write NAME=COLUMN to tell them apart")
-    resolved, reasons = zip(*(_with_kind(task, table) for task in parsed))
     for option in ("transform", "given", "weight"):
         mapping: Mapping[str, object] = getattr(config, option)
         for name in mapping:
@@ -126,69 +157,47 @@ def resolve_tasks(config: FitConfig, table: pa.Table) -> tuple[FitConfig, tuple[
     for child, parent in given.items():
         if parent not in names:
             raise UserError(f"--given {child}={parent}: no task {parent!r}{nearest(parent, names)}")
-    changes = {"tasks": tuple(resolved), "given": given}
-    return config.model_copy(update=changes), reasons
+    return config.model_copy(update={"tasks": tuple(parsed), "given": given})
 
 
-def make_targets(config: FitConfig) -> tuple[Target, ...]:
-    """The data room's view of the tasks: which column, which condition, which scale."""
-    targets = []
+def resolve_kinds(config: FitConfig, train: pa.Table) -> tuple[FitConfig, tuple[str, ...]]:
+    """The configuration with the kind of every task, and a reason for each that was inferred."""
+    tasks, reasons = [], []
     for task in config.tasks:
         assert isinstance(task, TaskConfig)
-        assert task.kind is not None
-        transform = config.transform.get(task.name)
-        if transform not in (None, "log1p"):
-            raise UserError(f"--transform {task.name}={transform}: the one transform is log1p")
-        if transform and task.kind != "regression":
-            raise UserError(f"--transform {task.name}: log1p is for regressions, not {task.kind}")
-        target = Target(task.name, task.column, task.kind, task.positive)
-        if transform:
-            target = replace(target, transform="log1p")
-        targets.append(replace(target, given=config.given.get(task.name)))
-    return tuple(targets)
+        kind, reason = task.kind, "as asked for"
+        if kind is None:
+            column = label_column(train[task.column], config.missing)
+            kind, reason = infer_kind(column, f"task {task.name!r} (column {task.column!r})")
+        if task.name in config.transform:
+            kind = _transformed(kind, task.name, config.transform[task.name])
+        tasks.append(task.model_copy(update={"kind": kind}))
+        reasons.append(reason)
+    return config.model_copy(update={"tasks": tuple(tasks)}), tuple(reasons)
 
 
-def make_tasks(config: FitConfig, fitted: TargetEncoder) -> tuple[Task, ...]:
-    """Tasks of the fitted targets: the number of classes is known now."""
+def make_tasks(config: FitConfig) -> tuple[Task, ...]:
+    """The tasks, whose kinds are known."""
     tasks = []
-    for task, target in zip(config.tasks, fitted.targets):
-        assert isinstance(task, TaskConfig)
-        tasks.append(_make_task(task, target.target, num_classes=len(target.classes)))
+    for task in config.tasks:
+        assert isinstance(task, TaskConfig) and task.kind is not None
+        given = config.given.get(task.name)
+        try:
+            tasks.append(Task(task.name, task.column, task.kind, given, task.auxiliary))
+        except ValueError as error:
+            raise UserError(str(error)) from error
     return tuple(tasks)
 
 
-def _with_kind(task: TaskConfig, table: pa.Table) -> tuple[TaskConfig, str]:
-    if task.positive is not None and task.kind is None:
-        return task.model_copy(update={"kind": "binary"}), "has a YES"
-    if task.kind is not None:
-        return task, "as asked for"
-    kind, reason = infer_kind(table[task.column])
-    return task.model_copy(update={"kind": kind}), reason
-
-
-def _make_task(task: TaskConfig, target: Target, *, num_classes: int) -> Task:
-    name, column, auxiliary, noise = task.name, task.column, task.auxiliary, task.noise
-    match target.kind:
-        case "binary":
-            if target.given is not None and noise == "learned":
-                raise UserError(
-                    f"task {name!r} is given {target.given!r}, so its noise cannot be learned: the "
-                    "joint probability is made of one logit each; leave `noise` out"
-                )
-            return binary(name, column, given=target.given, auxiliary=auxiliary, noise=noise)
-        case "multiclass":
-            return multiclass(
-                name, column, num_classes=num_classes, auxiliary=auxiliary, noise=noise
-            )
-        case "regression":
-            return regression(name, column, unit=task.unit, auxiliary=auxiliary, noise=noise)
-        case "count":
-            if noise == "learned":
-                raise UserError(
-                    f"task {name!r} is a count, whose noise follows from its rate and cannot be "
-                    "learned; leave `noise` out, or take kind: regression"
-                )
-            return count(name, column, unit=task.unit, auxiliary=auxiliary)
+def _transformed(kind: Kind, name: str, transform: str) -> Kind:
+    if "transform" not in kind.option_names():
+        raise UserError(
+            f"--transform {name}: log1p is for kinds that are quantities, not {kind.name}"
+        )
+    try:
+        return make_kind({"name": kind.name, **kind.options(), "transform": transform})
+    except UserError as error:
+        raise UserError(f"--transform {name}={transform}: {error}") from error
 
 
 def _check_columns(config: FitConfig, table: pa.Table) -> None:
@@ -236,14 +245,3 @@ def _stop_at_leaks(leaks: Sequence[Leak], allowed: Sequence[str]) -> None:
         f"inputs that give the label away: {found}. If they are known only after the event, "
         f"pass --after {columns}; if they are true inputs, --allow {columns}"
     )
-
-
-def _encode_parts(
-    config: FitConfig, parts: Parts, columns: TableEncoder, targets: TargetEncoder
-) -> tuple[Examples, Examples | None, Examples | None]:
-    train = encode_examples(config, parts.train, columns, targets)
-    valid, test = (
-        None if part is None else encode_examples(config, part, columns, targets)
-        for part in (parts.valid, parts.test)
-    )
-    return train, valid, test

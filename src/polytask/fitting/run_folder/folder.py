@@ -12,7 +12,7 @@ from torch import nn
 
 from polytask.config import FitConfig, read_config, write_config
 from polytask.data.encoder import TableEncoder
-from polytask.data.targets import TargetEncoder
+from polytask.data.labels import LabelEncoder
 from polytask.errors import UserError
 from polytask.fitting.comparing.score import Metrics
 from polytask.fitting.records import Record, from_dict, to_dict
@@ -52,11 +52,11 @@ class RunFolder:
             raise UserError(f"{path}: this is no finished run, it lacks {', '.join(missing)}")
         return cls(path)
 
-    def write_setup(self, config: FitConfig, columns: TableEncoder, targets: TargetEncoder) -> None:
+    def write_setup(self, config: FitConfig, columns: TableEncoder, targets: LabelEncoder) -> None:
         _write(self.path / "run.yaml", write_config(config))
         self.write_encoders(columns, targets)
 
-    def write_encoders(self, columns: TableEncoder, targets: TargetEncoder) -> None:
+    def write_encoders(self, columns: TableEncoder, targets: LabelEncoder) -> None:
         encoder = {"columns": json.loads(columns.to_json()), "targets": targets.to_dict()}
         _write(self.path / "encoder.json", json.dumps(encoder, indent=1, allow_nan=False))
 
@@ -80,12 +80,12 @@ class RunFolder:
     def read_config(self) -> FitConfig:
         return read_config(self.path / "run.yaml")
 
-    def read_encoders(self) -> tuple[TableEncoder, TargetEncoder]:
+    def read_encoders(self) -> tuple[TableEncoder, LabelEncoder]:
         path = self.path / "encoder.json"
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
             columns = TableEncoder.from_json(json.dumps(values["columns"]))
-            return columns, TargetEncoder.from_dict(values["targets"])
+            return columns, LabelEncoder.from_dict(values["targets"])
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise UserError(f"{path}: this is no encoder file of polytask: {error}") from error
 

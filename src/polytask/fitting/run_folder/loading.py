@@ -7,7 +7,6 @@ from torch import nn
 from polytask.config.build import build_model
 from polytask.errors import UserError
 from polytask.fitting.own_parts import OwnParts, TrunkFactory
-from polytask.fitting.preparing.prepare import make_tasks
 from polytask.fitting.run_folder.folder import RunFolder
 from polytask.fitting.run_folder.run import Run
 from polytask.trunks import Trunk
@@ -26,7 +25,7 @@ def load(
     columns, targets = folder.read_encoders()
     model = build_model(
         config,
-        make_tasks(config, targets),
+        targets.tasks,
         columns=columns,
         encoder=own.fresh_encoder(),
         trunk=own.fresh_trunk,

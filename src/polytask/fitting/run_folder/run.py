@@ -3,16 +3,16 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 
 from polytask.config import FitConfig
 from polytask.data.derive import parse_derivation
 from polytask.data.encoder import TableEncoder
+from polytask.data.labels import LabelEncoder
 from polytask.data.readers import TableSource, read_table
-from polytask.data.targets import TargetEncoder
 from polytask.fitting.comparing.score import Metrics, score_examples
 from polytask.fitting.preparing.encoding import apply_derivations, encode_examples, encode_inputs
+from polytask.fitting.preparing.prepare import unknown_classes
 from polytask.fitting.records import StepRecord, ValidationRecord
 from polytask.fitting.run_folder.folder import RunFolder
 from polytask.model import MultiTaskModel
@@ -31,7 +31,7 @@ class Run:
 
     config: FitConfig
     columns: TableEncoder
-    targets: TargetEncoder
+    targets: LabelEncoder
     model: MultiTaskModel
     metrics: Metrics
     history: list[StepRecord | ValidationRecord]
@@ -44,21 +44,15 @@ class Run:
     def predict(self, table: TableSource) -> pa.Table:
         """One column a task: a probability, a class, or a value in the label's own unit.
 
-        A multiclass task has NAME and NAME_p_CLASS for each class; a task given another has
-        NAME, the joint probability, and NAME_given_PARENT. Labels need not be in the table.
+        A multiclass task has NAME and NAME_p_CLASS for each class, quantiles have NAME and NAME_q10;
+        a task given another has NAME, the joint probability, and NAME_given_PARENT. Labels need not be in the table.
         """
         inputs = encode_inputs(self.config, read_table(table), self.columns)
         predictions = predict(self.model, inputs, precision=self.config.precision)
         named: dict[str, pa.Array] = {}
         for t, task in enumerate(self.tasks):
-            values = predictions.values[t]
-            if task.kind.name == "multiclass":
-                classes = np.asarray(self.targets.targets[t].classes)
-                named[task.name] = pa.array(classes[values.argmax(axis=1)])
-                for c, label in enumerate(classes):
-                    named[f"{task.name}_p_{label}"] = pa.array(values[:, c])
-            else:
-                named[task.name] = pa.array(self.targets.decode(task.name, values))
+            columns = task.kind.named_predictions(task.name, predictions.values[t])
+            named |= {name: pa.array(values_B) for name, values_B in columns.items()}
             if task.given is not None:
                 named[f"{task.name}_given_{task.given}"] = pa.array(predictions.conditional[t])
         return pa.table(named)
@@ -67,14 +61,14 @@ class Run:
         """Metrics per task on a labelled table, with intervals where the run's options say so."""
         derivations = [parse_derivation(text) for text in self.config.derive]
         whole = apply_derivations(read_table(table), derivations)
-        examples = encode_examples(self.config, whole, self.columns, self.targets)
+        examples, encoded = encode_examples(self.config, whole, self.columns, self.targets)
         predictions = predict(self.model, examples.inputs, precision=self.config.precision)
         scores = score_examples(
             self.tasks,
-            self.targets,
             predictions,
             examples=examples,
             intervals=self.config.intervals,
+            notes=unknown_classes(encoded.counts),
         )
         return {name: score.to_dict() for name, score in scores.items()}
 

@@ -17,7 +17,8 @@ def test_losses_are_per_example_and_match_their_formulas() -> None:
     torch.testing.assert_close(binary("a").kind.loss(outputs, labels), log_loss)
     squared = (outputs.squeeze(1) - labels) ** 2
     torch.testing.assert_close(regression("a").kind.loss(outputs, labels), squared)
-    poisson = outputs.squeeze(1).exp() - labels * outputs.squeeze(1)
+    rate = outputs.squeeze(1).exp()
+    poisson = torch.stack([rate[0] - 1 - rate[0].log(), rate[1]])
     torch.testing.assert_close(count("a").kind.loss(outputs, labels), poisson)
     logits = torch.tensor([[0.1, 0.2, 0.3], [1.0, 0.0, 0.0]])
     chosen = -logits.log_softmax(1)[torch.arange(2), torch.tensor([1, 0])]
@@ -27,9 +28,9 @@ def test_losses_are_per_example_and_match_their_formulas() -> None:
 
 def test_links_give_probabilities_and_values() -> None:
     outputs = torch.tensor([[0.0], [2.0]])
-    torch.testing.assert_close(binary("a").kind.link(outputs), torch.tensor([0.5, 0.880797]))
-    torch.testing.assert_close(count("a").kind.link(outputs), torch.tensor([1.0, math.e**2]))
-    rows = multiclass("a", num_classes=2).kind.link(torch.randn(3, 2)).sum(1)
+    torch.testing.assert_close(binary("a").kind.predict(outputs), torch.tensor([0.5, 0.880797]))
+    torch.testing.assert_close(count("a").kind.predict(outputs), torch.tensor([1.0, math.e**2]))
+    rows = multiclass("a", num_classes=2).kind.predict(torch.randn(3, 2)).sum(1)
     torch.testing.assert_close(rows, torch.ones(3))
 
 

@@ -3,36 +3,37 @@
 import datetime
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pyarrow as pa
 import pytest
 
-from polytask.data.targets import (
-    Target,
-    TargetEncoder,
-    TargetKind,
-)
+from polytask.data.labels import LabelEncoder
 from polytask.errors import UserError
+from polytask.kinds import make_kind
+from polytask.task import Task, binary, regression
 
 NAN = math.nan
 
 
 def fit_one(
     values: pa.Array | Sequence[object],
-    kind: TargetKind = "binary",
+    kind: str = "binary",
     *,
     positive: str | None = None,
-) -> TargetEncoder:
-    target = Target("task", "x", kind, positive=positive)
-    return TargetEncoder.fit(pa.table({"x": values}), [target])
+) -> LabelEncoder:
+    target = Task(
+        "task",
+        "x",
+        make_kind({"name": kind, **({} if positive is None else {"positive": positive})}),
+    )
+    return LabelEncoder.fit(pa.table({"x": values}), [target])
 
 
-def labels_of(encoder: TargetEncoder, values: pa.Array | Sequence[object]) -> list[float]:
-    return encoder.encode(pa.table({"x": values}))[:, 0].tolist()
+def labels_of(encoder: LabelEncoder, values: pa.Array | Sequence[object]) -> list[float]:
+    return encoder.encode(pa.table({"x": values})).labels_BT[:, 0].tolist()
 
 
-BAD: list[tuple[pa.Array | list[object], TargetKind, str | None, str]] = [
+BAD: list[tuple[pa.Array | list[object], str, str | None, str]] = [
     ([1, 1, None], "binary", None, r"task 'task' \(column 'x'\) is constant: all 2 .* are yes"),
     ([0, 0], "binary", None, "are no; there is nothing to learn"),
     (["a", "a"], "binary", "a", "constant.*yes"),
@@ -66,7 +67,7 @@ BAD: list[tuple[pa.Array | list[object], TargetKind, str | None, str]] = [
 
 @pytest.mark.parametrize(("values", "kind", "positive", "message"), BAD)
 def test_bad_label_columns_are_told(
-    values: pa.Array | list[object], kind: TargetKind, positive: str | None, message: str
+    values: pa.Array | list[object], kind: str, positive: str | None, message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
         fit_one(values, kind, positive=positive)
@@ -81,9 +82,9 @@ def test_the_five_commonest_values_are_shown() -> None:
 
 
 def test_log_of_what_has_none_is_refused() -> None:
-    target = Target("t", "x", "regression", transform="log1p")
+    target = regression("t", "x", transform="log1p")
     with pytest.raises(UserError, match=r"log1p, but holds -1 or less: 1 row \(first -2 in row 1"):
-        TargetEncoder.fit(pa.table({"x": [1.0, -2.0]}), [target])
+        LabelEncoder.fit(pa.table({"x": [1.0, -2.0]}), [target])
 
 
 def test_infinities_are_told_at_encoding_too() -> None:
@@ -92,35 +93,33 @@ def test_infinities_are_told_at_encoding_too() -> None:
 
 
 def test_options_for_other_kinds_are_refused() -> None:
-    for kind, options in [
-        ("regression", {"positive": "1"}),
-        ("multiclass", {"given": "click"}),
-        ("binary", {"transform": "log1p"}),
-    ]:
-        with pytest.raises(UserError, match="is for"):
-            replace(Target("t", "x", kind), **options)
+    for kind, options in [("regression", {"positive": "1"}), ("binary", {"transform": "log1p"})]:
+        with pytest.raises(UserError, match=f"{kind} has no option"):
+            make_kind({"name": kind, **options})
+    with pytest.raises(ValueError, match="needs a binary task"):
+        Task("t", "x", make_kind("multiclass"), given="click")
 
 
 def test_a_missing_column_is_named_with_its_nearest() -> None:
     with pytest.raises(UserError, match="'clik' - did you mean 'click'"):
-        TargetEncoder.fit(pa.table({"click": [0, 1]}), [Target("t", "clik", "binary")])
+        LabelEncoder.fit(pa.table({"click": [0, 1]}), [binary("t", "clik")])
 
 
 def test_names_must_differ_and_exist() -> None:
     table = pa.table({"x": [0, 1]})
     with pytest.raises(UserError, match="at least one"):
-        TargetEncoder.fit(table, [])
+        LabelEncoder.fit(table, [])
     with pytest.raises(UserError, match="must differ"):
-        TargetEncoder.fit(table, [Target("t", "x", "binary")] * 2)
+        LabelEncoder.fit(table, [binary("t", "x")] * 2)
 
 
 def test_a_foreign_or_newer_record_is_told_apart() -> None:
     record = fit_one([0, 1]).to_dict()
-    assert (record["format"], record["version"]) == ("polytask-targets", 1)
+    assert (record["format"], record["version"]) == ("polytask-labels", 1)
     for change, message in [
         ({"format": "polytask-encoder"}, "polytask-encoder"),
         ({"version": 7}, "version 7"),
-        ({"targets": [{"target": {"name": 3}}]}, "damaged"),
+        ({"tasks": [{"name": 3}]}, "damaged"),
     ]:
         with pytest.raises(UserError, match=message):
-            TargetEncoder.from_dict(record | change)
+            LabelEncoder.from_dict(record | change)

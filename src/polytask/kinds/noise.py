@@ -7,11 +7,14 @@ of the outputs (B, O) is s = log sigma^2; losses are per example, (B,).
 
 import math
 from functools import cache
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+Noise = Literal["constant", "learned"]
 
 _LARGEST_LOG_VARIANCE = 10.0
 _NUM_NODES = 20
@@ -28,18 +31,42 @@ def noisy_squared_error(outputs_B2: Tensor, labels_B: Tensor) -> Tensor:
 def noisy_binary_loss(outputs_B2: Tensor, labels_B: Tensor) -> Tensor:
     """Eq. 12 for two classes: -log E sigmoid(+-(f + sigma e)), e standard normal.
 
+    A label between 0 and 1 is the probability of yes.
+    """
+    labels_B = labels_B.to(torch.promote_types(outputs_B2.dtype, torch.float32))
+    yes_B = noisy_log_probability(outputs_B2)
+    no_B = noisy_log_probability(outputs_B2, sign=-1.0)
+    return -(labels_B * yes_B + (1.0 - labels_B) * no_B)
+
+
+def noisy_log_probability(outputs_B2: Tensor, *, sign: float = 1.0) -> Tensor:
+    """log E sigmoid(sign (f + sigma e)): what is trained is what is predicted.
+
     DIFF: the expectation by Gauss-Hermite quadrature, exact to the eye, in the place of draws.
     """
     logit_B, log_variance_B = full_precision(outputs_B2).unbind(1)
     nodes_N, log_weights_N = (part.to(logit_B) for part in _normal_quadrature())
     spread_B = (0.5 * _clamped(log_variance_B)).exp()
     logits_BN = logit_B[:, None] + spread_B[:, None] * nodes_N
-    signs_B1 = (2.0 * labels_B - 1.0).to(logit_B)[:, None]
-    return -(functional.logsigmoid(signs_B1 * logits_BN) + log_weights_N).logsumexp(dim=1)
+    return (functional.logsigmoid(sign * logits_BN) + log_weights_N).logsumexp(dim=1)
 
 
 def noisy_multiclass_loss(outputs_BO: Tensor, labels_B: Tensor) -> Tensor:
-    """Eq. 12: -log mean_n softmax(f + sigma e_n)_y; one sigma for all classes of an example.
+    """Eq. 12: -log mean_n softmax(f + sigma e_n)_y; one sigma for all classes of an example."""
+    log_probability_BNC = _log_probabilities(outputs_BO)
+    num_draws = log_probability_BNC.shape[1]
+    chosen_BN1 = labels_B.long()[:, None, None].expand(-1, num_draws, 1)
+    log_probability_BN = log_probability_BNC.gather(2, chosen_BN1).squeeze(2)
+    return math.log(num_draws) - log_probability_BN.logsumexp(dim=1)
+
+
+def noisy_probabilities(outputs_BO: Tensor) -> Tensor:
+    """mean_n softmax(f + sigma e_n) (B, C), over the draws of the loss."""
+    return _log_probabilities(outputs_BO).exp().mean(dim=1)
+
+
+def _log_probabilities(outputs_BO: Tensor) -> Tensor:
+    """log softmax(f + sigma e_n) (B, N, C).
 
     DIFF: the same 32 draws e_n (in pairs of opposite sign) for all examples and steps, so that the
     loss is a function of the outputs.
@@ -48,10 +75,7 @@ def noisy_multiclass_loss(outputs_BO: Tensor, labels_B: Tensor) -> Tensor:
     logits_BC, log_variance_B = outputs_BO[:, :-1], outputs_BO[:, -1]
     spread_B = (0.5 * _clamped(log_variance_B)).exp()
     draws_NC = _draws(logits_BC.shape[1]).to(logits_BC)
-    logits_BNC = logits_BC[:, None] + spread_B[:, None, None] * draws_NC
-    chosen_BN1 = labels_B.long()[:, None, None].expand(-1, len(draws_NC), 1)
-    log_probability_BN = logits_BNC.log_softmax(dim=2).gather(2, chosen_BN1).squeeze(2)
-    return math.log(len(draws_NC)) - log_probability_BN.logsumexp(dim=1)
+    return (logits_BC[:, None] + spread_B[:, None, None] * draws_NC).log_softmax(dim=2)
 
 
 def full_precision(outputs_BO: Tensor) -> Tensor:

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from polytask.data.targets.target import Target
 from polytask.errors import UserError, nearest
+from polytask.task import Task
 
 LARGEST_NOISE = 0.001
 """Up to this share of the labelled rows may be yes for the child and no for the parent."""
@@ -36,12 +36,12 @@ def too_many_conflicts(child_B: NDArray[np.float64], parent_B: NDArray[np.float6
 
 
 def conflict_message(
-    target: Target, child_B: NDArray[np.float64], parent_B: NDArray[np.float64]
+    task: Task, child_B: NDArray[np.float64], parent_B: NDArray[np.float64]
 ) -> str:
     number = np.count_nonzero(conflicting(child_B, parent_B))
     num_labelled = np.count_nonzero(~np.isnan(child_B) & ~np.isnan(parent_B))
     num_yes = np.count_nonzero((child_B == 1) & ~np.isnan(parent_B))
-    child, parent = repr(target.name), repr(target.given)
+    child, parent = repr(task.name), repr(task.given)
     return (
         f"task {child} is given {parent}, but {number:,} training rows have {child} yes and "
         f"{parent} no: {number / num_labelled:.2%} of the labelled rows (up to "
@@ -51,28 +51,35 @@ def conflict_message(
     )
 
 
-def parents_first(targets: tuple[Target, ...]) -> list[int]:
-    """Positions of the targets such that each comes after its parent; wrong relations raise."""
-    position = {target.name: index for index, target in enumerate(targets)}
-    for target in targets:
-        if target.given is not None and target.given not in position:
+def parents_first(tasks: tuple[Task, ...]) -> list[int]:
+    """Positions of the tasks such that each comes after its parent; wrong relations raise."""
+    position = {task.name: index for index, task in enumerate(tasks)}
+    for task in tasks:
+        if task.given is not None and task.given not in position:
             raise UserError(
-                f"task {target.name!r} is given {target.given!r}, which is no task"
-                f"{nearest(target.given, position)}"
+                f"task {task.name!r} is given {task.given!r}, which is no task"
+                f"{nearest(task.given, position)}"
             )
-        if target.given is not None and targets[position[target.given]].kind != "binary":
-            raise UserError(f"task {target.name!r} is given {target.given!r}, which is not binary")
+        if task.given is not None:
+            _require_yes_or_no(tasks[position[task.given]], task)
     order: list[int] = []
-    waiting = list(range(len(targets)))
+    waiting = list(range(len(tasks)))
     while waiting:
         ready = [
             index
             for index in waiting
-            if (given := targets[index].given) is None or position[given] in order
+            if (given := tasks[index].given) is None or position[given] in order
         ]
         if not ready:
-            names = [targets[index].name for index in waiting]
+            names = [tasks[index].name for index in waiting]
             raise UserError(f"tasks are given each other in a circle: {names}")
         order.extend(ready)
         waiting = [index for index in waiting if index not in ready]
     return order
+
+
+def _require_yes_or_no(parent: Task, child: Task) -> None:
+    if not parent.kind.has_one_logit:
+        raise UserError(
+            f"task {child.name!r} is given {parent.name!r}, which is not binary with constant noise"
+        )
