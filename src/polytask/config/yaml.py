@@ -12,6 +12,7 @@ from ruamel.yaml.error import MarkedYAMLError
 
 from polytask.config.fields import FitConfig, TaskConfig
 from polytask.errors import UserError, nearest
+from polytask.kinds import describe_kind
 
 _NEVER_WRAP = 1 << 20
 """A path stays on one line, whatever its length, so that it can be copied."""
@@ -54,7 +55,13 @@ def _plain(value: object) -> object:
 
 
 def write_config(config: FitConfig) -> str:
-    """YAML text that `read_config` reads back as an equal configuration."""
+    """YAML text that `read_config` reads back as an equal configuration.
+
+    UserError where a task has a kind that no name brings back.
+    """
+    for task in config.tasks:
+        if isinstance(task, TaskConfig) and task.kind is not None:
+            describe_kind(task.kind)
     values = config.model_dump(mode="json", exclude_defaults=False)
     buffer = io.StringIO()
     yaml = YAML()

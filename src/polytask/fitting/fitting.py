@@ -8,7 +8,7 @@ from typing import Unpack
 from torch import nn
 
 from polytask.balancing import Ranks
-from polytask.config import FitConfig, FitOptions, TaskConfig, validate_config
+from polytask.config import FitConfig, FitOptions, validate_config, write_config
 from polytask.config.build import describe_task
 from polytask.data.readers import TableSource
 from polytask.fitting.events import Event, Finished
@@ -20,7 +20,6 @@ from polytask.fitting.processes.torchrun import is_first, raise_on_all
 from polytask.fitting.run_folder.folder import RunFolder, check_free
 from polytask.fitting.run_folder.run import Run
 from polytask.fitting.session import Session
-from polytask.kinds import describe_kind
 from polytask.task import Task
 
 
@@ -78,9 +77,7 @@ def _check_out(config: FitConfig) -> None:
     if config.out is None:
         return
     check_free(config.out, overwrite=config.overwrite)
-    for task in config.tasks:
-        if isinstance(task, TaskConfig) and task.kind is not None:
-            describe_kind(task.kind)
+    write_config(config)
 
 
 def train_and_compare(

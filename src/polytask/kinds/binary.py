@@ -17,7 +17,13 @@ from polytask.columns.values import Coded, Value, coded, commonest
 from polytask.errors import UserError
 from polytask.kinds.conditions import Condition, parse_condition
 from polytask.kinds.kind import Chart, Floats, Kind, Labels, Summary, fitted
-from polytask.kinds.noise import Noise, full_precision, noisy_binary_loss, noisy_log_probability
+from polytask.kinds.noise import (
+    NUM_ROUNDS,
+    Noise,
+    full_precision,
+    noisy_binary_loss,
+    noisy_log_probability,
+)
 from polytask.kinds.reading import class_indices, require_none, require_variety
 from polytask.metrics import Definition, LabelSpace, Values
 from polytask.metrics.definitions import AUC, CALIBRATION, GAUC, LOG_LOSS
@@ -104,13 +110,14 @@ class Binary(Kind):
 
     def initial_bias(self) -> Tensor:
         rate = 0.5 if self.base_rate is None else self.base_rate
-        bias_O = torch.zeros(self.num_outputs)
-        bias_O[0] = math.log(rate / (1 - rate)) if 0 < rate < 1 else 0.0
-        if self.noise == "learned":
-            # E sigmoid(f + e) with e standard normal is near sigmoid(f / sqrt(1 + pi / 8)).
-            # Source: MacKay, Neural Computation 1992, The Evidence Framework, eq. 10.
-            bias_O[0] *= math.sqrt(1 + math.pi / 8)
-        return bias_O
+        bias_O = torch.zeros(self.num_outputs, dtype=torch.float64)
+        if not 0 < rate < 1:
+            return bias_O.float()
+        wanted = math.log(rate / (1 - rate))
+        # Without noise the first round is the last; with it, each takes off most of what is left.
+        for _ in range(NUM_ROUNDS):
+            bias_O[0] += wanted - self.predict(bias_O[None])[0].logit()
+        return bias_O.float()
 
     @property
     def space(self) -> LabelSpace:

@@ -26,6 +26,8 @@ class Count(Kind):
 
     The loss y log(y / mu) - y + mu has the gradient of the Poisson log-loss and, unlike it, is never
     negative and 0 at a perfect fit.
+    DIFF: divided by what the training mean as a constant rate would cost, where that is above 1: a
+    count in thousands would else drown the tasks beside it, as a regression in its own unit would.
 
     >>> kind = Count().fit(pa.chunked_array([[0, 2, 7]]), "visits")
     >>> round(kind.predict(kind.initial_bias()[None]).item(), 5)
@@ -37,6 +39,7 @@ class Count(Kind):
 
     unit: str | None = None
     mean: float = fitted(1.0)
+    constant_loss: float = fitted(1.0)
 
     def fit(self, column: pa.ChunkedArray, what: str) -> Self:
         labels_B = counts(column, what)
@@ -44,25 +47,26 @@ class Count(Kind):
         return self.starting_at(labels_B)
 
     def starting_at(self, labels_B: Floats) -> Self:
-        return replace(self, mean=float(np.nanmean(labels_B)))
+        present_B = torch.tensor(labels_B[~np.isnan(labels_B)])
+        started = replace(self, mean=float(present_B.mean()), constant_loss=1.0)
+        constant_BO = started.initial_bias().double().expand(len(present_B), 1)
+        return replace(started, constant_loss=float(started.loss(constant_BO, present_B).mean()))
 
     def encode(self, column: pa.ChunkedArray, what: str) -> Labels:
         return Labels(counts(column, what))
 
     def loss(self, outputs_BO: Tensor, labels_B: Tensor) -> Tensor:
-        """Half the deviance. With d the log rate less log y it is y (e^d - 1 - d), where nothing of
-        the size of y is subtracted from its like."""
+        """With d the log rate less log y it is y (e^d - 1 - d), where nothing of the size of y is
+        subtracted from its like."""
         log_rate_B = full_precision(outputs_BO).squeeze(1)
         labels_B = labels_B.to(log_rate_B.dtype)
         log_label_B = labels_B.clamp(min=1.0).log()
         limit_B = log_label_B.clamp(min=self._log_mean) + _LARGEST_LOG_RATIO
         ratio_B = log_rate_B - log_label_B
         excess_B = _linear_from(ratio_B, limit_B - log_label_B) - ratio_B
-        return torch.where(
-            labels_B > 0,
-            labels_B * excess_B.clamp(min=0.0),
-            self.predict(outputs_BO),
-        )
+        of_labels_B = labels_B * excess_B.clamp(min=0.0)
+        losses_B = torch.where(labels_B > 0, of_labels_B, self.predict(outputs_BO))
+        return losses_B / max(self.constant_loss, 1.0)
 
     def predict(self, outputs_BO: Tensor) -> Tensor:
         """The rate (B,)."""
@@ -92,5 +96,5 @@ class Count(Kind):
 
 def _linear_from(x_B: Tensor, limit_B: Tensor) -> Tensor:
     """exp(x) - 1, and its tangent at the limit from there on."""
-    below_B = torch.minimum(x_B, limit_B)
-    return below_B.expm1() + limit_B.exp() * (x_B - below_B)
+    # Not x less the minimum: below the limit two gradients of the size of exp(limit) would cancel.
+    return torch.minimum(x_B, limit_B).expm1() + limit_B.exp() * (x_B - limit_B).clamp(min=0.0)

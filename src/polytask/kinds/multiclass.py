@@ -13,7 +13,13 @@ from torch.nn import functional
 from polytask.columns.values import coded, commonest
 from polytask.errors import UserError
 from polytask.kinds.kind import Chart, Columns, Floats, Kind, Labels, Summary, fitted
-from polytask.kinds.noise import Noise, full_precision, noisy_multiclass_loss, noisy_probabilities
+from polytask.kinds.noise import (
+    NUM_ROUNDS,
+    Noise,
+    full_precision,
+    noisy_multiclass_loss,
+    noisy_probabilities,
+)
 from polytask.kinds.reading import class_indices
 from polytask.metrics import UNKNOWN_CLASS, Definition, LabelSpace, Values
 from polytask.metrics.definitions import ACCURACY, CLASS_LOG_LOSS, MACRO_AUC
@@ -107,10 +113,13 @@ class Multiclass(Kind):
         return full_precision(outputs_BO).softmax(dim=1)
 
     def initial_bias(self) -> Tensor:
-        bias_O = torch.zeros(self.num_outputs)
-        if self.frequencies:
-            bias_O[: len(self.classes)] = torch.tensor(self.frequencies).log()
-        return bias_O
+        bias_O = torch.zeros(self.num_outputs, dtype=torch.float64)
+        if not self.frequencies:
+            return bias_O.float()
+        wanted_C = torch.tensor(self.frequencies, dtype=torch.float64).log()
+        for _ in range(NUM_ROUNDS):
+            bias_O[: len(wanted_C)] += wanted_C - self.predict(bias_O[None])[0].log()
+        return bias_O.float()
 
     @property
     def space(self) -> LabelSpace:

@@ -17,6 +17,9 @@ from torch.nn import functional
 Noise = Literal["constant", "learned"]
 
 _LARGEST_LOG_VARIANCE = 10.0
+NUM_ROUNDS = 12
+"""In which the outputs are found whose mean probability is the training mean, to 1e-6."""
+
 _NUM_NODES = 20
 _NUM_DRAWS = 32
 

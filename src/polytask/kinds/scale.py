@@ -22,8 +22,8 @@ class Scale:
     """z = (t(y) - mean) / std, with t the logarithm of 1 + y, or nothing.
 
     >>> scale = Scale("log1p", mean=1.0, std=2.0)
-    >>> scale.back(torch.tensor([0.0])).tolist() == [np.expm1(1.0)]
-    True
+    >>> round(scale.back(torch.tensor([0.0])).item(), 5)
+    1.71828
     """
 
     transform: Transform | None

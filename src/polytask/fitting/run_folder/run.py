@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from polytask.config import FitConfig
+from polytask.config import FitConfig, write_config
 from polytask.data.derive import parse_derivation
 from polytask.data.encoder import TableEncoder
 from polytask.data.labels import LabelEncoder
@@ -74,6 +74,8 @@ class Run:
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write a folder like that of `polytask fit --out`, with its report."""
+        # Whatever cannot be written is said before the folder is made.
+        write_config(self.config)
         folder = RunFolder.create(Path(path), overwrite=overwrite)
         folder.write_setup(self.config, self.columns, self.targets)
         folder.write_weights(self.model)
