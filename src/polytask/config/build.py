@@ -156,7 +156,7 @@ def build_balancer(
 
 def offered_options(config: FitConfig, tasks: Sequence[Task]) -> dict[str, object]:
     """What a run knows that rules may want: its seed, and which losses are log-likelihoods."""
-    forms = ["regression" if t.kind.name == "regression" else "classification" for t in tasks]
+    forms = ["regression" if t.kind.is_squared_error else "classification" for t in tasks]
     return {"seed": config.seed, "forms": forms}
 
 

@@ -87,6 +87,11 @@ class Kind(ABC):
         """Rules that need positive losses refuse such a task."""
         return False
 
+    @property
+    def is_squared_error(self) -> bool:
+        """Whether the loss is that of a Gaussian but for a factor of 2, which learned weights mind."""
+        return False
+
     @abstractmethod
     def predict(self, outputs_BO: Tensor) -> Tensor:
         """Predictions (B,), or (B, C), in the label's own unit."""

@@ -66,6 +66,10 @@ class Regression(Kind):
         return (full_precision(outputs_BO).squeeze(1) - labels_B).square()
 
     @property
+    def is_squared_error(self) -> bool:
+        return True
+
+    @property
     def loss_can_be_negative(self) -> bool:
         # Half a log-variance has no lower end.
         return self.noise == "learned"
