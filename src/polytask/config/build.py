@@ -93,7 +93,6 @@ def build_settings(config: FitConfig) -> Settings:
     """How to train."""
     return Settings(
         epochs=config.epochs,
-        batch_size=config.batch_size,
         learning_rate=config.learning_rate,
         weight_decay=config.weight_decay,
         warmup_fraction=config.warmup_fraction,

@@ -51,7 +51,8 @@ def fit(
 
     tasks: [NAME=]COLUMN[:KIND[:YES]], as on the command line, or tasks such as binary("click").
     `test` and `valid` may be tables.
-    encoder: any module (numeric_BN, categorical_BC) -> (B, out_features) in the place of ours.
+    encoder: any module {"numbers": (B, N), "categories": (B, C)} -> (B, out_features) in the place of
+    ours.
     Options are those of `polytask fit`. Raises UserError for what the user can mend.
     """
     described = [describe_task(task) if isinstance(task, Task) else task for task in tasks]
@@ -155,9 +156,10 @@ class _Fitting:
         yield from raise_on_all(
             self.ranks, lambda: self._begin(run) if is_first(self.ranks) else []
         )
-        steps = run.steps_per_epoch(len(assignment.train)) * run.settings.epochs
+        stream = assignment.stream(self.config)
+        steps = stream.num_batches(0) * run.settings.epochs
         yield ModelStarted(assignment.name, run, steps)
-        for step in train(run, assignment.train, valid=assignment.valid):
+        for step in train(run, stream, valid=assignment.valid):
             if is_first(self.ranks):
                 self._log(assignment.name, run, step)
             if self.kept is not None:
@@ -179,9 +181,7 @@ class _Fitting:
             return
         if self.has_warned or not is_first(self.ranks):
             return
-        collapse = explain_trunk(
-            run.model, assignment.valid.inputs, most_rows=_WATCHED_ROWS
-        ).collapse
+        collapse = explain_trunk(run.model, assignment.valid, most_rows=_WATCHED_ROWS).collapse
         if collapse is not None:
             self.has_warned = True
             yield Notice(f"step {step.step:,}: {collapse}")

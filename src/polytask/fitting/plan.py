@@ -8,18 +8,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from polytask.balancing import Ranks
 from polytask.config import FitConfig
 from polytask.config.build import build_balancer, build_model, build_monitor, build_settings
 from polytask.config.fields import Options
-from polytask.data.examples import Examples
 from polytask.errors import UserError
 from polytask.fitting.preparing.prepare import Prepared
+from polytask.streams import Batch, InMemoryStream
 from polytask.task import Task
 from polytask.training.evaluation import predict
 from polytask.training.monitor import Monitor
+from polytask.training.randomness import drawn_from
 from polytask.training.run import TrainingRun
 
 MULTI_TASK = "multi-task"
@@ -28,14 +29,17 @@ _TIMED_ROWS = 16_384
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelPlan:
-    """A model to train: its name, its tasks by position, and its examples."""
+    """A model to train: its name, its tasks, and the rows of all tasks that it finds its own in."""
 
     name: str
     tasks: tuple[Task, ...]
-    positions: tuple[int, ...]
-    train: Examples
-    valid: Examples | None
-    test: Examples | None
+    train: Batch
+    valid: Batch | None
+    test: Batch | None
+
+    def stream(self, config: FitConfig) -> InMemoryStream:
+        """The training rows in batches."""
+        return InMemoryStream(self.train, config.batch_size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +54,13 @@ class Cost:
 
 def multi_task(prepared: Prepared) -> ModelPlan:
     """All tasks at once."""
-    return ModelPlan(
-        MULTI_TASK,
-        prepared.tasks,
-        tuple(range(len(prepared.tasks))),
-        prepared.train,
-        prepared.valid,
-        prepared.test,
-    )
+    return ModelPlan(MULTI_TASK, prepared.tasks, prepared.train, prepared.valid, prepared.test)
 
 
 def single_task(prepared: Prepared, position: int) -> ModelPlan:
     """One goal alone. Its label is the joint one where it is given another: an ordinary binary."""
     task = dataclasses.replace(prepared.tasks[position], given=None)
-    parts = (prepared.train, prepared.valid, prepared.test)
-    train, valid, test = (None if part is None else _column(part, position) for part in parts)
-    assert train is not None
-    return ModelPlan(f"single: {task.name}", (task,), (position,), train, valid, test)
+    return ModelPlan(f"single: {task.name}", (task,), prepared.train, prepared.valid, prepared.test)
 
 
 def start_training(
@@ -79,10 +73,10 @@ def start_training(
     ranks: Ranks | None = None,
 ) -> TrainingRun:
     """A model with fresh weights, drawn from the run's seed alone, on its device."""
-    torch.manual_seed(config.seed)
     # Each model has an encoder of its own, also where the user brought one.
     encoder = copy.deepcopy(encoder)
-    model = build_model(config, assignment.tasks, columns=prepared.columns, encoder=encoder)
+    with drawn_from(config.seed):
+        model = build_model(config, assignment.tasks, columns=prepared.columns, encoder=encoder)
     several = assignment.name == MULTI_TASK
     balancer = build_balancer(
         task_weights(config, assignment.tasks) if several else "equal",
@@ -94,7 +88,12 @@ def start_training(
         monitor = Monitor(terms) if terms else Monitor.default(assignment.tasks)
     settings = build_settings(config)
     return TrainingRun.start(
-        model.to(device), balancer, settings=settings, monitor=monitor, ranks=ranks
+        model.to(device),
+        balancer,
+        settings=settings,
+        monitor=monitor,
+        decode=prepared.targets.decode,
+        ranks=ranks,
     )
 
 
@@ -112,9 +111,9 @@ def task_weights(config: FitConfig, tasks: tuple[Task, ...]) -> Options:
     return {"name": "static", "weights": [numbers.get(t.name, everyone) for t in tasks]}
 
 
-def measure_cost(run: TrainingRun, inputs: tuple[Tensor, ...]) -> Cost:
+def measure_cost(run: TrainingRun, table: Batch) -> Cost:
     """Parameters, training time, and the median of three predictions of some thousand rows."""
-    rows = tuple(tensor[:_TIMED_ROWS] for tensor in inputs)
+    rows = table[:_TIMED_ROWS]
     seconds = []
     for _ in range(3):
         started = time.perf_counter()
@@ -125,7 +124,7 @@ def measure_cost(run: TrainingRun, inputs: tuple[Tensor, ...]) -> Cost:
         parameters=sum(p.numel() for p in run.model.parameters()),
         train_seconds=progress.train_seconds,
         train_rows_per_second=progress.rows / max(progress.train_seconds, 1e-9),
-        microseconds_per_row=1e6 * statistics.median(seconds) / len(rows[0]),
+        microseconds_per_row=1e6 * statistics.median(seconds) / len(rows),
     )
 
 
@@ -139,13 +138,4 @@ def total_cost(costs: Iterator[Cost]) -> Cost:
         train_seconds=seconds,
         train_rows_per_second=rows / max(seconds, 1e-9),
         microseconds_per_row=sum(cost.microseconds_per_row for cost in each),
-    )
-
-
-def _column(examples: Examples, position: int) -> Examples:
-    weights_BT = examples.weights_BT
-    return dataclasses.replace(
-        examples,
-        labels_BT=examples.labels_BT[:, position : position + 1].contiguous(),
-        weights_BT=None if weights_BT is None else weights_BT[:, position : position + 1],
     )
