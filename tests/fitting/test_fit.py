@@ -1,6 +1,7 @@
 """fit, and what it leaves behind: metrics, folder, predictions that survive saving."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -217,8 +218,8 @@ def test_an_encoder_of_one_s_own(clicks: pa.Table) -> None:
             super().__init__()
             self.scale = torch.nn.Parameter(torch.ones(2))
 
-        def forward(self, numeric_BN: torch.Tensor, categorical_BC: torch.Tensor) -> torch.Tensor:
-            parts = [numeric_BN.nansum(1), categorical_BC.float().mean(1)]
+        def forward(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+            parts = [inputs["numbers"].nansum(1), inputs["categories"].float().mean(1)]
             return torch.stack(parts, dim=1) * self.scale
 
     run = fit(clicks, ["click"], encoder=Sums(), **QUICK)

@@ -5,7 +5,7 @@ import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -328,8 +328,8 @@ class Sums(torch.nn.Module):
         super().__init__()
         self.linear = torch.nn.Linear(2, 3)
 
-    def forward(self, numeric_BN: torch.Tensor, categorical_BC: torch.Tensor) -> torch.Tensor:
-        parts = [numeric_BN.nan_to_num().sum(1), categorical_BC.float().mean(1)]
+    def forward(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        parts = [inputs["numbers"].nan_to_num().sum(1), inputs["categories"].float().mean(1)]
         return self.linear(torch.stack(parts, dim=1))
 
 

@@ -24,10 +24,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "columns": {*LEAVES},
     "data": {"columns", *LEAVES},
     "task": {*LEAVES},
-    "model": {"trunks", "encoders", *TABLES_AND_TASKS, *LEAVES},
-    "training": {"model", "balancing", "metrics", *TABLES_AND_TASKS, *LEAVES},
-    "transfer": {"training", "model", *TABLES_AND_TASKS, *LEAVES},
-    "auxiliary": {"training", "model", *TABLES_AND_TASKS, *LEAVES},
+    "streams": {*LEAVES},
+    "model": {"trunks", "streams", "task", *LEAVES},
+    "training": {"model", "balancing", "streams", "metrics", "task", *LEAVES},
+    "transfer": {"training", "model", "streams", *TABLES_AND_TASKS, *LEAVES},
+    "auxiliary": {"training", "model", "streams", *TABLES_AND_TASKS, *LEAVES},
     "report": {*LEAVES},
     "study": {"fitting", "config", *LEAVES},
 }
@@ -110,7 +111,7 @@ def planted(tmp_path: Path) -> Path:
         "errors.py": "",
         "balancing/gram.py": "import torch\nfrom polytask.balancing.solvers import solve\n",
         "data/schema.py": "from polytask.errors import UserError\nfrom .readers import read\n",
-        "training/loop.py": "from polytask import __version__, model\nimport polytask.data.schema\n",
+        "training/loop.py": "from polytask import __version__, model\nimport polytask.streams\n",
         "cli.py": "import polytask\nfrom polytask import fit\n",
     }
     for name, text in kept.items():

@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from polytask.balancing import Equal
-from polytask.data.examples import Examples
+from polytask.encoders import SingleInput
 from polytask.errors import UserError
 from polytask.model import MultiTaskModel
+from polytask.streams import Batch, InMemoryStream
 from polytask.task import binary, regression
 from polytask.training import Monitor, Settings, Term, TrainingRun, predict, train
 from polytask.training.optimizer import Optimizers, learning_rate_at
@@ -19,19 +20,23 @@ from polytask.trunks import MMoE, SharedBottom
 NUM_ROWS = 300
 
 
-def make_examples(seed: int = 0) -> Examples:
+def make_table(seed: int = 0) -> Batch:
     generator = torch.Generator().manual_seed(seed)
     x_BD = torch.randn(NUM_ROWS, 4, generator=generator)
     noise = 0.1 * torch.randn(NUM_ROWS, generator=generator)
-    labels_BT = torch.stack([(x_BD[:, 0] + x_BD[:, 1] > 0).float(), x_BD[:, 0] + noise], dim=1)
-    return Examples(inputs=(x_BD,), labels_BT=labels_BT, weights_BT=None, group_B=None)
+    labels = {"a": (x_BD[:, 0] + x_BD[:, 1] > 0).float(), "b": x_BD[:, 0] + noise}
+    return Batch({"x": x_BD}, labels)
+
+
+def make_stream() -> InMemoryStream:
+    return InMemoryStream(make_table(), batch_size=64)
 
 
 def make_run(dropout: float = 0.0, **changes: object) -> TrainingRun:
     torch.manual_seed(0)
     trunk = MMoE(4, 2, num_experts=2, expert_hidden=(8,), dropout=dropout)
-    model = MultiTaskModel(nn.Identity(), trunk, [binary("a"), regression("b")])
-    settings = dataclasses.replace(Settings(epochs=3, batch_size=64, learning_rate=1e-2), **changes)
+    model = MultiTaskModel(SingleInput("x"), trunk, [binary("a"), regression("b")])
+    settings = dataclasses.replace(Settings(epochs=3, learning_rate=1e-2), **changes)
     return TrainingRun.start(model, Equal(2), settings=settings)
 
 
@@ -41,7 +46,7 @@ def final_weights(run: TrainingRun) -> torch.Tensor:
 
 def test_it_learns_and_counts_steps_rows_and_epochs() -> None:
     run = make_run(epochs=30)
-    steps = list(train(run, make_examples()))
+    steps = list(train(run, make_stream()))
     assert [step.step for step in steps] == list(range(1, 151))
     assert [step.epoch for step in steps[:6]] == [0, 0, 0, 0, 0, 1]
     assert run.progress.rows == 30 * NUM_ROWS
@@ -54,7 +59,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_one_does_not() -> None:
     results = []
     for seed in (0, 0, 1):
         run = make_run(dropout=0.2, seed=seed)
-        for _ in train(run, make_examples()):
+        for _ in train(run, make_stream()):
             pass
         results.append(final_weights(run))
     assert torch.equal(results[0], results[1])
@@ -64,13 +69,13 @@ def test_the_same_seed_gives_the_same_bits_and_another_one_does_not() -> None:
 def test_an_interrupted_epoch_goes_on_where_it_stopped() -> None:
     """The order of rows and the rate depend on counts alone, so a new loop finds its place."""
     whole = make_run()
-    for _ in train(whole, make_examples()):
+    for _ in train(whole, make_stream()):
         pass
     halves = make_run()
-    for step in train(halves, make_examples()):
+    for step in train(halves, make_stream()):
         if step.step == 7:
             break
-    for _ in train(halves, make_examples()):
+    for _ in train(halves, make_stream()):
         pass
     assert halves.progress.step == whole.progress.step
     assert torch.equal(final_weights(whole), final_weights(halves))
@@ -78,46 +83,46 @@ def test_an_interrupted_epoch_goes_on_where_it_stopped() -> None:
 
 def test_validation_comes_as_often_as_asked_and_the_best_weights_come_back() -> None:
     run = make_run(epochs=4, validations_per_epoch=2, learning_rate=0.3)
-    examples, valid = make_examples(), make_examples(seed=1)
-    validations = [s.validation for s in train(run, examples, valid=valid) if s.validation]
+    valid = make_table(seed=1)
+    validations = [s.validation for s in train(run, make_stream(), valid=valid) if s.validation]
     assert [v.step for v in validations][:4] == [2, 5, 7, 10]
     best = max(validations, key=lambda v: v.score)
     assert run.progress.best_step == best.step
-    values = predict(run.model, valid.inputs).values
+    values = predict(run.model, valid).values
     again = Monitor.default(run.model.tasks)
     assert {(t.task, t.metric) for t in again.terms} == {("a", "auc"), ("b", "r2")}
     from polytask.metrics import quick_metric
 
-    auc = quick_metric("auc", "binary", values[0], valid.labels_BT[:, 0].numpy())
+    auc = quick_metric("auc", "binary", values["a"], valid.labels["a"].numpy())
     assert auc == pytest.approx(best.metrics["a"]["auc"], abs=1e-12)
 
 
 def test_it_stops_when_patience_is_out() -> None:
     run = make_run(epochs=50, patience=2)
     run.monitor = Monitor((Term("a", "log_loss", weight=-1.0),))  # the worse, the better
-    steps = list(train(run, make_examples(), valid=make_examples(seed=1)))
+    steps = list(train(run, make_stream(), valid=make_table(seed=1)))
     assert steps[-1].epoch < 49
     assert run.progress.validations_since_best == 2
 
 
 def test_a_falling_metric_is_better() -> None:
     monitor = Monitor((Term("a", "log_loss"), Term("b", "rmse", weight=2.0)))
-    assert monitor.score({("a", "log_loss"): 0.5, ("b", "rmse"): 1.0}) == pytest.approx(-2.5)
+    assert monitor.score({"a": {"log_loss": 0.5}, "b": {"rmse": 1.0}}) == pytest.approx(-2.5)
 
 
 def test_a_loss_that_is_not_finite_names_step_task_and_rows() -> None:
-    examples = make_examples()
+    table = make_table()
     order = torch.randperm(NUM_ROWS, generator=torch.Generator().manual_seed(3))
-    examples.inputs[0][order[10]] = math.inf
+    table.inputs["x"][order[10]] = math.inf
     run = make_run()
     with pytest.raises(UserError, match=r"loss of a, b is not finite at step \d+ .*the first \d+"):
-        list(train(run, examples))
+        list(train(run, InMemoryStream(table, 64)))
     assert all(torch.isfinite(p).all() for p in run.model.parameters())
 
 
 def test_bf16_trains_and_keeps_float32_parameters() -> None:
     run = make_run(precision="bf16")
-    steps = list(train(run, make_examples()))
+    steps = list(train(run, make_stream()))
     assert steps[-1].balancing.losses_T.sum() < steps[0].balancing.losses_T.sum()
     assert all(p.dtype == torch.float32 for p in run.model.parameters())
 
@@ -169,14 +174,13 @@ def test_weight_decay_spares_embeddings_and_biases() -> None:
 def test_sparse_tables_are_trained_and_clipping_works() -> None:
     torch.manual_seed(0)
     table = nn.Embedding(50, 4, sparse=True)
-    model = MultiTaskModel(table, SharedBottom(4, 1, hidden=(4,)), [binary("a")])
+    model = MultiTaskModel(
+        SingleInput("ids", table), SharedBottom(4, 1, hidden=(4,)), [binary("a")]
+    )
     run = TrainingRun.start(model, Equal(1), settings=Settings(epochs=1, clip_norm=1e-3))
     before = table.weight.detach().clone()
     ids = torch.arange(40)
-    examples = Examples(
-        inputs=(ids,), labels_BT=(ids % 2).float().unsqueeze(1), weights_BT=None, group_B=None
-    )
-    list(train(run, examples))
+    list(train(run, InMemoryStream(Batch({"ids": ids}, {"a": (ids % 2).float()}), 1024)))
     changed = (table.weight.detach() != before).any(dim=1)
     # A row whose hidden units are all dead gets a zero gradient; rows not in the batch none.
     assert changed[:40].sum() > 20 and not changed[40:].any()

@@ -85,6 +85,7 @@ class Accumulator:
             weights = with_ones(weights, active_T & ~measured.active_T)
         fill(rows, gradients_due(rows, plan, self.balancer, measured, weights, None), None)
         penalty = check_penalty(penalty)
+        read_losses([], penalty)
         if penalty is not None:
             torch.autograd.backward(penalty)
         self._clear()

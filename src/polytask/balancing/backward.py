@@ -60,8 +60,9 @@ def balanced_backward(
             "pass `parameters` or `seam`, not both: gradients are measured at one place"
         )
     check_losses(losses)
-    losses_T, active_T = read_losses(losses if ranks is None else ranks.mean_losses(losses))
     penalty = check_penalty(penalty)
+    whole = [*losses, penalty] if ranks is None else ranks.mean_losses([*losses, penalty])
+    losses_T, active_T = read_losses(whole[:-1], whole[-1])
     if loss_scale != 1.0:
         losses = [None if loss is None else loss * loss_scale for loss in losses]
         penalty = None if penalty is None else penalty * loss_scale

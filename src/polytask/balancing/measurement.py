@@ -123,18 +123,33 @@ def check_losses(losses: Sequence[Tensor | None]) -> None:
             _check_differentiable_scalar(loss, f"the loss of task {task}")
 
 
-def read_losses(losses: Sequence[Tensor | None]) -> tuple[Tensor, Tensor]:
+class NotFiniteError(ValueError):
+    """Losses of `tasks`, by their places, or the penalty where there are none, are not finite."""
+
+    def __init__(self, message: str, tasks: tuple[int, ...] = ()) -> None:
+        super().__init__(message)
+        self.tasks = tasks
+
+
+def read_losses(
+    losses: Sequence[Tensor | None], penalty: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Values and presence of the losses: `losses_T` (float64, host, NaN if absent) and `active_T`.
 
-    Raises ValueError, naming the task by its place, for a loss that is not finite.
+    Raises NotFiniteError, naming the tasks by their places, for losses that are not finite, and for
+    such a penalty, which is read in the same transfer.
     """
-    values = read_scalars(losses)
-    for task, (loss, value) in enumerate(zip(losses, values)):
-        if loss is not None and not math.isfinite(value):
-            raise ValueError(
-                f"the loss of task {task} is {value}: nothing was written to .grad; "
-                "look at this batch's inputs and labels, or lower the learning rate"
-            )
+    *values, added = read_scalars([*losses, penalty])
+    pairs = list(enumerate(zip(losses, values)))
+    bad = tuple(t for t, (loss, value) in pairs if loss is not None and not math.isfinite(value))
+    if bad:
+        raise NotFiniteError(
+            f"the loss of task {bad[0]} is {values[bad[0]]}: nothing was written to .grad; "
+            "look at this batch's inputs and labels, or lower the learning rate",
+            bad,
+        )
+    if penalty is not None and not math.isfinite(added):
+        raise NotFiniteError(f"the penalty is {added}: nothing was written to .grad")
     active_T = torch.tensor([loss is not None for loss in losses], dtype=torch.bool)
     return torch.tensor(values, dtype=torch.float64), active_T
 
@@ -155,12 +170,10 @@ def read_losses_after_step(losses: Sequence[Tensor | None]) -> Tensor:
 
 
 def check_penalty(penalty: Tensor | None) -> Tensor | None:
-    """The penalty if there is anything to differentiate; raises ValueError if it is not finite."""
+    """The penalty if there is anything to differentiate; its value is for `read_losses` to look at."""
     if penalty is None or not penalty.requires_grad:
         return None
     _check_differentiable_scalar(penalty, "the penalty")
-    if not penalty.detach().isfinite():
-        raise ValueError(f"the penalty is {penalty.item()}: nothing was written to .grad")
     return penalty
 
 

@@ -49,8 +49,9 @@ def sharded_backward(
     shards = [shard for shard in shards if shard.requires_grad]
     _check(shards, balancer, parameters)
     check_losses(losses)
-    losses_T, active_T = read_losses(ranks.mean_losses(losses))
     penalty = check_penalty(penalty)
+    whole = ranks.mean_losses([*losses, penalty])
+    losses_T, active_T = read_losses(whole[:-1], whole[-1])
     measured = Measurement(losses_T, active_T, step=int(balancer.num_steps), epoch=epoch)
     measures = balancer.need(measured.step, active_T) != Need.LOSSES and int(active_T.sum()) > 1
     if measures:

@@ -146,7 +146,7 @@ def show_cost(console: Console, metrics: Metrics) -> None:
 def _task_line(prepared: Prepared, position: int) -> str:
     task, count = prepared.tasks[position], prepared.label_counts[position]
     target = prepared.targets.targets[position].target
-    labels_B = prepared.train.labels_BT[:, position]
+    labels_B = prepared.train.labels[task.name]
     yes = f", yes = {target.positive}" if target.positive else ""
     given = f", given {task.given}" if task.given else ""
     line = f"{task.name}: {task.kind.name} of column {task.target}{yes}{given}"

@@ -16,7 +16,9 @@ from polytask.config.build import (
 from polytask.data.encoder import TableEncoder
 from polytask.fitting.own_parts import OwnParts
 from polytask.fitting.plan import Plan
+from polytask.fitting.preparing.prepare import Prepared
 from polytask.model import MultiTaskModel
+from polytask.training.randomness import drawn_from
 from polytask.training.run import TrainingRun
 
 
@@ -29,25 +31,26 @@ def try_out(plans: Sequence[Plan], columns: TableEncoder, own: OwnParts) -> None
         with torch.device("meta"):
             model_of(plan, columns, own)
         balancer_of(plan, own)
-        build_monitor(plan.config.monitor, plan.tasks, has_groups=plan.train.group_B is not None)
+        build_monitor(plan.config.monitor, plan.tasks, has_groups=plan.train.groups is not None)
 
 
 def start_training(
     plan: Plan,
-    columns: TableEncoder,
+    prepared: Prepared,
     own: OwnParts,
     *,
     device: torch.device,
     ranks: Ranks | None = None,
 ) -> TrainingRun:
     """A model with fresh weights, drawn from the run's seed alone, on its device."""
-    torch.manual_seed(plan.config.seed)
-    model = model_of(plan, columns, own)
+    with drawn_from(plan.config.seed):
+        model = model_of(plan, prepared.columns, own)
     return TrainingRun.start(
         model.to(device),
         balancer_of(plan, own),
         settings=build_settings(plan.config),
         monitor=build_monitor(plan.config.monitor, plan.tasks),
+        decode=prepared.targets.decode,
         ranks=ranks,
     )
 

@@ -1,15 +1,14 @@
 """Plans: every model of a fit, known before the first one is trained."""
 
-import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from polytask.config import FitConfig
 from polytask.config.build import options_for_tasks
-from polytask.data.examples import Examples
 from polytask.fitting.preparing.prepare import Prepared
+from polytask.streams import Batch, InMemoryStream, Stream
 from polytask.task import Task
 
 MULTI_TASK = "multi-task"
@@ -36,10 +35,14 @@ class Plan:
     role: Role
     config: FitConfig
     tasks: tuple[Task, ...]
-    train: Examples
-    valid: Examples | None
-    test: Examples | None
+    train: Batch
+    valid: Batch | None
+    test: Batch | None
     start: From | None = None
+
+    def stream(self) -> Stream:
+        """The training rows in batches."""
+        return InMemoryStream(self.train, self.config.batch_size)
 
 
 def plans_of(config: FitConfig, prepared: Prepared) -> list[Plan]:
@@ -81,18 +84,14 @@ def multi_task(config: FitConfig, prepared: Prepared) -> Plan:
 def single_task(config: FitConfig, prepared: Prepared, position: int) -> Plan:
     """One goal alone, with the same options. Its label is the joint one where it is given another: an
     ordinary binary."""
-    task = dataclasses.replace(prepared.tasks[position], given=None)
-    parts = (prepared.train, prepared.valid, prepared.test)
-    train, valid, test = (None if part is None else _column(part, position) for part in parts)
-    assert train is not None
+    task = replace(prepared.tasks[position], given=None)
     own = options_for_tasks(config, [position], [task])
-    return Plan(f"single: {task.name}", "baseline", own, (task,), train, valid, test)
-
-
-def _column(examples: Examples, position: int) -> Examples:
-    weights_BT = examples.weights_BT
-    return dataclasses.replace(
-        examples,
-        labels_BT=examples.labels_BT[:, position : position + 1].contiguous(),
-        weights_BT=None if weights_BT is None else weights_BT[:, position : position + 1],
+    return Plan(
+        f"single: {task.name}",
+        "baseline",
+        own,
+        (task,),
+        prepared.train,
+        prepared.valid,
+        prepared.test,
     )

@@ -72,16 +72,14 @@ class Session:
 
     def run(self, plan: Plan) -> Iterator[Event]:
         """Train one model, or what is left of it: started, its steps, finished."""
-        run = start_training(
-            plan, self.prepared.columns, self.own, device=self.device, ranks=self.ranks
-        )
+        run = start_training(plan, self.prepared, self.own, device=self.device, ranks=self.ranks)
         number = self.plans.index(plan)
         yield from raise_on_all(
             self.ranks, lambda: self._begin(plan, run, number) if is_first(self.ranks) else []
         )
-        steps = run.steps_per_epoch(len(plan.train)) * run.settings.epochs
-        yield ModelStarted(plan.name, run, steps)
-        for step in train(run, plan.train, valid=plan.valid):
+        stream = plan.stream()
+        yield ModelStarted(plan.name, run, stream.num_batches(0) * run.settings.epochs)
+        for step in train(run, stream, valid=plan.valid):
             if is_first(self.ranks):
                 self._log(plan.name, run, step)
             if self.checkpoints is not None:
@@ -155,7 +153,7 @@ class Session:
             return
         if self.has_warned or not is_first(self.ranks):
             return
-        collapse = explain_trunk(run.model, plan.valid.inputs, most_rows=_WATCHED_ROWS).collapse
+        collapse = explain_trunk(run.model, plan.valid, most_rows=_WATCHED_ROWS).collapse
         if collapse is not None:
             self.has_warned = True
             yield Notice(f"step {step.step:,}: {collapse}")

@@ -29,11 +29,11 @@ class Monitor:
         goals = [task for task in tasks if not task.auxiliary] or list(tasks)
         return cls(tuple(Term(t.name, t.kind.main_metric, 1 / len(goals)) for t in goals))
 
-    def score(self, values: Mapping[tuple[str, str], float]) -> float:
-        """The weighted sum of `values` by (task, metric); a metric that is undefined counts 0."""
+    def score(self, values: Mapping[str, Mapping[str, float]]) -> float:
+        """The weighted sum of `values` by task and metric; a metric that is undefined counts 0."""
         total = 0.0
         for term in self.terms:
-            value = values[term.task, term.metric]
+            value = values[term.task][term.metric]
             direction = 1.0 if metric_direction(term.metric) else -1.0
             total += direction * term.weight * (0.0 if value != value else value)
         return total

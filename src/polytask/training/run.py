@@ -12,6 +12,7 @@ from polytask.balancing import Balancer, Ranks
 from polytask.model import MultiTaskModel
 from polytask.training.monitor import Monitor
 from polytask.training.optimizer import Optimizers, Schedule
+from polytask.training.scoring import Decode, as_they_are
 
 Precision = Literal["fp32", "bf16"]
 
@@ -27,7 +28,6 @@ class Settings:
     """
 
     epochs: int = 6
-    batch_size: int = 1024
     learning_rate: float = 3e-3
     weight_decay: float = 1e-5
     warmup_fraction: float = 0.05
@@ -59,7 +59,7 @@ class Progress:
 class TrainingRun:
     """A model, its balancer and optimizers, the settings, and the progress so far.
 
-    Construct it with `start`; then `for step in train(run, examples)`. With `ranks` several processes
+    Construct it with `start`; then `for step in train(run, stream)`. With `ranks` several processes
     train it: each has a part of every batch, and all take the steps of one process.
     """
 
@@ -68,6 +68,7 @@ class TrainingRun:
     optimizers: Optimizers
     settings: Settings
     monitor: Monitor
+    decode: Decode = as_they_are
     progress: Progress = field(default_factory=Progress)
     ranks: Ranks | None = None
 
@@ -79,18 +80,19 @@ class TrainingRun:
         *,
         settings: Settings | None = None,
         monitor: Monitor | None = None,
+        decode: Decode = as_they_are,
         ranks: Ranks | None = None,
     ) -> "TrainingRun":
-        """A run at step 0. The default monitor is the mean of each goal's main metric."""
+        """A run at step 0. The default monitor is the mean of each goal's main metric.
+
+        `decode` brings a task's predictions and labels to the label's own unit, in which it is scored.
+        """
         settings = settings or Settings()
         optimizers = Optimizers(
             model, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay
         )
         monitor = monitor or Monitor.default(model.tasks)
-        return cls(model, balancer, optimizers, settings, monitor, ranks=ranks)
-
-    def steps_per_epoch(self, num_rows: int) -> int:
-        return math.ceil(num_rows / self.settings.batch_size)
+        return cls(model, balancer, optimizers, settings, monitor, decode, ranks=ranks)
 
     def out_of_patience(self) -> bool:
         patience = self.settings.patience

@@ -4,23 +4,16 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from polytask.config import FitConfig
-from polytask.data.examples import Examples
 from polytask.fitting.comparing.cost import Cost, measure_cost, total_cost
-from polytask.fitting.comparing.score import (
-    Metrics,
-    Rows,
-    TaskScore,
-    gain_over,
-    score_examples,
-    task_rows,
-)
+from polytask.fitting.comparing.score import Metrics, TaskScore, rows_by_task, score_tasks
 from polytask.fitting.plan import Plan
 from polytask.fitting.preparing.prepare import Prepared
 from polytask.fitting.processes.environment import environment
 from polytask.model import MultiTaskModel
 from polytask.task import Task
-from polytask.training.evaluation import Predictions, predict
+from polytask.training.evaluation import predict
 from polytask.training.run import TrainingRun
+from polytask.training.scoring import TaskRows
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,7 +23,7 @@ class Trained:
     name: str
     model: MultiTaskModel
     scores: dict[str, dict[str, TaskScore]]
-    rows: dict[str, Rows]
+    rows: dict[str, TaskRows]
     cost: Cost
     best_step: int
     steps: int
@@ -39,26 +32,20 @@ class Trained:
     def of(cls, plan: Plan, run: TrainingRun, prepared: Prepared) -> "Trained":
         """Evaluate once: validation rows, and test rows if there are any."""
         scores: dict[str, dict[str, TaskScore]] = {}
-        rows: dict[str, Rows] = {}
+        rows: dict[str, TaskRows] = {}
         for part, examples in (("valid", plan.valid), ("test", plan.test)):
             if examples is None:
                 continue
-            predictions = predict(run.model, examples.inputs, precision=plan.config.precision)
-            scores[part] = score_examples(
-                run.model.tasks,
-                prepared.targets,
-                predictions,
-                examples=examples,
-                intervals=plan.config.intervals,
-            )
+            predictions = predict(run.model, examples, precision=plan.config.precision)
             # The last part wins: gains are told on the test, or on validation if there is none.
-            rows = _rows(run.model.tasks, prepared, predictions, examples=examples)
+            rows = rows_by_task(run.model.tasks, prepared.targets, predictions, examples)
+            scores[part] = score_tasks(rows, predictions, examples, intervals=plan.config.intervals)
         return cls(
             plan.name,
             run.model,
             scores,
             rows,
-            measure_cost(run, plan.train.inputs),
+            measure_cost(run, plan.train),
             run.progress.best_step,
             run.progress.step,
         )
@@ -112,7 +99,7 @@ def _gains(task: Task, multi: Trained, single: Trained) -> dict[str, object]:
     if task.name not in multi.rows or task.name not in single.rows:
         return {}
     record: dict[str, object] = {}
-    for gain in gain_over(task, multi.rows[task.name], single.rows[task.name]):
+    for gain in multi.rows[task.name].gain_over(single.rows[task.name]):
         record[gain.name] = gain.value
         if gain.interval is not None:
             record[f"{gain.name}_interval"] = [gain.interval.low, gain.interval.high]
@@ -127,16 +114,4 @@ def _data(prepared: Prepared) -> dict[str, object]:
         "categorical": [column.name for column in prepared.columns.categorical],
         "labels": {count.name: asdict(count) for count in prepared.label_counts},
         "leaks": [asdict(leak) for leak in prepared.leaks],
-    }
-
-
-def _rows(
-    tasks: Sequence[Task], prepared: Prepared, predictions: Predictions, *, examples: Examples
-) -> dict[str, Rows]:
-    return {
-        task.name: task_rows(
-            task, prepared.targets, predictions.values[t], examples=examples, position=t
-        )
-        for t, task in enumerate(tasks)
-        if not task.auxiliary
     }

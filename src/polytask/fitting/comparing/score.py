@@ -1,16 +1,17 @@
 """Predictions and labels -> the figures of metrics.json."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
 
-from polytask.data.examples import Examples
 from polytask.data.targets import TargetEncoder
-from polytask.metrics import Gain, TaskMetrics, compare, evaluate
+from polytask.metrics import TaskMetrics
+from polytask.streams import Batch
 from polytask.task import Task
 from polytask.training.evaluation import Predictions
+from polytask.training.scoring import TaskRows
 
 Metrics: TypeAlias = dict[str, object]
 
@@ -31,85 +32,38 @@ class TaskScore:
         return record
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Rows:
-    """One task's predictions, labels, weights and groups, in the label's own unit."""
+def rows_by_task(
+    tasks: Sequence[Task], targets: TargetEncoder, predictions: Predictions, table: Batch
+) -> dict[str, TaskRows]:
+    """What every goal is scored on; auxiliary tasks are left out."""
+    return {
+        task.name: TaskRows.of(task, predictions.values[task.name], table, decode=targets.decode)
+        for task in tasks
+        if not task.auxiliary
+    }
 
-    predictions: np.ndarray
-    labels: np.ndarray
-    weights: np.ndarray | None
-    groups: np.ndarray | None
 
-
-def score_examples(
-    tasks: Sequence[Task],
-    targets: TargetEncoder,
-    predictions: Predictions,
-    *,
-    examples: Examples,
-    intervals: bool = True,
+def score_tasks(
+    rows: Mapping[str, TaskRows], predictions: Predictions, table: Batch, *, intervals: bool = True
 ) -> dict[str, TaskScore]:
-    """Every goal's metrics on the examples; auxiliary tasks are left out."""
-    scores = {}
-    positions = {task.name: t for t, task in enumerate(tasks)}
-    for t, task in enumerate(tasks):
-        if task.auxiliary:
-            continue
-        rows = task_rows(task, targets, predictions.values[t], examples=examples, position=t)
-        conditional = None
-        if task.given is not None:
-            parent_B = examples.labels_BT[:, positions[task.given]].numpy()
-            labels = np.where(parent_B == 1, rows.labels, np.nan)
-            conditional = evaluate(
-                "binary",
-                predictions.conditional[t],
-                labels,
-                weights=rows.weights,
-                groups=rows.groups,
-                intervals=intervals,
-            )
-        metrics = evaluate(
-            task.kind.name,
-            rows.predictions,
-            rows.labels,
-            weights=rows.weights,
-            groups=rows.groups,
-            intervals=intervals,
+    """Every goal's metrics on its rows."""
+    return {
+        name: TaskScore(
+            task_rows.evaluate(intervals=intervals),
+            _conditional(task_rows, predictions, table, intervals=intervals),
         )
-        scores[task.name] = TaskScore(metrics, conditional)
-    return scores
+        for name, task_rows in rows.items()
+    }
 
 
-def gain_over(task: Task, ours: Rows, theirs: Rows) -> tuple[Gain, ...]:
-    """What our predictions are better by, on the same rows."""
-    return compare(
-        task.kind.name,
-        ours.predictions,
-        theirs.predictions,
-        ours.labels,
-        weights=ours.weights,
-        groups=ours.groups,
-    )
-
-
-def task_rows(
-    task: Task,
-    targets: TargetEncoder,
-    values: np.ndarray,
-    *,
-    examples: Examples,
-    position: int,
-) -> Rows:
-    """A task's column of the examples beside its predictions."""
-    weights_BT = examples.weights_BT
-    labels = examples.labels_BT[:, position].numpy()
-    return Rows(
-        predictions=_own_unit(task, targets, values),
-        labels=_own_unit(task, targets, labels),
-        weights=None if weights_BT is None else weights_BT[:, position].numpy(),
-        groups=None if examples.group_B is None else examples.group_B.numpy(),
-    )
-
-
-def _own_unit(task: Task, targets: TargetEncoder, values: np.ndarray) -> np.ndarray:
-    return targets.decode(task.name, values) if task.kind.name == "regression" else values
+def _conditional(
+    rows: TaskRows, predictions: Predictions, table: Batch, *, intervals: bool
+) -> TaskMetrics | None:
+    """Of p(task | parent), where the parent is yes."""
+    name, parent = rows.task.name, rows.task.given
+    if parent is None:
+        return None
+    is_yes_B = table.labels[parent].numpy() == 1
+    labels = np.where(is_yes_B, rows.labels, np.nan)
+    values = predictions.conditional[name]
+    return replace(rows, predictions=values, labels=labels).evaluate(intervals=intervals)

@@ -4,9 +4,9 @@ import re
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from polytask.model import MultiTaskModel
+from polytask.streams import Batch
 from polytask.training.run import device_of
 from polytask.trunks import Explanation, Mask, collapse_warning, expert_uses, gate_use
 
@@ -62,11 +62,9 @@ class Inside:
 
 
 @torch.inference_mode()
-def explain_trunk(
-    model: MultiTaskModel, inputs: tuple[Tensor, ...], *, most_rows: int = MOST_ROWS
-) -> Inside:
+def explain_trunk(model: MultiTaskModel, table: Batch, *, most_rows: int = MOST_ROWS) -> Inside:
     """What the trunk does on at most `most_rows` rows, spread evenly, in evaluation mode."""
-    explanation = _explain(model, inputs, most_rows)
+    explanation = _explain(model, table, most_rows)
     names = tuple(task.name for task in model.tasks)
     gates = []
     for gate in explanation.gates:
@@ -90,13 +88,13 @@ def explain_trunk(
     )
 
 
-def _explain(model: MultiTaskModel, inputs: tuple[Tensor, ...], most_rows: int) -> Explanation:
-    size = min(len(inputs[0]), most_rows)
-    index = torch.linspace(0, len(inputs[0]) - 1, size).round().long()
+def _explain(model: MultiTaskModel, table: Batch, most_rows: int) -> Explanation:
+    size = min(len(table), most_rows)
+    index = torch.linspace(0, len(table) - 1, size).round().long()
     device, was_training = device_of(model), model.training
     model.eval()
     try:
-        x_BD = model.encoder(*(tensor[index].to(device) for tensor in inputs))
+        x_BD = model.encoder(table[index].to(device).inputs)
         return model.trunk.explain(x_BD)
     finally:
         model.train(was_training)

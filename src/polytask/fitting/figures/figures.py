@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polytask.config import FitConfig, TaskConfig
-from polytask.fitting.comparing.score import Rows
 from polytask.fitting.figures.calibration import (
     Bin,
     Floats,
@@ -28,7 +27,7 @@ from polytask.fitting.figures.explain import (
 )
 from polytask.fitting.preparing.prepare import Prepared
 from polytask.model import MultiTaskModel
-from polytask.task import Task
+from polytask.training.scoring import TaskRows
 
 MOST_BINS = 15
 _FEWEST_OF_THE_RARER = 10
@@ -93,17 +92,17 @@ class Figures:
 
 
 def make_figures(
-    config: FitConfig, prepared: Prepared, model: MultiTaskModel, rows: dict[str, Rows]
+    config: FitConfig, prepared: Prepared, model: MultiTaskModel, rows: dict[str, TaskRows]
 ) -> Figures:
     """Figures of a trained model; `rows` are its predictions on the test, else on validation."""
     parts = {"test": prepared.test, "valid": prepared.valid, "train": prepared.train}
     part, examples = next((name, rows) for name, rows in parts.items() if rows is not None)
-    inside = explain_trunk(model, examples.inputs)
+    inside = explain_trunk(model, examples)
     return Figures(
         part=part if rows else None,
         labels=tuple(_label_figures(config, prepared, t) for t in range(len(prepared.tasks))),
         scores=tuple(
-            score_figures(task, rows[task.name], log=task.name in config.transform)
+            score_figures(rows[task.name], log=task.name in config.transform)
             for task in prepared.tasks
             if task.name in rows and _is_labelled(rows[task.name])
         ),
@@ -116,10 +115,10 @@ def make_figures(
     )
 
 
-def score_figures(task: Task, rows: Rows, *, log: bool = False) -> ScoreFigures:
+def score_figures(rows: TaskRows, *, log: bool = False) -> ScoreFigures:
     """Calibration and histogram of one task; `log` where a regression was trained on log1p."""
     scores_B, labels_B, weights_B = _labelled(rows)
-    kind = task.kind.name
+    kind = rows.task.kind.name
     if kind == "multiclass":
         right_B = (scores_B.argmax(axis=1) == labels_B).astype(np.float64)
         scores_B, labels_B = scores_B.max(axis=1), right_B
@@ -135,7 +134,7 @@ def score_figures(task: Task, rows: Rows, *, log: bool = False) -> ScoreFigures:
         rarer = len(labels_B)
     num_bins = int(np.clip(rarer // _FEWEST_OF_THE_RARER, 2, MOST_BINS))
     return ScoreFigures(
-        task.name,
+        rows.task.name,
         kind,
         scale,
         calibration_bins(scores_B, labels_B, weights_B, num_bins=num_bins, rates=scale == "logit"),
@@ -147,7 +146,7 @@ def _label_figures(config: FitConfig, prepared: Prepared, position: int) -> Labe
     task, fitted = prepared.tasks[position], prepared.targets.targets[position]
     asked = config.tasks[position]
     assert isinstance(asked, TaskConfig)
-    labels_B = prepared.train.labels_BT[:, position].double().numpy()
+    labels_B = prepared.train.labels[task.name].double().numpy()
     labels_B = labels_B[~np.isnan(labels_B)]
     most_frequent, num_classes, mean = None, 0, None
     if task.kind.name == "multiclass" and len(labels_B):
@@ -174,16 +173,16 @@ def _label_figures(config: FitConfig, prepared: Prepared, position: int) -> Labe
     )
 
 
-def _is_labelled(rows: Rows) -> bool:
+def _is_labelled(rows: TaskRows) -> bool:
     return bool(_present(rows).any())
 
 
-def _present(rows: Rows) -> NDArray[np.bool_]:
+def _present(rows: TaskRows) -> NDArray[np.bool_]:
     present_B: NDArray[np.bool_] = ~np.isnan(rows.labels)
     return present_B if rows.weights is None else present_B & (rows.weights > 0)
 
 
-def _labelled(rows: Rows) -> tuple[Floats, Floats, Floats]:
+def _labelled(rows: TaskRows) -> tuple[Floats, Floats, Floats]:
     present_B = _present(rows)
     weights_B = np.ones(len(rows.labels)) if rows.weights is None else rows.weights
     columns = (rows.predictions, rows.labels, weights_B)

@@ -1,4 +1,4 @@
-"""A table and a configuration -> examples: everything that happens before the first step."""
+"""A table and a configuration -> batches of rows: everything that happens before the first step."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +8,6 @@ import pyarrow as pa
 from polytask.config import FitConfig, TaskConfig, parse_task
 from polytask.data.derive import Derivation, parse_derivation
 from polytask.data.encoder import TableEncoder
-from polytask.data.examples import Examples
 from polytask.data.leaks import Leak, find_leaks
 from polytask.data.readers import TableSource, read_table, require_columns
 from polytask.data.schema import Schema, infer_schema
@@ -21,12 +20,13 @@ from polytask.fitting.preparing.encoding import (
     made_from,
 )
 from polytask.fitting.preparing.splitting import Parts, split_table
+from polytask.streams import Batch
 from polytask.task import Task, binary, count, multiclass, regression
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
-    """Examples for training, validation and test, and how they came about.
+    """Rows for training, validation and test, and how they came about.
 
     `config` is complete: tasks have their kinds, whether asked for or guessed (`kind_reasons`).
     """
@@ -36,9 +36,9 @@ class Prepared:
     columns: TableEncoder
     targets: TargetEncoder
     tasks: tuple[Task, ...]
-    train: Examples
-    valid: Examples | None
-    test: Examples | None
+    train: Batch
+    valid: Batch | None
+    test: Batch | None
     kind_reasons: tuple[str, ...]
     label_counts: tuple[LabelCount, ...]
     leaks: tuple[Leak, ...]
@@ -240,7 +240,7 @@ def _stop_at_leaks(leaks: Sequence[Leak], allowed: Sequence[str]) -> None:
 
 def _encode_parts(
     config: FitConfig, parts: Parts, columns: TableEncoder, targets: TargetEncoder
-) -> tuple[Examples, Examples | None, Examples | None]:
+) -> tuple[Batch, Batch | None, Batch | None]:
     train = encode_examples(config, parts.train, columns, targets)
     valid, test = (
         None if part is None else encode_examples(config, part, columns, targets)

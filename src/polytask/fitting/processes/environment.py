@@ -1,4 +1,4 @@
-"""What a run does to the process, and undoes: threads and torch's random state."""
+"""What a run does to the process, and undoes: its threads."""
 
 import os
 import platform
@@ -14,13 +14,12 @@ from polytask.errors import UserError
 
 @contextmanager
 def borrowed(threads: int | None) -> Iterator[None]:
-    """Set the number of threads; put it and torch's random state back afterwards."""
+    """Set the number of threads; put it back afterwards."""
     before = torch.get_num_threads()
     if threads is not None:
         torch.set_num_threads(threads)
     try:
-        with torch.random.fork_rng():
-            yield
+        yield
     finally:
         torch.set_num_threads(before)
 

@@ -11,12 +11,13 @@ from polytask.data.derive import parse_derivation
 from polytask.data.encoder import TableEncoder
 from polytask.data.readers import TableSource, read_table
 from polytask.data.targets import TargetEncoder
-from polytask.fitting.comparing.score import Metrics, score_examples
+from polytask.fitting.comparing.score import Metrics, rows_by_task, score_tasks
 from polytask.fitting.preparing.encoding import apply_derivations, encode_examples, encode_inputs
 from polytask.fitting.records import StepRecord, ValidationRecord
 from polytask.fitting.run_folder.folder import RunFolder
 from polytask.model import MultiTaskModel
 from polytask.report import write_report
+from polytask.streams import Batch
 from polytask.task import Task
 from polytask.training.evaluation import predict
 
@@ -47,11 +48,11 @@ class Run:
         A multiclass task has NAME and NAME_p_CLASS for each class; a task given another has
         NAME, the joint probability, and NAME_given_PARENT. Labels need not be in the table.
         """
-        inputs = encode_inputs(self.config, read_table(table), self.columns)
-        predictions = predict(self.model, inputs, precision=self.config.precision)
+        rows = Batch(encode_inputs(self.config, read_table(table), self.columns))
+        predictions = predict(self.model, rows, precision=self.config.precision)
         named: dict[str, pa.Array] = {}
         for t, task in enumerate(self.tasks):
-            values = predictions.values[t]
+            values = predictions.values[task.name]
             if task.kind.name == "multiclass":
                 classes = np.asarray(self.targets.targets[t].classes)
                 named[task.name] = pa.array(classes[values.argmax(axis=1)])
@@ -60,7 +61,9 @@ class Run:
             else:
                 named[task.name] = pa.array(self.targets.decode(task.name, values))
             if task.given is not None:
-                named[f"{task.name}_given_{task.given}"] = pa.array(predictions.conditional[t])
+                named[f"{task.name}_given_{task.given}"] = pa.array(
+                    predictions.conditional[task.name]
+                )
         return pa.table(named)
 
     def evaluate(self, table: TableSource) -> dict[str, dict[str, object]]:
@@ -68,14 +71,9 @@ class Run:
         derivations = [parse_derivation(text) for text in self.config.derive]
         whole = apply_derivations(read_table(table), derivations)
         examples = encode_examples(self.config, whole, self.columns, self.targets)
-        predictions = predict(self.model, examples.inputs, precision=self.config.precision)
-        scores = score_examples(
-            self.tasks,
-            self.targets,
-            predictions,
-            examples=examples,
-            intervals=self.config.intervals,
-        )
+        predictions = predict(self.model, examples, precision=self.config.precision)
+        rows = rows_by_task(self.tasks, self.targets, predictions, examples)
+        scores = score_tasks(rows, predictions, examples, intervals=self.config.intervals)
         return {name: score.to_dict() for name, score in scores.items()}
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:

@@ -1,0 +1,7 @@
+"""The model: an encoder, a trunk, and a tower and head of its own for each task."""
+
+from polytask.model.multi_task import MultiTaskModel
+from polytask.model.outputs import Outputs
+from polytask.model.reduction import Counts
+
+__all__ = ["Counts", "MultiTaskModel", "Outputs"]

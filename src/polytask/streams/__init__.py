@@ -1,0 +1,9 @@
+"""Batches: named tensors of some rows, and streams that are a function of (seed, epoch, index)."""
+
+from polytask.streams.batch import Batch
+from polytask.streams.in_memory import InMemoryStream
+from polytask.streams.named import NamedTensors
+from polytask.streams.order import epoch_order
+from polytask.streams.stream import Stream
+
+__all__ = ["Batch", "InMemoryStream", "NamedTensors", "Stream", "epoch_order"]
