@@ -1,7 +1,6 @@
 """Inputs that give a label away: every input alone against every task."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +10,7 @@ from polytask.columns.numbers import finite_numbers
 from polytask.columns.values import coded
 from polytask.data.schema import Schema
 from polytask.data.targets import FittedTarget
+from polytask.records import Leak
 
 _MOST_ROWS = 200_000
 _NUM_BINS = 256
@@ -18,15 +18,6 @@ _FEWEST_ROWS = 20
 """With fewer rows of a class, or of its complement, an AUC is mostly chance."""
 _MOST_CELLS = 4_000_000
 """Counts of (fold, value, class) are made for so many cells at a time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Leak:
-    """One input that predicts one task suspiciously well by itself."""
-
-    column: str
-    task: str
-    auc: float
 
 
 def find_leaks(

@@ -16,22 +16,17 @@ from polytask.fitting.comparing.comparison import Trained, summarize
 from polytask.fitting.events import Event, Finished, ModelFinished, ModelStarted, Notice
 from polytask.fitting.figures.explain import explain_trunk
 from polytask.fitting.figures.figures import make_figures
+from polytask.fitting.history import step_record, validation_record
 from polytask.fitting.plan import ModelPlan, multi_task, single_task, start_training
 from polytask.fitting.preparing.prepare import Prepared, prepare
 from polytask.fitting.processes.environment import borrowed, pick_device
 from polytask.fitting.processes.torchrun import is_first, raise_on_all
-from polytask.fitting.records import (
-    Record,
-    StepRecord,
-    first_losses,
-    step_record,
-    validation_record,
-)
 from polytask.fitting.run_folder.folder import RunFolder, check_free
 from polytask.fitting.run_folder.loading import load
 from polytask.fitting.run_folder.run import Run
 from polytask.fitting.run_folder.run_checkpoints import RunCheckpoints
 from polytask.fitting.warm_start import warm_start
+from polytask.records import HistoryRecord, append_history, read_history
 from polytask.report import write_report
 from polytask.task import Task
 from polytask.training.loop import TrainStep, train
@@ -126,8 +121,7 @@ class _Fitting:
     ranks: Ranks | None
     kept: RunCheckpoints | None = None
     number: int = 0
-    history: list[Record] = field(default_factory=list)
-    first_losses: dict[str, dict[str, float]] = field(default_factory=dict)
+    history: list[HistoryRecord] = field(default_factory=list)
     trained: list[Trained] = field(default_factory=list)
     has_warned: bool = False
 
@@ -197,11 +191,10 @@ class _Fitting:
             multi.model,
             summarize(self.config, self.prepared, self.trained, processes=processes),
             self.history,
-            make_figures(self.config, self.prepared, multi.model, multi.rows).to_dict(),
+            make_figures(self.config, self.prepared, multi.model, multi.rows),
         )
         if self.folder:
-            self.folder.write_metrics(run.metrics)
-            self.folder.write_figures(run.figures)
+            run.write_records(self.folder.path)
             write_report(self.folder.path)
             # The last act: as long as there are checkpoints, the run is not finished.
             self.folder.remove_checkpoints()
@@ -222,7 +215,7 @@ class _Fitting:
         notices = []
         if self.kept is not None and self.kept.is_resuming:
             restored = self.kept.restore(run, self.number)
-            self.history = self.kept.folder.read_history()
+            self.history = read_history(self.kept.folder.path)
             notices = [Notice(text) for text in restored.notices]
             if restored.log_bytes is not None:
                 return notices
@@ -231,21 +224,14 @@ class _Fitting:
             warm_start(run.model, self.prepared.columns, source.model, source.columns)
         return notices
 
-    def _record(self, name: str, run: TrainingRun, step: TrainStep) -> StepRecord:
-        if name not in self.first_losses:
-            self.first_losses[name] = first_losses(self.history, name)
-        record = step_record(name, run, step, first_losses=self.first_losses[name])
-        self.first_losses[name] = {**record.losses, **self.first_losses[name]}
-        return record
-
     def _log(self, name: str, run: TrainingRun, step: TrainStep) -> None:
-        records: list[Record] = []
+        records: list[HistoryRecord] = []
         # The first step is always there: the report measures all losses by it.
         if step.step == 1 or step.step % self.config.log_every == 0:
-            records.append(self._record(name, run, step))
+            records.append(step_record(name, run, step))
         if step.validation is not None:
-            records.append(validation_record(name, step.validation))
+            records.append(validation_record(name, run, step.validation))
         for record in records:
             self.history.append(record)
             if self.folder:
-                self.folder.append(record)
+                append_history(self.folder.path, record)

@@ -17,6 +17,7 @@ from polytask.config.fields import Options
 from polytask.data.examples import Examples
 from polytask.errors import UserError
 from polytask.fitting.preparing.prepare import Prepared
+from polytask.records import Cost
 from polytask.task import Task
 from polytask.training.evaluation import predict
 from polytask.training.monitor import Monitor
@@ -36,16 +37,6 @@ class ModelPlan:
     train: Examples
     valid: Examples | None
     test: Examples | None
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What a model costs; microseconds a row are those of prediction in batches."""
-
-    parameters: int
-    train_seconds: float
-    train_rows_per_second: float
-    microseconds_per_row: float
 
 
 def multi_task(prepared: Prepared) -> ModelPlan:

@@ -1,38 +1,20 @@
-"""Predictions and labels -> the figures of metrics.json."""
+"""Predictions and labels -> each task's evaluation, and the gain of one model over another."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from polytask.data.examples import Examples
 from polytask.data.targets import TargetEncoder
-from polytask.metrics import Gain, TaskMetrics, compare, evaluate
+from polytask.metrics import KindName, compare, evaluate
+from polytask.records import Evaluation, Gain
 from polytask.task import Task
 from polytask.training.evaluation import Predictions
 
-Metrics: TypeAlias = dict[str, object]
-
-
-@dataclass(frozen=True, slots=True)
-class TaskScore:
-    """A task's metrics; for a task given another, also those of p(task | parent) where the parent
-    is yes."""
-
-    metrics: TaskMetrics
-    conditional: TaskMetrics | None = None
-
-    def to_dict(self) -> dict[str, object]:
-        record: dict[str, object] = dict(self.metrics.to_dict())
-        if self.conditional is not None:
-            for key, value in self.conditional.to_dict().items():
-                record[f"conditional_{key}"] = value
-        return record
-
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Rows:
+class ScoredRows:
     """One task's predictions, labels, weights and groups, in the label's own unit."""
 
     predictions: np.ndarray
@@ -48,40 +30,30 @@ def score_examples(
     *,
     examples: Examples,
     intervals: bool = True,
-) -> dict[str, TaskScore]:
-    """Every goal's metrics on the examples; auxiliary tasks are left out."""
-    scores = {}
+) -> dict[str, Evaluation]:
+    """Every goal's evaluation on the examples; auxiliary tasks are left out.
+
+    A task given another has that of p(task | parent) too, on the rows where the parent is yes.
+    """
+    found = {}
     positions = {task.name: t for t, task in enumerate(tasks)}
     for t, task in enumerate(tasks):
         if task.auxiliary:
             continue
         rows = task_rows(task, targets, predictions.values[t], examples=examples, position=t)
-        conditional = None
+        evaluation = _evaluate(task.kind.name, rows, intervals=intervals)
         if task.given is not None:
             parent_B = examples.labels_BT[:, positions[task.given]].numpy()
             labels = np.where(parent_B == 1, rows.labels, np.nan)
-            conditional = evaluate(
-                "binary",
-                predictions.conditional[t],
-                labels,
-                weights=rows.weights,
-                groups=rows.groups,
-                intervals=intervals,
-            )
-        metrics = evaluate(
-            task.kind.name,
-            rows.predictions,
-            rows.labels,
-            weights=rows.weights,
-            groups=rows.groups,
-            intervals=intervals,
-        )
-        scores[task.name] = TaskScore(metrics, conditional)
-    return scores
+            rows = replace(rows, predictions=predictions.conditional[t], labels=labels)
+            conditional = _evaluate("binary", rows, intervals=intervals)
+            evaluation = replace(evaluation, conditional=conditional)
+        found[task.name] = evaluation
+    return found
 
 
-def gain_over(task: Task, ours: Rows, theirs: Rows) -> tuple[Gain, ...]:
-    """What our predictions are better by, on the same rows."""
+def gain_over(task: Task, ours: ScoredRows, theirs: ScoredRows) -> tuple[Gain, ...]:
+    """How much better our predictions are, on the same rows."""
     return compare(
         task.kind.name,
         ours.predictions,
@@ -99,15 +71,26 @@ def task_rows(
     *,
     examples: Examples,
     position: int,
-) -> Rows:
+) -> ScoredRows:
     """A task's column of the examples beside its predictions."""
     weights_BT = examples.weights_BT
     labels = examples.labels_BT[:, position].numpy()
-    return Rows(
+    return ScoredRows(
         predictions=_own_unit(task, targets, values),
         labels=_own_unit(task, targets, labels),
         weights=None if weights_BT is None else weights_BT[:, position].numpy(),
         groups=None if examples.group_B is None else examples.group_B.numpy(),
+    )
+
+
+def _evaluate(kind: KindName, rows: ScoredRows, *, intervals: bool) -> Evaluation:
+    return evaluate(
+        kind,
+        rows.predictions,
+        rows.labels,
+        weights=rows.weights,
+        groups=rows.groups,
+        intervals=intervals,
     )
 
 

@@ -9,13 +9,14 @@ from polytask.config import FitConfig, TaskConfig, parse_task
 from polytask.data.derive import Derivation, parse_derivation
 from polytask.data.encoder import TableEncoder
 from polytask.data.examples import Examples
-from polytask.data.leaks import Leak, find_leaks
+from polytask.data.leaks import find_leaks
 from polytask.data.readers import TableSource, read_table, require_columns
 from polytask.data.schema import Schema, infer_schema
 from polytask.data.targets import LabelCount, Target, TargetEncoder, infer_kind
 from polytask.errors import UserError, nearest
 from polytask.fitting.preparing.encoding import apply_derivations, derived_from, encode_examples
 from polytask.fitting.preparing.splitting import Parts, split_table
+from polytask.records import Leak
 from polytask.task import Task, binary, count, multiclass, regression
 
 LEAK_WARNING = 0.95

@@ -9,10 +9,14 @@ from polytask.errors import UserError
 from polytask.fitting.preparing.prepare import make_tasks
 from polytask.fitting.run_folder.folder import RunFolder
 from polytask.fitting.run_folder.run import Run
+from polytask.records import read_figures, read_history, read_metrics
 
 
 def load(path: str | Path, *, encoder: nn.Module | None = None) -> Run:
-    """The run in a folder. A run with an encoder of the user's own needs that `encoder` again."""
+    """The run in a folder. A run with an encoder of the user's own needs that `encoder` again.
+
+    A run that has not ended is loaded with the best weights so far, and has no metrics.
+    """
     folder = RunFolder.open(Path(path))
     config = folder.read_config()
     columns, targets = folder.read_encoders()
@@ -29,7 +33,7 @@ def load(path: str | Path, *, encoder: nn.Module | None = None) -> Run:
         columns,
         targets,
         model,
-        folder.read_metrics(),
-        folder.read_history(),
-        folder.read_figures(),
+        read_metrics(folder.path),
+        read_history(folder.path),
+        read_figures(folder.path),
     )
