@@ -24,7 +24,7 @@ class From:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Plan:
+class ModelPlan:
     """One model to be trained: its tasks, its rows, its options, and where it starts.
 
     The `main` model is the run's; a `baseline` is compared with it; a `stage` is there for the
@@ -45,7 +45,7 @@ class Plan:
         return InMemoryStream(self.train, self.config.batch_size)
 
 
-def plans_of(config: FitConfig, prepared: Prepared) -> list[Plan]:
+def plans_of(config: FitConfig, prepared: Prepared) -> list[ModelPlan]:
     """The model for all tasks, and where a baseline is asked for one a goal."""
     plans = [multi_task(config, prepared)]
     if config.baseline == "single":
@@ -54,7 +54,7 @@ def plans_of(config: FitConfig, prepared: Prepared) -> list[Plan]:
     return plans
 
 
-def check_order(plans: Sequence[Plan]) -> None:
+def check_order(plans: Sequence[ModelPlan]) -> None:
     """ValueError unless names differ, one plan is the main one, and starts lie before."""
     names = [plan.name for plan in plans]
     if len(set(names)) < len(names):
@@ -67,9 +67,9 @@ def check_order(plans: Sequence[Plan]) -> None:
             raise ValueError(f"plan {plan.name!r} starts from {source!r}, which is none before it")
 
 
-def multi_task(config: FitConfig, prepared: Prepared) -> Plan:
+def multi_task(config: FitConfig, prepared: Prepared) -> ModelPlan:
     """All tasks at once."""
-    return Plan(
+    return ModelPlan(
         MULTI_TASK,
         "main",
         config,
@@ -81,12 +81,12 @@ def multi_task(config: FitConfig, prepared: Prepared) -> Plan:
     )
 
 
-def single_task(config: FitConfig, prepared: Prepared, position: int) -> Plan:
+def single_task(config: FitConfig, prepared: Prepared, position: int) -> ModelPlan:
     """One goal alone, with the same options. Its label is the joint one where it is given another: an
     ordinary binary."""
     task = replace(prepared.tasks[position], given=None)
     own = options_for_tasks(config, [position], [task])
-    return Plan(
+    return ModelPlan(
         f"single: {task.name}",
         "baseline",
         own,

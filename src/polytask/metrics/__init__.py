@@ -1,26 +1,29 @@
-"""Metrics per task, with intervals: numpy arrays in, frozen values out. No model, no training.
+"""Metrics per task, with intervals: numpy arrays in, records out. No model, no training.
 
-`evaluate` reports a task, `compare` two models on the same rows, `quick_metric` one number.
+`evaluate` reports a task, `compare` two models on the same rows, `quick_metric` one number. What a
+metric is called, means, and where better is, stands in `definitions` alone.
 """
 
-from polytask.metrics.definitions import METRICS, metric_direction, metric_needs_groups
+from polytask.metrics.definitions import (
+    METRICS,
+    glossary,
+    metric_direction,
+    metric_needs_groups,
+    metric_value,
+)
 from polytask.metrics.evaluate import compare, evaluate, quick_metric
-from polytask.metrics.result import Gain, Interval, KindName, Metric, TaskMetrics
-from polytask.metrics.summary import delta_m, mean_rank, mtl_gain
+from polytask.metrics.intervals import Interval
+from polytask.metrics.rows import KindName
 
 __all__ = [
     "METRICS",
-    "Gain",
     "Interval",
     "KindName",
-    "Metric",
-    "TaskMetrics",
     "compare",
-    "delta_m",
     "evaluate",
-    "mean_rank",
+    "glossary",
     "metric_direction",
     "metric_needs_groups",
-    "mtl_gain",
+    "metric_value",
     "quick_metric",
 ]

@@ -1,15 +1,15 @@
-"""The metrics by name: for each kind of task, what is computed, and which way is better."""
+"""The metrics by name: for each kind of task, what is computed, what it means, where better is."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
 
 from polytask.errors import UserError, nearest
+from polytask.metrics.intervals import Interval
 from polytask.metrics.ranking import binary_pairs, ordered_pairs
-from polytask.metrics.result import KindName
-from polytask.metrics.rows import Booleans, Floats, Rows
+from polytask.metrics.rows import Booleans, Floats, KindName, Rows
 from polytask.metrics.statistic import (
     OfSums,
     Projected,
@@ -19,6 +19,7 @@ from polytask.metrics.statistic import (
     ratio,
     share_within_groups,
 )
+from polytask.records import Direction, MetricValue
 
 _UNDEFINED = OfSums(np.zeros((2, 1)), ratio)
 """A metric that these rows do not define: its value is 0 / 0."""
@@ -26,19 +27,30 @@ _UNDEFINED = OfSums(np.zeros((2, 1)), ratio)
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """One metric. `absent_if` says in words when it is not defined."""
+    """One metric. `absent_if` says in words when it is not defined, `meaning` what it tells a reader."""
 
     name: str
-    higher_is_better: bool | None
+    title: str
+    direction: Direction
     statistic: Callable[[Rows], Statistic]
     absent_if: str
+    meaning: str
     needs_groups: bool = False
 
     def advantage(self, value_a: Floats, value_b: Floats) -> Floats:
-        """What a is better by than b, elementwise; see `Gain`."""
-        if self.higher_is_better is None:
-            return np.abs(value_b - 1) - np.abs(value_a - 1)
-        return value_a - value_b if self.higher_is_better else value_b - value_a
+        """How much better a is than b, elementwise; see `Gain`."""
+        match self.direction:
+            case "to 1":
+                return np.abs(value_b - 1) - np.abs(value_a - 1)
+            case "higher":
+                return value_a - value_b
+            case "lower":
+                return value_b - value_a
+
+    def record(self, value: float, interval: Interval | None = None) -> MetricValue:
+        """The metric's value with what a reader has to know of it."""
+        low, high = (None, None) if interval is None else (interval.low, interval.high)
+        return MetricValue(self.name, value, low, high, self.direction, self.title)
 
 
 def mixed_groups(rows: Rows) -> Booleans:
@@ -120,6 +132,9 @@ def _accuracy(rows: Rows) -> Statistic:
 
 
 def _calibration(rows: Rows) -> Statistic:
+    """Mean predicted over mean observed, for labels of 0 or more."""
+    if rows.label_B.min() < 0:
+        return _UNDEFINED
     return _of_sums(rows, ratio, rows.predictions, rows.label_B)
 
 
@@ -162,40 +177,106 @@ _EQUAL = "the labels are all equal"
 _NO_SUM = "the labels sum to 0"
 _NO_GROUP = "no group has two different labels"
 
-_CALIBRATION = Definition("calibration", None, _calibration, _NO_SUM)
-_XAUC = Definition("xauc", True, _xauc, _EQUAL)
-_GXAUC = Definition("gxauc", True, _gxauc, _NO_GROUP, needs_groups=True)
-_RMSE = Definition("rmse", False, _rmse, _NO_ROWS)
-_MAE = Definition("mae", False, _mae, _NO_ROWS)
+_AUC = Definition(
+    "auc",
+    "AUC",
+    "higher",
+    _auc,
+    _ONE_CLASS,
+    "how often a random yes scores above a random no: 0.5 is chance, 1 is perfect",
+)
+_GAUC = Definition(
+    "gauc",
+    "GAUC",
+    "higher",
+    _gauc,
+    _NO_GROUP,
+    "AUC within each group, such as a user, in the mean over the groups' rows",
+    needs_groups=True,
+)
+_LOG_LOSS = "minus the mean logarithm of the probability given to what happened: 0 is perfect"
+_BINARY_LOG_LOSS = Definition(
+    "log_loss", "log loss", "lower", _binary_log_loss, _NO_ROWS, _LOG_LOSS
+)
+_CLASS_LOG_LOSS = Definition("log_loss", "log loss", "lower", _class_log_loss, _NO_ROWS, _LOG_LOSS)
+_CALIBRATION = Definition(
+    "calibration",
+    "calibration",
+    "to 1",
+    _calibration,
+    _NO_SUM,
+    "mean prediction over mean label: above 1 the model promises too much",
+)
+_CALIBRATION_OF_ANY = replace(_CALIBRATION, absent_if=f"{_NO_SUM}, or some are negative")
+_MACRO_AUC = Definition(
+    "macro_auc",
+    "macro AUC",
+    "higher",
+    _macro_auc,
+    _ONE_CLASS,
+    "AUC of each class against the others, in the mean over the classes",
+)
+_ACCURACY = Definition(
+    "accuracy",
+    "accuracy",
+    "higher",
+    _accuracy,
+    _NO_ROWS,
+    "share of rows whose most probable class is the right one",
+)
+_R2 = Definition(
+    "r2",
+    "R²",
+    "higher",
+    _r2,
+    _EQUAL,
+    "share of the labels' variance that is explained: 0 is no better than always predicting the "
+    "mean, 1 is perfect",
+)
+_XAUC = Definition(
+    "xauc",
+    "XAUC",
+    "higher",
+    _xauc,
+    _EQUAL,
+    "share of pairs of rows that are in the right order: 0.5 is chance, 1 is perfect",
+)
+_GXAUC = Definition(
+    "gxauc",
+    "GXAUC",
+    "higher",
+    _gxauc,
+    _NO_GROUP,
+    "XAUC within each group, in the mean over the groups' rows",
+    needs_groups=True,
+)
+_MAE = Definition(
+    "mae", "MAE", "lower", _mae, _NO_ROWS, "mean distance to the label, in the label's own unit"
+)
+_RMSE = Definition(
+    "rmse",
+    "RMSE",
+    "lower",
+    _rmse,
+    _NO_ROWS,
+    "root of the mean squared distance to the label, in the label's own unit",
+)
+_DEVIANCE = Definition(
+    "poisson_deviance",
+    "Poisson deviance",
+    "lower",
+    _poisson_deviance,
+    _NO_ROWS,
+    "how far the predicted counts are from the labels, in units of their own noise: 0 is perfect",
+)
 
+# The first one of a kind stands for the task, and they are shown in this order.
 DEFINITIONS: Mapping[KindName, tuple[Definition, ...]] = MappingProxyType(
     {
-        "binary": (
-            Definition("auc", True, _auc, _ONE_CLASS),
-            Definition("gauc", True, _gauc, _NO_GROUP, needs_groups=True),
-            Definition("log_loss", False, _binary_log_loss, _NO_ROWS),
-            _CALIBRATION,
-        ),
-        "multiclass": (
-            Definition("accuracy", True, _accuracy, _NO_ROWS),
-            Definition("macro_auc", True, _macro_auc, _ONE_CLASS),
-            Definition("log_loss", False, _class_log_loss, _NO_ROWS),
-        ),
-        "regression": (
-            _RMSE,
-            _MAE,
-            Definition("r2", True, _r2, _EQUAL),
-            _XAUC,
-            _GXAUC,
-        ),
-        "count": (
-            Definition("poisson_deviance", False, _poisson_deviance, _NO_ROWS),
-            _RMSE,
-            _MAE,
-            _CALIBRATION,
-            _XAUC,
-            _GXAUC,
-        ),
+        "binary": (_AUC, _GAUC, _BINARY_LOG_LOSS, _CALIBRATION),
+        "multiclass": (_MACRO_AUC, _ACCURACY, _CLASS_LOG_LOSS),
+        "regression": (_R2, _XAUC, _GXAUC, _MAE, _RMSE, _CALIBRATION_OF_ANY),
+        "count": (_XAUC, _GXAUC, _DEVIANCE, _MAE, _RMSE, _CALIBRATION),
     }
 )
 
@@ -220,11 +301,9 @@ def definition_of(name: str, kind: KindName) -> Definition:
     raise UserError(f"unknown metric {name!r} of a {kind} task{nearest(name, METRICS[kind])}")
 
 
-def metric_direction(name: str) -> bool | None:
-    """Whether higher is better; None for calibration, which is best at 1."""
-    directions = {
-        each.name: each.higher_is_better for kind in DEFINITIONS.values() for each in kind
-    }
+def metric_direction(name: str) -> Direction:
+    """Where better is for the metric of that name."""
+    directions = {each.name: each.direction for kind in DEFINITIONS.values() for each in kind}
     if name not in directions:
         raise UserError(f"unknown metric {name!r}{nearest(name, directions)}")
     return directions[name]
@@ -235,3 +314,13 @@ def metric_needs_groups(name: str) -> bool:
     return any(
         each.needs_groups for kind in DEFINITIONS.values() for each in kind if each.name == name
     )
+
+
+def metric_value(name: str, kind: KindName, value: float) -> MetricValue:
+    """A metric that is known by its name and value, such as one of a validation."""
+    return definition_of(name, kind).record(value)
+
+
+def glossary() -> dict[str, str]:
+    """What each metric means, in one line, by name."""
+    return {each.name: each.meaning for kind in DEFINITIONS.values() for each in kind}

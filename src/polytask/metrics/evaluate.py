@@ -8,14 +8,15 @@ from numpy.typing import ArrayLike
 from polytask.errors import UserError
 from polytask.metrics.definitions import definition_of, definitions_of, mixed_groups
 from polytask.metrics.intervals import (
+    Interval,
     interval_of_difference,
     interval_of_resamples,
     interval_of_share,
     resample,
 )
-from polytask.metrics.result import Gain, Interval, KindName, Metric, TaskMetrics
-from polytask.metrics.rows import Rows, read_rows
+from polytask.metrics.rows import KindName, Rows, read_rows
 from polytask.metrics.statistic import Statistic
+from polytask.records import Evaluation, Gain, MetricValue
 
 
 def evaluate(
@@ -28,7 +29,7 @@ def evaluate(
     num_resamples: int = 200,
     seed: int = 0,
     intervals: bool = True,
-) -> TaskMetrics:
+) -> Evaluation:
     """The metrics of one task, each with its 95 % interval.
 
     `predictions`: (B,) probabilities or values in the label's unit, or (B, C) class probabilities;
@@ -41,7 +42,7 @@ def evaluate(
     definitions = definitions_of(kind, has_groups=groups is not None)
     rows = read_rows(kind, predictions, labels, weights=weights, groups=groups)
     if not len(rows):
-        return _task_metrics(kind, rows, (), ("no metric: there is no labelled row",))
+        return _evaluation(kind, rows, (), ("no metric: there is no labelled row",))
     found = [(definition, definition.statistic(rows)) for definition in definitions]
     measured = [(d, s) for d, s in found if not np.isnan(s.value)]
     notes = [f"no {d.name}: {d.absent_if}" for d, s in found if np.isnan(s.value)]
@@ -54,10 +55,10 @@ def evaluate(
             if interval is None
         ]
     metrics = tuple(
-        Metric(definition.name, statistic.value, interval, definition.higher_is_better)
+        definition.record(statistic.value, interval)
         for (definition, statistic), interval in zip(measured, spread)
     )
-    return _task_metrics(kind, rows, metrics, tuple(notes))
+    return _evaluation(kind, rows, metrics, tuple(notes))
 
 
 def compare(
@@ -71,7 +72,7 @@ def compare(
     num_resamples: int = 200,
     seed: int = 0,
 ) -> tuple[Gain, ...]:
-    """What model a is better by than model b on the same rows, with a paired 95 % interval.
+    """How much better model a is than model b on the same rows, with a paired 95 % interval.
 
     Arguments as in `evaluate`; both models see the same resamples. Metrics that are not defined on
     these rows are left out.
@@ -94,7 +95,9 @@ def compare(
             interval = interval_of_difference(gain, a.influence_U - b.influence_U)
         # Without spread a gain other than 0 is not known exactly: there is one unit, or few.
         is_known = gain == 0 or not _is_point(interval)
-        gains.append(Gain(definition.name, gain, interval if is_known else None))
+        known = interval if is_known else None
+        ends = (None, None) if known is None else (known.low, known.high)
+        gains.append(Gain(definition.name, gain, *ends))
     return tuple(gains)
 
 
@@ -139,9 +142,9 @@ def _units(rows: Rows) -> str:
     return f"{rows.num_units} {'rows' if rows.group_B is None else 'groups'}"
 
 
-def _task_metrics(
-    kind: KindName, rows: Rows, metrics: tuple[Metric, ...], notes: tuple[str, ...]
-) -> TaskMetrics:
+def _evaluation(
+    kind: KindName, rows: Rows, metrics: tuple[MetricValue, ...], notes: tuple[str, ...]
+) -> Evaluation:
     num_groups = num_group_rows = mean_label = None
     if rows.group_B is not None and kind != "multiclass":
         is_mixed_G = mixed_groups(rows)
@@ -149,7 +152,7 @@ def _task_metrics(
         num_group_rows = int(is_mixed_G[rows.group_B].sum())
     if len(rows) and kind != "multiclass":
         mean_label = float(np.average(rows.label_B, weights=rows.weight_B))
-    return TaskMetrics(
+    return Evaluation(
         kind=kind,
         num_rows=len(rows),
         num_unlabelled=rows.num_unlabelled,

@@ -1,14 +1,14 @@
 """The labelled rows of one task, checked: what every metric reads."""
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from polytask.errors import UserError
-from polytask.metrics.result import KindName
 
+KindName = Literal["binary", "multiclass", "regression", "count"]
 Floats: TypeAlias = NDArray[np.float64]
 Integers: TypeAlias = NDArray[np.intp]
 Booleans: TypeAlias = NDArray[np.bool_]

@@ -34,7 +34,7 @@ class Monitor:
         total = 0.0
         for term in self.terms:
             value = values[term.task][term.metric]
-            direction = 1.0 if metric_direction(term.metric) else -1.0
+            direction = 1.0 if metric_direction(term.metric) == "higher" else -1.0
             total += direction * term.weight * (0.0 if value != value else value)
         return total
 
@@ -44,7 +44,7 @@ class Monitor:
         for term in self.terms:
             if term.task not in names:
                 raise UserError(f"the monitor names task {term.task!r}, but the tasks are {names}")
-            if metric_direction(term.metric) is None:
+            if metric_direction(term.metric) == "to 1":
                 raise UserError(
                     f"{term.metric!r} has no better direction, so it cannot be monitored; "
                     "choose one that rises or falls, such as auc or log_loss"

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from polytask.errors import UserError, nearest
-from polytask.metrics import Gain, TaskMetrics, compare, evaluate, quick_metric
+from polytask.metrics import compare, evaluate, quick_metric
+from polytask.records import Evaluation, Gain
 from polytask.streams import Batch
 from polytask.task import Task
 
@@ -55,7 +56,7 @@ class TaskRows:
             name, kind, self.predictions, self.labels, self.groups, weights=self.weights
         )
 
-    def evaluate(self, *, intervals: bool = True) -> TaskMetrics:
+    def evaluate(self, *, intervals: bool = True) -> Evaluation:
         """All metrics of the task's kind."""
         return evaluate(
             self.task.kind.name,

@@ -3,23 +3,13 @@
 import statistics
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from polytask.records import Cost
 from polytask.streams import Batch
 from polytask.training.evaluation import predict
 from polytask.training.run import TrainingRun
 
 _TIMED_ROWS = 16_384
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What a model costs; microseconds a row are those of prediction in batches."""
-
-    parameters: int
-    train_seconds: float
-    train_rows_per_second: float
-    microseconds_per_row: float
 
 
 def measure_cost(run: TrainingRun, table: Batch) -> Cost:

@@ -1,35 +1,16 @@
-"""Predictions and labels -> the figures of metrics.json."""
+"""Predictions and labels -> each task's evaluation, and the gain of one model over another."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TypeAlias
+from dataclasses import replace
 
 import numpy as np
 
 from polytask.data.targets import TargetEncoder
-from polytask.metrics import TaskMetrics
+from polytask.records import Evaluation
 from polytask.streams import Batch
 from polytask.task import Task
 from polytask.training.evaluation import Predictions
 from polytask.training.scoring import TaskRows
-
-Metrics: TypeAlias = dict[str, object]
-
-
-@dataclass(frozen=True, slots=True)
-class TaskScore:
-    """A task's metrics; for a task given another, also those of p(task | parent) where the parent
-    is yes."""
-
-    metrics: TaskMetrics
-    conditional: TaskMetrics | None = None
-
-    def to_dict(self) -> dict[str, object]:
-        record: dict[str, object] = dict(self.metrics.to_dict())
-        if self.conditional is not None:
-            for key, value in self.conditional.to_dict().items():
-                record[f"conditional_{key}"] = value
-        return record
 
 
 def rows_by_task(
@@ -45,12 +26,15 @@ def rows_by_task(
 
 def score_tasks(
     rows: Mapping[str, TaskRows], predictions: Predictions, table: Batch, *, intervals: bool = True
-) -> dict[str, TaskScore]:
-    """Every goal's metrics on its rows."""
+) -> dict[str, Evaluation]:
+    """Every goal's evaluation on its rows.
+
+    A task given another has that of p(task | parent) too, on the rows where the parent is yes.
+    """
     return {
-        name: TaskScore(
+        name: replace(
             task_rows.evaluate(intervals=intervals),
-            _conditional(task_rows, predictions, table, intervals=intervals),
+            conditional=_conditional(task_rows, predictions, table, intervals=intervals),
         )
         for name, task_rows in rows.items()
     }
@@ -58,7 +42,7 @@ def score_tasks(
 
 def _conditional(
     rows: TaskRows, predictions: Predictions, table: Batch, *, intervals: bool
-) -> TaskMetrics | None:
+) -> Evaluation | None:
     """Of p(task | parent), where the parent is yes."""
     name, parent = rows.task.name, rows.task.given
     if parent is None:

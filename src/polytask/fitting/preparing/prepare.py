@@ -8,7 +8,7 @@ import pyarrow as pa
 from polytask.config import FitConfig, TaskConfig, parse_task
 from polytask.data.derive import Derivation, parse_derivation
 from polytask.data.encoder import TableEncoder
-from polytask.data.leaks import Leak, find_leaks
+from polytask.data.leaks import find_leaks
 from polytask.data.readers import TableSource, read_table, require_columns
 from polytask.data.schema import Schema, infer_schema
 from polytask.data.targets import LabelCount, Target, TargetEncoder, infer_kind
@@ -20,6 +20,7 @@ from polytask.fitting.preparing.encoding import (
     made_from,
 )
 from polytask.fitting.preparing.splitting import Parts, split_table
+from polytask.records import Leak
 from polytask.streams import Batch
 from polytask.task import Task, binary, count, multiclass, regression
 
