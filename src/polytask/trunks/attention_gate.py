@@ -100,7 +100,7 @@ class AttentionMoE(Trunk):
             # Queries and keys that no row changes have B = 1.
             query_BAK = torch.unflatten(query_BK, -1, heads)
             logits_BAE = torch.einsum("bak,beak->bae", query_BAK, keys_BEAK)
-            weights.append(self.routing(logits_BAE.expand(len(experts_BEH), -1, -1)))
+            weights.append(self.routing(logits_BAE.expand(experts_BEH.shape[0], -1, -1)))
         return weights
 
     def _mix(self, weights_BAE: Tensor, experts_BEH: Tensor) -> Tensor:

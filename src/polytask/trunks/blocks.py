@@ -71,7 +71,7 @@ class Experts(nn.Module):
         self.weights, self.biases = rectified_batches(num_experts, hidden)
 
     def forward(self, x_BD: Tensor) -> Tensor:
-        hidden_BEH = self.first(x_BD).view(len(x_BD), self.num_experts, -1)
+        hidden_BEH = self.first(x_BD).unflatten(-1, (self.num_experts, -1))
         # One expert after the other in memory: the copy costs less than products of strided rows.
         hidden_EBH = self._activate(hidden_BEH.transpose(0, 1).contiguous())
         for weight_EHK, bias_E1K in zip(self.weights, self.biases):

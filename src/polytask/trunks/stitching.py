@@ -179,7 +179,7 @@ class _Networks(nn.Module):
 
     def first(self, x_BD: Tensor) -> Tensor:
         """(B, D) -> (T, B, H)."""
-        hidden_BTH = self.first_layer(x_BD).view(len(x_BD), self.num_tasks, -1)
+        hidden_BTH = self.first_layer(x_BD).unflatten(-1, (self.num_tasks, -1))
         return self._activate(hidden_BTH.transpose(0, 1))
 
     def later(self, layer: int, hidden_TBH: Tensor) -> Tensor:
