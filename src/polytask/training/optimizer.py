@@ -1,7 +1,8 @@
 """AdamW for what is dense, SparseAdam for embedding tables with sparse gradients."""
 
 import math
-from typing import Literal
+from collections.abc import Iterable
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -32,17 +33,26 @@ def learning_rate_at(
     return peak * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
 
+@runtime_checkable
+class SparesParameters(Protocol):
+    """A module that names parameters of its own which weight decay leaves alone."""
+
+    def undecayed(self) -> Iterable[nn.Parameter]:
+        """Parameters of two or more dimensions which are no weights of a layer."""
+
+
 class Optimizers:
     """The optimizers of one model, stepped together at one learning rate.
 
-    Weight decay (decoupled, AdamW) applies to matrices only: never to embeddings, whose rows would
-    shrink while their value is absent from the batch, nor to biases.
+    Weight decay (decoupled, AdamW) applies to matrices only: never to vectors, nor to what a module
+    names in `undecayed()`, nor to embeddings, whose rows would shrink while their value is absent
+    from the batch.
     """
 
     def __init__(self, model: nn.Module, *, learning_rate: float, weight_decay: float) -> None:
         embeddings = [m for m in model.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag)]
         sparse = {id(m.weight): m.weight for m in embeddings if m.sparse}
-        plain = {id(m.weight) for m in embeddings if not m.sparse} | _bias_ids(model)
+        plain = {id(m.weight) for m in embeddings if not m.sparse} | _spared_ids(model)
         rest = [p for p in model.parameters() if p.requires_grad and id(p) not in sparse]
         matrices = [p for p in rest if id(p) not in plain]
         others = [p for p in rest if id(p) in plain]
@@ -75,10 +85,9 @@ class Optimizers:
         nn.utils.clip_grad_norm_(self.dense_parameters, max_norm)
 
 
-def _bias_ids(model: nn.Module) -> set[int]:
-    """Vectors; the batched experts' biases (E, 1, H); the stitches, which start near the identity."""
-    return {
-        id(parameter)
-        for name, parameter in model.named_parameters()
-        if parameter.ndim <= 1 or ".biases." in name or ".stitches." in name
-    }
+def _spared_ids(model: nn.Module) -> set[int]:
+    vectors = {id(parameter) for parameter in model.parameters() if parameter.ndim <= 1}
+    named = [
+        module.undecayed() for module in model.modules() if isinstance(module, SparesParameters)
+    ]
+    return vectors | {id(parameter) for parameters in named for parameter in parameters}

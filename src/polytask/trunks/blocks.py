@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -77,6 +77,10 @@ class Experts(nn.Module):
         for weight_EHK, bias_E1K in zip(self.weights, self.biases):
             hidden_EBH = self._activate(_affine(hidden_EBH, weight_EHK, bias_E1K))
         return hidden_EBH.transpose(0, 1)
+
+    def undecayed(self) -> Iterable[nn.Parameter]:
+        """The biases (E, 1, H), which are no vectors."""
+        return self.biases
 
     def _activate(self, hidden_EBH: Tensor) -> Tensor:
         # In place, for fresh memory is what costs most beside the products.

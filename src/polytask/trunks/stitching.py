@@ -56,6 +56,10 @@ class CrossStitch(Trunk):
         rows = _rows_after(self, self.networks.num_layers - 1)
         return [_stitch(row.unsqueeze(0), hidden_TBH).squeeze(0) for row in rows]
 
+    def undecayed(self) -> Iterable[nn.Parameter]:
+        """The stitches: decay would pull them to 0, not to where they start."""
+        return self.stitches
+
     def explain(self, x_BD: Tensor) -> Explanation:
         """The stitch of every layer; per channel, its mean over the channels."""
         names = tuple(f"task {task}" for task in range(1, self.num_tasks + 1))
@@ -141,6 +145,10 @@ class Sluice(Trunk):
             overlaps.append(squared_overlap(first_TIK, second_TIK))
         return self.orthogonality * torch.stack(overlaps).sum()
 
+    def undecayed(self) -> Iterable[nn.Parameter]:
+        """The stitches: decay would pull them to 0, not to where they start."""
+        return self.stitches
+
     def explain(self, x_BD: Tensor) -> Explanation:
         """alpha (2T, 2T) of every layer, its rows in the order of its sources; last, beta (T, L)."""
         tasks, num_layers = range(1, self.num_tasks + 1), self.networks.num_layers
@@ -192,6 +200,10 @@ class _Networks(nn.Module):
         first = self.first_layer.weight
         first_TDH = first.view(self.num_tasks, -1, first.shape[1]).transpose(1, 2)
         return [first_TDH, *self.weights]
+
+    def undecayed(self) -> Iterable[nn.Parameter]:
+        """The biases (T, 1, H), which are no vectors."""
+        return self.biases
 
     def _activate(self, hidden_TBH: Tensor) -> Tensor:
         hidden_TBH = functional.relu(hidden_TBH)
