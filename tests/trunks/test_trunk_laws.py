@@ -1,8 +1,6 @@
 """Every trunk obeys the same laws: one table of members, one set of laws."""
 
-import re
 from collections.abc import Callable
-from functools import partial
 
 import pytest
 import torch
@@ -14,30 +12,51 @@ from polytask.balancing.measurement import Measurement
 from polytask.balancing.reach import reach
 from polytask.model import MultiTaskModel
 from polytask.task import binary, regression
-from polytask.trunks import CGC, PLE, TRUNKS, AttentionMoE, MMoE, Trunk
+from polytask.trunks import (
+    CGC,
+    PLE,
+    TRUNKS,
+    AttentionMoE,
+    CrossStitch,
+    MMoE,
+    SharedBottom,
+    Trunk,
+)
+from polytask.trunks.testing import LAWS, Make, maker
 
 NUM_FEATURES, NUM_TASKS, NUM_ROWS = 5, 3, 7
 
 # Options under which what is shared, or how gates mix, is another than by default.
-MEMBERS: dict[str, Callable[..., Trunk]] = {
-    **TRUNKS,
-    "mmoe, top 2": partial(MMoE, gate_bias=True, temperature=0.5, top_k=2),
-    "attention_moe, tokens": partial(AttentionMoE, query="token", num_heads=2),
-    "attention_moe, dynamic": partial(AttentionMoE, keys="dynamic", query="shared", num_heads=4),
-    "cgc, shared alone": partial(CGC, num_task_experts=0),
-    "cgc, own alone": partial(CGC, num_shared_experts=0),
-    "ple, one level": partial(PLE, num_levels=1),
-    "ple, own alone": partial(PLE, num_shared_experts=0),
-    "ple, shared alone": partial(PLE, num_task_experts=0),
-    "ple, merged last": partial(PLE, merge_from=2),
-    "ple, three levels": partial(PLE, num_levels=3, expert_hidden=[(16, 8), (12,), (10, 6)]),
-    "ple, merged from 2 of 3": partial(PLE, num_levels=3, merge_from=2),
+MEMBERS: dict[str, tuple[type[Trunk], dict[str, object]]] = {
+    **{name: (kind, {}) for name, kind in TRUNKS.items()},
+    "shared_bottom, two parts": (SharedBottom, {"num_shared_layers": 1}),
+    "shared_bottom, own alone": (SharedBottom, {"num_shared_layers": 0}),
+    "cross_stitch, per channel": (CrossStitch, {"hidden": (6, 4), "per_channel": True}),
+    "mmoe, top 2": (MMoE, {"gate_bias": True, "temperature": 0.5, "top_k": 2}),
+    "attention_moe, tokens": (AttentionMoE, {"query": "token", "num_heads": 2}),
+    "attention_moe, dynamic": (
+        AttentionMoE,
+        {"keys": "dynamic", "query": "shared", "num_heads": 4},
+    ),
+    "cgc, shared alone": (CGC, {"num_task_experts": 0}),
+    "cgc, own alone": (CGC, {"num_shared_experts": 0}),
+    "cgc, uneven": (CGC, {"num_task_experts": [1, 2, 0]}),
+    "ple, one level": (PLE, {"num_levels": 1}),
+    "ple, own alone": (PLE, {"num_shared_experts": 0}),
+    "ple, shared alone": (PLE, {"num_task_experts": 0}),
+    "ple, merged last": (PLE, {"merge_from": 2}),
+    "ple, three levels": (PLE, {"num_levels": 3, "expert_hidden": [(16, 8), (12,), (10, 6)]}),
+    "ple, merged from 2 of 3": (
+        PLE,
+        {"num_levels": 3, "merge_from": 2, "num_task_experts": [3, 4, 2], "gate_bias": True},
+    ),
 }
 
 
-def make(name: str, num_tasks: int = NUM_TASKS) -> Trunk:
+def make(name: str) -> Trunk:
     torch.manual_seed(0)
-    return MEMBERS[name](NUM_FEATURES, num_tasks).double()
+    kind, options = MEMBERS[name]
+    return kind(NUM_FEATURES, NUM_TASKS, **options).double()
 
 
 @pytest.fixture(params=sorted(MEMBERS))
@@ -50,39 +69,9 @@ def x_BD() -> Tensor:
     return torch.randn(NUM_ROWS, NUM_FEATURES, dtype=torch.float64)
 
 
-def test_one_tensor_a_task(name: str, x_BD: Tensor) -> None:
-    trunk = make(name)
-    outputs = trunk(x_BD)
-    assert len(outputs) == trunk.num_tasks == NUM_TASKS
-    assert all(output.shape == (NUM_ROWS, trunk.out_features) for output in outputs)
-
-
-def test_a_row_alone_equals_the_row_in_a_batch(name: str, x_BD: Tensor) -> None:
-    trunk = make(name).eval()
-    together = trunk(x_BD)
-    alone = trunk(x_BD[2:3])
-    for whole, single in zip(together, alone):
-        torch.testing.assert_close(whole[2:3], single)
-
-
-def test_split_reads_the_seam_alone(name: str, x_BD: Tensor) -> None:
-    trunk = make(name)
-    seam = tuple(tensor.detach() for tensor in trunk.share(x_BD))
-    for direct, split in zip(trunk(x_BD), trunk.split(seam)):
-        torch.testing.assert_close(direct, split)
-
-
-def test_exports_with_a_free_batch_size(name: str, x_BD: Tensor) -> None:
-    trunk = make(name).eval()
-    free = {0: torch.export.Dim("batch", min=1)}
-    exported = torch.export.export(trunk, (x_BD,), dynamic_shapes=(free,)).module()
-    for num_rows in (1, 11):
-        x_BD = torch.randn(num_rows, NUM_FEATURES, dtype=torch.float64)
-        torch.testing.assert_close(exported(x_BD), trunk(x_BD), rtol=0, atol=0)
-
-
-def test_one_task_is_allowed(name: str, x_BD: Tensor) -> None:
-    assert len(make(name, num_tasks=1)(x_BD)) == 1
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
+def test_law(law: Callable[[Make], None], name: str) -> None:
+    law(maker(*MEMBERS[name]))
 
 
 # The tasks whose gates each level has, None for the gate that all tasks share.
@@ -114,14 +103,13 @@ def test_an_explanation_names_each_task_s_gates(name: str, x_BD: Tensor) -> None
 @pytest.mark.parametrize("counts", [(0, 2), (4, 0)])
 def test_counts_below_one_are_refused(name: str, counts: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="at least 1"):
-        MEMBERS[name](*counts)
+        MEMBERS[name][0](*counts)
 
 
 def _model(name: str, make_tasks: Callable[[], list]) -> MultiTaskModel:
     torch.manual_seed(1)
-    trunk = MEMBERS[name](NUM_FEATURES, NUM_TASKS)
     encoder = nn.Linear(NUM_FEATURES, NUM_FEATURES)
-    return MultiTaskModel(encoder, trunk, make_tasks(), tower_hidden=(8,)).double()
+    return MultiTaskModel(encoder, make(name), make_tasks(), tower_hidden=(8,)).double()
 
 
 def _plain() -> list:
@@ -190,25 +178,22 @@ def _level(prefix: str) -> dict[str, set[int]]:
 
 
 REACH = {
-    "single_task": {"bottoms.0": {0}, "bottoms.1": {1}, "bottoms.2": {2}},
+    "single_task": _private("bottoms"),
     "shared_bottom": {"bottom": {0, 1, 2}},
-    "soft_sharing": {"bottoms.0": {0}, "bottoms.1": {1}, "bottoms.2": {2}},
-    "cross_stitch": {
-        "networks": {0, 1, 2},
-        # The rows of two stitches, layer by layer.
-        **{f"stitches.{row}": {0, 1, 2} for row in range(3)},
-        **{f"stitches.{3 + task}": {task} for task in range(3)},
+    "soft_sharing": _private("bottoms"),
+    "shared_bottom, two parts": {"bottom": {0, 1, 2}, **_private("tops")},
+    "shared_bottom, own alone": _private("tops"),
+    "cross_stitch": {"networks": {0, 1, 2}, "stitches.0": {0, 1, 2}, **_private("stitches.1")},
+    "cross_stitch, per channel": {
+        **{part: {0, 1, 2} for part in ("networks", "stitches.0")},
+        **_private("stitches.1"),
     },
     "sluice": {
-        "networks": {0, 1, 2},
-        **{f"stitches.{row}": {0, 1, 2} for row in range(3)},
-        **{f"stitches.{3 + task}": {task} for task in range(3)},
-        **{f"betas.{task}": {task} for task in range(3)},
+        **{part: {0, 1, 2} for part in ("networks", "stitches.0")},
+        **_private("stitches.1"),
+        **_private("betas"),
     },
-    "mtan": {
-        "layers": {0, 1, 2},
-        **{f"attentions.{task}": {task} for task in range(3)},
-    },
+    "mtan": {"layers": {0, 1, 2}, **_private("attentions")},
     "mmoe": {"experts": {0, 1, 2}, **_private("gates")},
     "mmoe, top 2": {"experts": {0, 1, 2}, **_private("gates")},
     "omoe": {"experts": {0, 1, 2}, "gate": {0, 1, 2}},
@@ -223,6 +208,7 @@ REACH = {
     },
     "cgc": _level("level"),
     "cgc, shared alone": _level("level"),
+    "cgc, uneven": _level("level"),
     "cgc, own alone": {**_private("level.own"), **_private("level.gates")},
     "ple": {**_private("levels.0.gates"), "levels.0": {0, 1, 2}, **_level("levels.1")},
     "ple, one level": _level("levels.0"),
@@ -256,31 +242,12 @@ def test_which_loss_reaches_which_parameter(name: str, x_BD: Tensor) -> None:
         assert tasks == REACH[name][owner], parameter_name
 
 
-# Which number in the name of a parameter is the task's; "cross_stitch" and "sluice", of which single
-# parameters belong to several tasks, are permuted in test_stitching.py.
-_OF_TASK = re.compile(r"\b(bottoms|attentions|gates|own|linears|tokens)\.(\d+)")
-_STITCHED = {"cross_stitch", "sluice"}
-
-
-@pytest.mark.parametrize("name", sorted(set(MEMBERS) - _STITCHED))
-def test_permuting_tasks_permutes_outputs(name: str, x_BD: Tensor) -> None:
-    trunk, permuted = make(name).eval(), make(name).eval()
-    order = [2, 0, 1]
-    with torch.no_grad():  # some start with equal tasks
-        for parameter in trunk.parameters():
-            parameter += 0.1 * torch.randn_like(parameter)
-    state = trunk.state_dict()
-    for key in state:
-        found = _OF_TASK.sub(lambda match: f"{match[1]}.{order[int(match[2])]}", key)
-        permuted.state_dict()[key].copy_(_reordered_experts(name, key, state[found], order))
-    outputs = trunk(x_BD)
-    torch.testing.assert_close(permuted(x_BD), [outputs[task] for task in order])
-    assert (outputs[0] - outputs[1]).abs().max() > 0 or name in {"shared_bottom", "omoe"}
-
-
-def _reordered_experts(name: str, key: str, value: Tensor, order: list[int]) -> Tensor:
-    """The shared gate of a merged level has 4 rows for each task's experts, the shared ones last."""
-    if "shared_gate" not in key or len(value) == 4:
-        return value
-    *own, shared = value.split(4)
-    return torch.cat([*(own[task] for task in order), shared])
+def test_reached_by_all_and_yet_a_task_s_own() -> None:
+    """The experts of the lower level belong to their tasks, though every loss reaches them."""
+    trunk = make("ple")
+    owners = trunk.owners()
+    assert REACH["ple"]["levels.0"] == {0, 1, 2}
+    own = {name: owner for name, owner in owners.items() if ".own." in name or ".gates." in name}
+    assert len(own) == 30 and all(f".{owner}." in name for name, owner in own.items())
+    assert all(owners[name] is None for name in set(owners) - set(own))
+    assert {owners[f"levels.0.own.{task}.weights.0"] for task in range(3)} == {0, 1, 2}

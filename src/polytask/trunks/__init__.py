@@ -7,6 +7,7 @@ from polytask.trunks.attention import MTAN
 from polytask.trunks.attention_gate import AttentionMoE
 from polytask.trunks.blocks import Experts, Gate, Routing, mix, mlp
 from polytask.trunks.extraction import CGC, PLE
+from polytask.trunks.inheritance import inherit
 from polytask.trunks.inspection import (
     ExpertUse,
     GateUse,
@@ -16,6 +17,7 @@ from polytask.trunks.inspection import (
     gate_use,
 )
 from polytask.trunks.mixtures import MMoE, OMoE
+from polytask.trunks.ownership import PerTask, PerTaskParameters, Role, TaskBlocks
 from polytask.trunks.sharing import SharedBottom, SingleTask
 from polytask.trunks.sizes import num_parameters, parameter_matched
 from polytask.trunks.soft import SoftSharing
@@ -55,17 +57,22 @@ __all__ = [
     "MMoE",
     "Mask",
     "OMoE",
+    "PerTask",
+    "PerTaskParameters",
+    "Role",
     "Routing",
     "SharedBottom",
     "SingleTask",
     "Sluice",
     "SoftSharing",
     "Stitch",
+    "TaskBlocks",
     "Trunk",
     "collapse_warning",
     "expert_uses",
     "gate_divergence",
     "gate_use",
+    "inherit",
     "mix",
     "mlp",
     "num_parameters",

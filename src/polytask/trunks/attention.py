@@ -1,11 +1,12 @@
 """Trunks whose tasks attend to features of one shared network."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from polytask.trunks.blocks import mlp
+from polytask.trunks.blocks import first_weights, mlp
+from polytask.trunks.ownership import PerTask
 from polytask.trunks.trunk import Explanation, Mask, Trunk, require_counts
 
 
@@ -41,7 +42,7 @@ class MTAN(Trunk):
         self.out_features = hidden[-1]
         inputs = (in_features, *hidden[:-1])
         self.layers = nn.ModuleList(mlp(i, (o,), dropout=dropout) for i, o in zip(inputs, hidden))
-        self.attentions = nn.ModuleList(
+        self.attentions = PerTask(
             _Attention(in_features, hidden, mask_hidden=mask_hidden) for _ in range(num_tasks)
         )
 
@@ -53,6 +54,9 @@ class MTAN(Trunk):
 
     def split(self, seam: tuple[Tensor, ...]) -> list[Tensor]:
         return [attention(seam)[-1] * seam[-1] for attention in self.attentions]
+
+    def input_weights(self) -> Iterable[Tensor]:
+        return first_weights([self.layers, *self.attentions])
 
     def explain(self, x_BD: Tensor) -> Explanation:
         seam = self.share(x_BD)

@@ -2,15 +2,16 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polytask.trunks.blocks import Experts, Routing
+from polytask.trunks.blocks import Experts, Routing, first_weights
 from polytask.trunks.mixtures import expert_names
+from polytask.trunks.ownership import PerTask, PerTaskParameters
 from polytask.trunks.trunk import ExpertOutputs, Explanation, GateWeights, Trunk, require_counts
 
 
@@ -80,6 +81,9 @@ class AttentionMoE(Trunk):
         experts_BEH = seam[0]
         return [self._mix(weights_BAE, experts_BEH) for weights_BAE in self._weights(seam)]
 
+    def input_weights(self) -> Iterable[Tensor]:
+        return [*first_weights([self.experts]), *self.queries.input_weights()]
+
     def explain(self, x_BD: Tensor) -> Explanation:
         """With several heads: the mean of their weights, each head's slice being as wide."""
         names = expert_names(self.experts.num_experts)
@@ -132,15 +136,17 @@ class _Queries(nn.Module, ABC):
     def split(self, seam: Sequence[Tensor]) -> list[Tensor]:
         """The queries, from the seam alone."""
 
+    @abstractmethod
+    def input_weights(self) -> Iterable[Tensor]:
+        """As in a trunk."""
+
 
 class _LinearQueries(_Queries):
     """q_k = W_k x."""
 
     def __init__(self, in_features: int, num_tasks: int, width: int) -> None:
         super().__init__()
-        self.linears = nn.ModuleList(
-            nn.Linear(in_features, width, bias=False) for _ in range(num_tasks)
-        )
+        self.linears = PerTask(nn.Linear(in_features, width, bias=False) for _ in range(num_tasks))
 
     def share(self, x_BD: Tensor) -> tuple[Tensor, ...]:
         return (x_BD,)
@@ -149,19 +155,25 @@ class _LinearQueries(_Queries):
         (x_BD,) = seam
         return [linear(x_BD) for linear in self.linears]
 
+    def input_weights(self) -> Iterable[Tensor]:
+        return self.linears.parameters()
+
 
 class _TokenQueries(_Queries):
     """q_k = t_k."""
 
     def __init__(self, num_tasks: int, width: int) -> None:
         super().__init__()
-        self.tokens = nn.ParameterList(torch.randn(width) for _ in range(num_tasks))
+        self.tokens = PerTaskParameters(torch.randn(width) for _ in range(num_tasks))
 
     def share(self, x_BD: Tensor) -> tuple[Tensor, ...]:
         return ()
 
     def split(self, seam: Sequence[Tensor]) -> list[Tensor]:
         return [token_K.unsqueeze(0) for token_K in self.tokens]
+
+    def input_weights(self) -> Iterable[Tensor]:
+        return ()
 
 
 class _SharedQueries(_Queries):
@@ -170,7 +182,7 @@ class _SharedQueries(_Queries):
     def __init__(self, in_features: int, num_tasks: int, width: int) -> None:
         super().__init__()
         self.linear = nn.Linear(in_features, width, bias=False)
-        self.tokens = nn.ParameterList(torch.randn(in_features) for _ in range(num_tasks))
+        self.tokens = PerTaskParameters(torch.randn(in_features) for _ in range(num_tasks))
 
     def share(self, x_BD: Tensor) -> tuple[Tensor, ...]:
         return (self.linear(x_BD), self.linear.weight)
@@ -178,6 +190,10 @@ class _SharedQueries(_Queries):
     def split(self, seam: Sequence[Tensor]) -> list[Tensor]:
         query_BK, weight_KD = seam
         return [query_BK + functional.linear(token_D, weight_KD) for token_D in self.tokens]
+
+    def input_weights(self) -> Iterable[Tensor]:
+        """W and the tokens, which are added to x."""
+        return self.parameters()
 
 
 def _keys(name: str, *, num_experts: int, in_features: int, width: int) -> nn.Module:

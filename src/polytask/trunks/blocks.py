@@ -24,6 +24,12 @@ def mlp(in_features: int, hidden: Sequence[int], *, dropout: float = 0.0) -> nn.
     return nn.Sequential(*layers)
 
 
+def first_weights(modules: Iterable[nn.Module]) -> list[Tensor]:
+    """The first parameter of each module, which in a layer of ours is the weight that reads its input."""
+    firsts = (next(module.parameters(), None) for module in modules)
+    return [weight for weight in firsts if weight is not None]
+
+
 def rectified(in_features: int, out_features: int) -> nn.Linear:
     """A linear layer that a ReLU follows: weights of variance 2 / in_features, so that it keeps the
     size of what passes, and biases 0 (He et al., ICCV 2015, eq. 10)."""

@@ -1,12 +1,14 @@
 """Trunks that keep experts of their own for each task beside the shared ones."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
+from typing import ClassVar
 
 from torch import Tensor, nn
 
 from polytask.trunks.blocks import Gate
 from polytask.trunks.levels import Level, group_names, group_outputs, present
+from polytask.trunks.ownership import TaskBlocks
 from polytask.trunks.trunk import ExpertOutputs, Explanation, GateWeights, Trunk, require_counts
 
 
@@ -18,6 +20,8 @@ class CGC(Trunk):
     all tasks or one for each; the gates' options are those of `MMoE`.
     Seam: x and the shared experts' outputs.
     """
+
+    per_task_options: ClassVar[frozenset[str]] = frozenset({"num_task_experts"})
 
     def __init__(
         self,
@@ -55,6 +59,9 @@ class CGC(Trunk):
         x_BD, *shared = seam
         return [self.level.column(t, x_BD, shared) for t in range(self.num_tasks)]
 
+    def input_weights(self) -> Iterable[Tensor]:
+        return self.level.input_weights()
+
     def explain(self, x_BD: Tensor) -> Explanation:
         names = group_names(self.level, prefix="")
         groups = self.level([x_BD] * self.num_tasks, x_BD)
@@ -77,6 +84,8 @@ class PLE(Trunk):
     that level, and the shared experts of the last. If nothing crosses between the tasks below the
     last level (one level, merging from the last one, no shared experts): as in `CGC`.
     """
+
+    per_task_options: ClassVar[frozenset[str]] = frozenset({"num_task_experts"})
 
     def __init__(
         self,
@@ -147,6 +156,12 @@ class PLE(Trunk):
         groups = iter(below[num_selectors:])
         mixed = middle.mix_all(selectors, [next(groups) if n else None for n in middle.counts])
         return [last.column(t, h_BD, [shared_BEH]) for t, h_BD in enumerate(mixed)]
+
+    def input_weights(self) -> Iterable[Tensor]:
+        return self._levels()[0].input_weights()
+
+    def task_blocks(self) -> Iterable[tuple[Tensor, TaskBlocks]]:
+        return [found for level in self._levels() for found in level.task_blocks()]
 
     def explain(self, x_BD: Tensor) -> Explanation:
         selectors, common_BD = [x_BD] * self.num_tasks, x_BD

@@ -6,7 +6,8 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from polytask.trunks.blocks import Experts, Gate, mix
+from polytask.trunks.blocks import Experts, Gate, first_weights, mix
+from polytask.trunks.ownership import PerTask, TaskBlocks
 from polytask.trunks.trunk import ExpertOutputs, GateWeights
 
 Group: TypeAlias = Tensor | None
@@ -34,12 +35,12 @@ class Level(nn.Module):
         super().__init__()
         self.counts = (*num_task_experts, num_shared_experts)
         groups = [_group(in_features, n, hidden=hidden, dropout=dropout) for n in self.counts]
-        self.own = nn.ModuleList(groups[:-1])
+        self.own = PerTask(groups[:-1])
         self.shared = groups[-1]
         self.out_features = hidden[-1]
         self.is_merged = is_merged
         visible = num_shared_experts if is_merged else 0
-        self.gates = nn.ModuleList(make_gate(in_features, n + visible) for n in num_task_experts)
+        self.gates = PerTask(make_gate(in_features, n + visible) for n in num_task_experts)
         self.shared_gate: Gate | None = None
         if num_shared_experts and not is_last:
             all_experts = sum(self.counts) if is_merged else num_shared_experts
@@ -63,6 +64,17 @@ class Level(nn.Module):
         if self.shared_gate is None:
             return common_BD
         return _mix_groups(self.shared_gate(common_BD), groups if self.is_merged else groups[-1:])
+
+    def input_weights(self) -> list[Tensor]:
+        """The weights that read a selector or the common input."""
+        shared_gates = [] if self.shared_gate is None else [self.shared_gate]
+        return first_weights([*self.own, self.shared, *self.gates, *shared_gates])
+
+    def task_blocks(self) -> Iterator[tuple[Tensor, TaskBlocks]]:
+        """The rows of the shared gate, one for each expert that it mixes."""
+        if self.is_merged and self.shared_gate is not None:
+            for parameter in self.shared_gate.parameters():
+                yield parameter, TaskBlocks(0, self.counts[:-1])
 
     def explain_gates(
         self,

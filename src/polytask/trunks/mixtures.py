@@ -1,10 +1,11 @@
 """Trunks that mix experts which all tasks share."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from polytask.trunks.blocks import Experts, Gate, mix
+from polytask.trunks.blocks import Experts, Gate, first_weights, mix
+from polytask.trunks.ownership import PerTask
 from polytask.trunks.trunk import ExpertOutputs, Explanation, GateWeights, Trunk, require_counts
 
 
@@ -48,6 +49,9 @@ class OMoE(Trunk):
         (mixed_BH,) = seam
         return [mixed_BH] * self.num_tasks
 
+    def input_weights(self) -> Iterable[Tensor]:
+        return first_weights([self.experts, self.gate])
+
     def explain(self, x_BD: Tensor) -> Explanation:
         names = expert_names(self.experts.num_experts)
         return Explanation(
@@ -82,7 +86,7 @@ class MMoE(Trunk):
         self.num_tasks = num_tasks
         self.experts = Experts(in_features, num_experts, hidden=expert_hidden, dropout=dropout)
         self.out_features = self.experts.out_features
-        self.gates = nn.ModuleList(
+        self.gates = PerTask(
             Gate(
                 in_features,
                 num_experts,
@@ -100,6 +104,9 @@ class MMoE(Trunk):
     def split(self, seam: tuple[Tensor, ...]) -> list[Tensor]:
         x_BD, experts_BEH = seam
         return [mix(gate(x_BD), experts_BEH) for gate in self.gates]
+
+    def input_weights(self) -> Iterable[Tensor]:
+        return first_weights([self.experts, *self.gates])
 
     def explain(self, x_BD: Tensor) -> Explanation:
         names = expert_names(self.experts.num_experts)

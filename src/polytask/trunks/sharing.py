@@ -1,10 +1,11 @@
 """Trunks that share whole layers, or nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from polytask.trunks.blocks import mlp
+from polytask.trunks.blocks import first_weights, mlp
+from polytask.trunks.ownership import PerTask
 from polytask.trunks.trunk import Trunk, require_counts
 
 
@@ -23,9 +24,7 @@ class SingleTask(Trunk):
         require_counts(in_features=in_features, num_tasks=num_tasks)
         self.num_tasks = num_tasks
         self.out_features = hidden[-1] if hidden else in_features
-        self.bottoms = nn.ModuleList(
-            mlp(in_features, hidden, dropout=dropout) for _ in range(num_tasks)
-        )
+        self.bottoms = PerTask(mlp(in_features, hidden, dropout=dropout) for _ in range(num_tasks))
 
     def share(self, x_BD: Tensor) -> tuple[Tensor, ...]:
         return (x_BD,)
@@ -33,6 +32,9 @@ class SingleTask(Trunk):
     def split(self, seam: tuple[Tensor, ...]) -> list[Tensor]:
         (x_BD,) = seam
         return [bottom(x_BD) for bottom in self.bottoms]
+
+    def input_weights(self) -> Iterable[Tensor]:
+        return first_weights(self.bottoms)
 
 
 class SharedBottom(Trunk):
@@ -58,7 +60,7 @@ class SharedBottom(Trunk):
         self.out_features = hidden[-1] if hidden else in_features
         self.bottom = mlp(in_features, hidden[:num_shared], dropout=dropout)
         width = hidden[num_shared - 1] if num_shared else in_features
-        self.tops = nn.ModuleList(
+        self.tops = PerTask(
             mlp(width, hidden[num_shared:], dropout=dropout) for _ in range(num_tasks)
         )
 
@@ -68,6 +70,9 @@ class SharedBottom(Trunk):
     def split(self, seam: tuple[Tensor, ...]) -> list[Tensor]:
         (z_BH,) = seam
         return [top(z_BH) for top in self.tops]
+
+    def input_weights(self) -> Iterable[Tensor]:
+        return first_weights([self.bottom]) or first_weights(self.tops)
 
 
 def chosen_layers(hidden: Sequence[int], **count: int | None) -> int:

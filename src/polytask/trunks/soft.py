@@ -1,12 +1,13 @@
 """A trunk of networks that share nothing, but are held together by a penalty."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from polytask.trunks.blocks import mlp
+from polytask.trunks.blocks import first_weights, mlp
+from polytask.trunks.ownership import PerTask
 from polytask.trunks.sharing import chosen_layers
 from polytask.trunks.trunk import Trunk, require_counts
 
@@ -51,9 +52,7 @@ class SoftSharing(Trunk):
         self.strength = strength
         self.distance = distance
         self.num_tied_layers = chosen_layers(hidden, num_tied_layers=num_tied_layers)
-        self.bottoms = nn.ModuleList(
-            mlp(in_features, hidden, dropout=dropout) for _ in range(num_tasks)
-        )
+        self.bottoms = PerTask(mlp(in_features, hidden, dropout=dropout) for _ in range(num_tasks))
         with torch.no_grad():
             for parameters in self._tied():
                 for parameter in parameters[1:]:
@@ -65,6 +64,9 @@ class SoftSharing(Trunk):
     def split(self, seam: tuple[Tensor, ...]) -> list[Tensor]:
         (x_BD,) = seam
         return [bottom(x_BD) for bottom in self.bottoms]
+
+    def input_weights(self) -> Iterable[Tensor]:
+        return first_weights(self.bottoms)
 
     def penalty(self) -> Tensor | None:
         if self.strength == 0 or self.num_tied_layers == 0 or self.num_tasks == 1:

@@ -1,12 +1,13 @@
 """Trunks with a network for each task, whose features are mixed after every layer."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from polytask.trunks.blocks import rectified, rectified_batches
+from polytask.trunks.ownership import PerTaskParameters, TaskBlocks
 from polytask.trunks.trunk import Explanation, Stitch, Trunk, require_counts
 
 
@@ -47,25 +48,33 @@ class CrossStitch(Trunk):
     def share(self, x_BD: Tensor) -> tuple[Tensor, ...]:
         hidden_TBH = self.networks.first(x_BD)
         for layer in range(1, self.networks.num_layers):
-            stitched_TBH = _stitch(torch.stack(_rows_after(self, layer - 1)), hidden_TBH)
+            stitched_TBH = _stitch(torch.stack(_rows_after(self.stitches, layer - 1)), hidden_TBH)
             hidden_TBH = self.networks.later(layer, stitched_TBH)
         return (hidden_TBH,)
 
     def split(self, seam: tuple[Tensor, ...]) -> list[Tensor]:
         (hidden_TBH,) = seam
-        rows = _rows_after(self, self.networks.num_layers - 1)
+        rows = _rows_after(self.stitches, self.networks.num_layers - 1)
         return [_stitch(row.unsqueeze(0), hidden_TBH).squeeze(0) for row in rows]
+
+    def input_weights(self) -> Iterable[Tensor]:
+        return [self.networks.first_layer.weight]
+
+    def task_blocks(self) -> Iterable[tuple[Tensor, TaskBlocks]]:
+        sources = TaskBlocks(0, (1,) * self.num_tasks)
+        rows = [(row, sources) for row in self.stitches.parameters()]
+        return [*self.networks.task_blocks(), *rows]
 
     def undecayed(self) -> Iterable[nn.Parameter]:
         """The stitches: decay would pull them to 0, not to where they start."""
-        return self.stitches
+        return self.stitches.parameters()
 
     def explain(self, x_BD: Tensor) -> Explanation:
         """The stitch of every layer; per channel, its mean over the channels."""
         names = tuple(f"task {task}" for task in range(1, self.num_tasks + 1))
         stitches = []
         for layer in range(self.networks.num_layers):
-            weights = torch.stack(_rows_after(self, layer)).detach()
+            weights = torch.stack(_rows_after(self.stitches, layer)).detach()
             weights_TT = weights if weights.ndim == 2 else weights.mean(dim=2)
             stitches.append(Stitch(layer + 1, names, names, weights_TT))
         return Explanation(stitches=tuple(stitches))
@@ -114,13 +123,15 @@ class Sluice(Trunk):
         self.networks = _Networks(in_features, num_tasks, hidden=hidden, dropout=dropout)
         start_SS = _leaning(2 * num_tasks, own=own)
         self.stitches = _rows(start_SS.view(num_tasks, 2, -1) for _ in hidden)
-        self.betas = _rows([torch.full((num_tasks, len(hidden)), 1 / len(hidden))])
+        self.betas = PerTaskParameters(
+            torch.full((len(hidden),), 1 / len(hidden)) for _ in range(num_tasks)
+        )
 
     def share(self, x_BD: Tensor) -> tuple[Tensor, ...]:
         seam: list[Tensor] = []
         halves_SBK = _halves(self.networks.first(x_BD))
         for layer in range(1, self.networks.num_layers):
-            alpha_SS = torch.cat(_rows_after(self, layer - 1))
+            alpha_SS = torch.cat(_rows_after(self.stitches, layer - 1))
             stitched_TBH = _joined(_stitch(alpha_SS, halves_SBK))
             seam += stitched_TBH.unbind()
             halves_SBK = _halves(self.networks.later(layer, stitched_TBH))
@@ -128,7 +139,7 @@ class Sluice(Trunk):
 
     def split(self, seam: tuple[Tensor, ...]) -> list[Tensor]:
         *stitched, halves_SBK = seam
-        rows = _rows_after(self, self.networks.num_layers - 1)
+        rows = _rows_after(self.stitches, self.networks.num_layers - 1)
         outputs = []
         for task, (row_GS, beta_L) in enumerate(zip(rows, self.betas)):
             last_BH = _joined(_stitch(row_GS, halves_SBK)).squeeze(0)
@@ -145,16 +156,24 @@ class Sluice(Trunk):
             overlaps.append(squared_overlap(first_TIK, second_TIK))
         return self.orthogonality * torch.stack(overlaps).sum()
 
+    def input_weights(self) -> Iterable[Tensor]:
+        return [self.networks.first_layer.weight]
+
+    def task_blocks(self) -> Iterable[tuple[Tensor, TaskBlocks]]:
+        sources = TaskBlocks(1, (2,) * self.num_tasks)
+        rows = [(row, sources) for row in self.stitches.parameters()]
+        return [*self.networks.task_blocks(), *rows]
+
     def undecayed(self) -> Iterable[nn.Parameter]:
         """The stitches: decay would pull them to 0, not to where they start."""
-        return self.stitches
+        return self.stitches.parameters()
 
     def explain(self, x_BD: Tensor) -> Explanation:
         """alpha (2T, 2T) of every layer, its rows in the order of its sources; last, beta (T, L)."""
         tasks, num_layers = range(1, self.num_tasks + 1), self.networks.num_layers
         halves = tuple(f"task {task} half {half}" for task in tasks for half in (1, 2))
         alphas = [
-            Stitch(layer + 1, halves, halves, torch.cat(_rows_after(self, layer)).detach())
+            Stitch(layer + 1, halves, halves, torch.cat(_rows_after(self.stitches, layer)).detach())
             for layer in range(num_layers)
         ]
         layers = tuple(f"layer {layer}" for layer in range(1, num_layers + 1))
@@ -195,6 +214,13 @@ class _Networks(nn.Module):
         weight_THK, bias_T1K = self.weights[layer - 1], self.biases[layer - 1]
         return self._activate(torch.baddbmm(bias_T1K.to(hidden_TBH.dtype), hidden_TBH, weight_THK))
 
+    def task_blocks(self) -> Iterator[tuple[Tensor, TaskBlocks]]:
+        width = self.first_layer.out_features // self.num_tasks
+        for parameter in self.first_layer.parameters():
+            yield parameter, TaskBlocks(0, (width,) * self.num_tasks)
+        for parameter in (*self.weights, *self.biases):
+            yield parameter, TaskBlocks(0, (1,) * self.num_tasks)
+
     def weights_by_layer(self) -> list[Tensor]:
         """The weights of each layer, (T, inputs, units)."""
         first = self.first_layer.weight
@@ -220,13 +246,13 @@ def _leaning(num: int, *, own: float) -> Tensor:
     return torch.full((num, num), others) + (own - others) * torch.eye(num)
 
 
-def _rows(by_layer: Iterable[Tensor]) -> nn.ParameterList:
-    """A parameter for each task's row, layer by layer: in the last stitch a row is its task's own."""
-    return nn.ParameterList(nn.Parameter(row.clone()) for rows in by_layer for row in rows)
+def _rows(by_layer: Iterable[Tensor]) -> nn.ModuleList:
+    """For each layer a parameter for each task's row: in the last stitch a row is its task's alone."""
+    return nn.ModuleList(PerTaskParameters(row.clone() for row in rows) for rows in by_layer)
 
 
-def _rows_after(trunk: CrossStitch | Sluice, layer: int) -> list[Tensor]:
-    return list(trunk.stitches[layer * trunk.num_tasks : (layer + 1) * trunk.num_tasks])
+def _rows_after(stitches: nn.ModuleList, layer: int) -> list[Tensor]:
+    return list(stitches[layer].parameters())
 
 
 def _stitch(weights: Tensor, hidden_SBH: Tensor) -> Tensor:

@@ -1,9 +1,13 @@
 """The contract of a trunk: share, then split, with a seam between."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar, final
 
 from torch import Tensor, nn
+
+from polytask.trunks.ownership import Role, TaskBlocks, owned_names
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,8 +75,25 @@ class Trunk(nn.Module, ABC):
     from a shared parameter to a loss. `split` reads the seam and nothing else of the batch.
     """
 
+    per_task_options: ClassVar[frozenset[str]] = frozenset()
     num_tasks: int
     out_features: int
+
+    @final
+    @classmethod
+    def options_for(cls, options: Mapping[str, object], tasks: Sequence[int]) -> dict[str, object]:
+        """The options of this trunk for some of its tasks, by position.
+
+        A sequence under a name in `per_task_options` has an element a task; theirs are kept.
+        """
+        chosen = dict(options)
+        for name in cls.per_task_options:
+            values = options.get(name)
+            if isinstance(values, Sequence):
+                if max(tasks) >= len(values):
+                    raise ValueError(f"{name} needs an element for each task, but {name}={values}")
+                chosen[name] = [values[task] for task in tasks]
+        return chosen
 
     @abstractmethod
     def share(self, x_BD: Tensor) -> tuple[Tensor, ...]:
@@ -82,6 +103,14 @@ class Trunk(nn.Module, ABC):
     def split(self, seam: tuple[Tensor, ...]) -> list[Tensor]:
         """What each task computes for itself: T tensors of (B, out_features)."""
 
+    @abstractmethod
+    def input_weights(self) -> Iterable[Tensor]:
+        """The parameters whose last dimension counts the entries of x: each layer that reads x."""
+
+    def task_blocks(self) -> Iterable[tuple[Tensor, TaskBlocks]]:
+        """The parameters that hold a block for each task in one tensor, with the blocks."""
+        return ()
+
     def penalty(self) -> Tensor | None:
         """A cost on the parameters, added once to the total loss and never weighed."""
         return None
@@ -89,6 +118,28 @@ class Trunk(nn.Module, ABC):
     def explain(self, x_BD: Tensor) -> Explanation:
         """How each task uses the trunk on these rows; a trunk without gates has nothing to say."""
         return Explanation()
+
+    @final
+    def owners(self) -> dict[str, int | None]:
+        """Each parameter's name -> the position of the task whose own it is, None if it is shared.
+
+        What lies in a `PerTask` list is its task's. Other losses may reach it, as they reach the
+        own experts of PLE's lower levels.
+        """
+        return {name: role.task for name, role in self.roles().items()}
+
+    @final
+    def roles(self) -> dict[str, Role]:
+        """Each parameter's name -> what it is to the tasks and to x."""
+        inputs = {id(parameter) for parameter in self.input_weights()}
+        blocks: dict[int, tuple[TaskBlocks, ...]] = {}
+        for parameter, found in self.task_blocks():
+            blocks[id(parameter)] = (*blocks.get(id(parameter), ()), found)
+        ids = {name: id(parameter) for name, parameter in self.named_parameters()}
+        return {
+            name: Role(owner, role, ids[name] in inputs, blocks.get(ids[name], ()))
+            for name, owner, role in owned_names(self)
+        }
 
     def forward(self, x_BD: Tensor) -> list[Tensor]:
         """T tensors of (B, out_features) from (B, D)."""
