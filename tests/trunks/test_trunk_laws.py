@@ -74,6 +74,13 @@ def test_law(law: Callable[[Make], None], name: str) -> None:
     law(maker(*MEMBERS[name]))
 
 
+def test_gradients_at_x_are_finite_differences(name: str, x_BD: Tensor) -> None:
+    trunk = make(name).eval()
+    assert torch.autograd.gradcheck(
+        lambda x_BD: tuple(trunk(x_BD)), x_BD.requires_grad_(), fast_mode=True
+    )
+
+
 # The tasks whose gates each level has, None for the gate that all tasks share.
 EACH = [0, 1, 2]
 GATES: dict[str, list[list[int | None]]] = {

@@ -64,8 +64,9 @@ def check_outputs(make: Make) -> None:
 
 def check_seam(make: Make) -> None:
     """`split` reads the seam alone, all that is shared lies below it, and gradients are exact."""
-    trunk, x_BD = make(TASKS), _rows()
-    names, parameters = zip(*trunk.named_parameters())
+    trunk, x_BD = make(TASKS), _rows().requires_grad_()
+    # What lies below x is shared, so x must meet the law as well.
+    names, parameters = zip(("x", x_BD), *trunk.named_parameters())
     seam = trunk.share(x_BD)
     leaves = tuple(tensor.detach().requires_grad_() for tensor in seam)
     above = _losses(trunk.split(leaves))
