@@ -16,9 +16,8 @@ _MOST_NAMED = 4
 class GateUse:
     """One gate on a batch: mean and spread (standard deviation over the rows) of each weight.
 
-    `row_entropy` is the mean of the rows' entropies, 0 if every row takes a single expert;
-    `mean_entropy` is that of the mean weights, 0 if all rows take the same one. Both are divided
-    by log E: 1 is an even mixture. `task`, `level` and `experts`: as in GateWeights.
+    `row_entropy` is the mean of the rows' entropies over log E: 0 if every row takes a single
+    expert, 1 for an even mixture. `task`, `level` and `experts`: as in GateWeights.
     """
 
     task: int | None
@@ -27,7 +26,6 @@ class GateUse:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     row_entropy: float
-    mean_entropy: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,7 @@ class ExpertUse:
 
 
 def gate_use(gate: GateWeights) -> GateUse:
-    """Mean, spread and entropies of a gate's weights over the rows of a batch."""
+    """Mean, spread and entropy of a gate's weights over the rows of a batch."""
     weights_BE = gate.weights_BE.detach().double()
     if len(weights_BE) == 0:
         raise ValueError("a gate's use is a mean over rows, but there is no row")
@@ -58,26 +56,8 @@ def gate_use(gate: GateWeights) -> GateUse:
         experts=gate.experts,
         mean=tuple(mean_E.tolist()),
         std=tuple(weights_BE.std(dim=0, correction=0).tolist()),
-        row_entropy=float(_entropy(weights_BE).mean()) / _most_entropy(weights_BE),
-        mean_entropy=float(_entropy(mean_E)) / _most_entropy(weights_BE),
+        row_entropy=_relative_entropy(weights_BE),
     )
-
-
-def gate_divergence(one: GateUse, other: GateUse) -> float:
-    """Jensen-Shannon divergence of two gates' mean weights in bits (Lin, IEEE Trans. IT 1991).
-
-    0: the same experts in the same shares; 1: no expert in common. Experts are told apart by name.
-    """
-    names = dict.fromkeys((*one.experts, *other.experts))
-    rows_2E = torch.tensor(
-        [
-            [dict(zip(use.experts, use.mean)).get(name, 0.0) for name in names]
-            for use in (one, other)
-        ],
-        dtype=torch.float64,
-    )
-    divergence = _entropy(rows_2E.mean(dim=0)) - _entropy(rows_2E).mean()
-    return max(0.0, float(divergence) / math.log(2))
 
 
 def expert_uses(
@@ -159,14 +139,10 @@ def _likeness(
     return {n for n, is_constant in zip(level.experts, constant_E.tolist()) if is_constant}, twins
 
 
-def _entropy(weights: Tensor) -> Tensor:
-    each: Tensor = torch.special.entr(weights)
-    return each.sum(dim=-1)
-
-
-def _most_entropy(weights_BE: Tensor) -> float:
-    """log E; 1 for a single expert, the entropy of which is 0 by any scale."""
-    return math.log(weights_BE.shape[1]) or 1.0
+def _relative_entropy(weights_BE: Tensor) -> float:
+    """The mean entropy of the rows over log E; of a single expert 0."""
+    entropy_B = torch.special.entr(weights_BE).sum(dim=1)
+    return float(entropy_B.mean()) / (math.log(weights_BE.shape[1]) or 1.0)
 
 
 def _listing(names: Sequence[str]) -> str:
