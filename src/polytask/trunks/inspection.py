@@ -18,6 +18,9 @@ class GateUse:
 
     `row_entropy` is the mean of the rows' entropies over log E: 0 if every row takes a single
     expert, 1 for an even mixture. `task`, `level` and `experts`: as in GateWeights.
+
+    >>> GateUse(task=0, level=1, experts=("a", "b"), mean=(0.5, 0.5), std=(0.0, 0.0), row_entropy=1.0).mean
+    (0.5, 0.5)
     """
 
     task: int | None
@@ -34,6 +37,10 @@ class ExpertUse:
 
     `is_dead`: every one of these gates gives it next to nothing. `is_constant`: it returns the same
     for all rows. `twins`: the experts of its level that return nearly the same as it does.
+
+    >>> use = ExpertUse("expert 1", 1, weight=0.0, is_dead=True, is_constant=False, twins=())
+    >>> use.is_dead
+    True
     """
 
     name: str
@@ -45,7 +52,13 @@ class ExpertUse:
 
 
 def gate_use(gate: GateWeights) -> GateUse:
-    """Mean, spread and entropy of a gate's weights over the rows of a batch."""
+    """Mean, spread and entropy of a gate's weights over the rows of a batch.
+
+    >>> gate = GateWeights(0, ("expert 1", "expert 2"), torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
+    >>> use = gate_use(gate)
+    >>> use.mean, use.std, use.row_entropy
+    ((0.5, 0.5), (0.5, 0.5), 0.0)
+    """
     weights_BE = gate.weights_BE.detach().double()
     if len(weights_BE) == 0:
         raise ValueError("a gate's use is a mean over rows, but there is no row")
@@ -68,6 +81,10 @@ def expert_uses(
     Dead is an expert whose mean weight is below `dead_share` of an even share (1 / E) in every gate
     that reads it. Twins are two experts whose outputs, centred over the rows, correlate by more
     than `twins_above` over rows and features together; their weights are not looked at.
+
+    >>> gate = GateWeights(0, ("expert 1", "expert 2"), torch.tensor([[0.99, 0.01]]))
+    >>> [use.is_dead for use in expert_uses(Explanation(gates=(gate,)))]
+    [False, True]
     """
     gates = [gate_use(gate) for gate in explanation.gates]
     outputs = {level.level: level for level in explanation.experts}
@@ -94,7 +111,12 @@ def expert_uses(
 
 
 def collapse_warning(uses: Sequence[ExpertUse]) -> str | None:
-    """What is wrong with the experts, in words; None if all are used and differ."""
+    """What is wrong with the experts, in words; None if all are used and differ.
+
+    >>> gate = GateWeights(0, ("expert 1", "expert 2"), torch.tensor([[0.5, 0.5]]))
+    >>> collapse_warning(expert_uses(Explanation(gates=(gate,)))) is None
+    True
+    """
     dead = [use.name for use in uses if use.is_dead]
     constant = [use.name for use in uses if use.is_constant]
     pairs = [
