@@ -143,9 +143,8 @@ def test_a_gradient_rule_at_the_seam_is_exact_for_every_parameter(
 ) -> None:
     """Shared parameters get the weighted sum, private ones their own; nothing is left without."""
     model = _model(name, make_tasks)
-    labels_BT = torch.rand(NUM_ROWS, NUM_TASKS).double().round()
     result = model(x_BD)
-    losses = list(model.losses(result.outputs, labels_BT))
+    losses = [(output - 1).square().mean() for output in result.outputs]
     parameters = [*model.parameters()]
     exact = [
         torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
