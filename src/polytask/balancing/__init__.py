@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from polytask.balancing.accumulation import Accumulator
 from polytask.balancing.backward import balanced_backward
 from polytask.balancing.balancer import Balancer, CoordinateRule, GramRule, Scalarization
+from polytask.balancing.conflict_rules import CosineGate, GradVac, PCGrad
 from polytask.balancing.coordinate import GradDrop
 from polytask.balancing.gradient_rules import (
     IMTLG,
@@ -18,18 +19,16 @@ from polytask.balancing.gradient_rules import (
     AlignedMTL,
     CAGrad,
     ConFIG,
-    CosineGate,
     DualProj,
     FairGrad,
-    GradVac,
     NashMTL,
     ParetoEfficient,
-    PCGrad,
     UPGrad,
 )
 from polytask.balancing.gradnorm import GradNorm
 from polytask.balancing.grouping import grouped_backward
 from polytask.balancing.histories import DWA, STCH
+from polytask.balancing.laws import Law
 from polytask.balancing.learned import FAMO, IMTLL, Uncertainty
 from polytask.balancing.measurement import Measurement, Need, Step, Weights
 from polytask.balancing.parallel import Ranks
@@ -103,6 +102,7 @@ __all__ = [
     "GradNorm",
     "GradVac",
     "GramRule",
+    "Law",
     "Measurement",
     "NashMTL",
     "Need",

@@ -7,6 +7,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from polytask.balancing.laws import Law
 from polytask.balancing.measurement import Measurement, Need, Weights
 
 
@@ -32,6 +33,11 @@ class Balancer(nn.Module, ABC):
             raise ValueError(f"num_tasks must be at least 1, but {num_tasks=}")
         self.num_tasks = num_tasks
         self.register_buffer("num_steps", torch.zeros((), dtype=torch.int64))
+
+    @property
+    def laws(self) -> frozenset[Law]:
+        """What the rule, with its options, claims; a test holds it to that."""
+        return frozenset({Law.ANY_ORDER})
 
     @abstractmethod
     def weigh(self, measured: Measurement, tasks_A: Tensor) -> Weights:
@@ -95,6 +101,22 @@ class GramRule(Balancer, ABC):
     @abstractmethod
     def solve(self, gram_AA: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         """The shared weights of the present tasks, two or more; advances the state of the rule."""
+
+    def check_options(self) -> None:
+        """ValueError for options that `solve` refuses: it is tried on gradients that are all zero.
+
+        To be called last in the constructor, so that each option is checked once, where it is used.
+        """
+        losses_T = torch.ones(self.num_tasks, dtype=torch.float64)
+        gram_TT = torch.zeros(self.num_tasks, self.num_tasks, dtype=torch.float64)
+        measured = Measurement(losses_T, losses_T > 0, gram_TT)
+        self.solve(gram_TT, torch.arange(self.num_tasks), measured)
+
+    def of_tasks(self, values: Sequence[float] | None, tasks_A: Tensor) -> list[float] | None:
+        """An option with a number a task, for the present tasks."""
+        if values is None or len(tasks_A) == self.num_tasks:
+            return None if values is None else list(values)
+        return [values[task] for task in tasks_A.tolist()]
 
     def weigh(self, measured: Measurement, tasks_A: Tensor) -> Weights:
         ones_A = torch.ones_like(measured.losses_T)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from polytask.balancing.balancer import Scalarization
+from polytask.balancing.laws import Law
 from polytask.balancing.measurement import Measurement
 from polytask.balancing.scalarization import require_positive, task_vector
 
@@ -49,6 +50,10 @@ class DWA(Scalarization):
         self.register_buffer("last_T", torch.full_like(zeros_T, torch.nan))
         self.register_buffer("last_but_one_T", torch.full_like(zeros_T, torch.nan))
         self.register_buffer("window_index", torch.zeros((), dtype=torch.int64))
+
+    @property
+    def laws(self) -> frozenset[Law]:
+        return frozenset({Law.ANY_ORDER, Law.LINEAR_UNDER_SCALING})
 
     def derivative(self, losses_A: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         require_positive(losses_A, tasks_A, rule="DWA", zero_is_fine=True)
@@ -103,6 +108,12 @@ class STCH(Scalarization):
             raise ValueError(f"nadir must be above 0, but {nadir=}")
         self.register_buffer("nadir_T", nadir_T)
         self.register_buffer("count_T", torch.zeros(num_tasks, dtype=torch.float64))
+
+    @property
+    def laws(self) -> frozenset[Law]:
+        # A nadir of one's own does not follow the factor on a loss; a measured one does.
+        by_scale = {Law.SCALE_INVARIANT} if self.warmup_steps else set()
+        return frozenset({Law.ANY_ORDER}) | by_scale
 
     def derivative(self, losses_A: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         require_positive(losses_A, tasks_A, rule="STCH")

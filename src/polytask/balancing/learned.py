@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from polytask.balancing.adam import Adam
 from polytask.balancing.balancer import Scalarization
+from polytask.balancing.laws import Law
 from polytask.balancing.measurement import Measurement, read_losses_after_step
 from polytask.balancing.scalarization import require_positive, task_vector
 
@@ -136,6 +137,10 @@ class FAMO(Scalarization):
         self.register_buffer("logits_T", torch.zeros(num_tasks, dtype=torch.float64))
         self.register_buffer("log_losses_T", torch.full_like(bounds_T, torch.nan))
         self.adam = Adam(num_tasks, learning_rate=learning_rate, weight_decay=weight_decay)
+
+    @property
+    def laws(self) -> frozenset[Law]:
+        return frozenset({Law.ANY_ORDER, Law.SCALE_INVARIANT})
 
     def derivative(self, losses_A: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         if not self.log_losses_T.isnan().all():

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from polytask.balancing.balancer import Scalarization
+from polytask.balancing.laws import Law
 from polytask.balancing.measurement import Measurement
 from polytask.balancing.randomness import generator_at
 
@@ -38,6 +39,10 @@ def require_positive(
 class Equal(Scalarization):
     """The plain sum of the losses (Kurin et al., NeurIPS 2022: "unitary scalarization")."""
 
+    @property
+    def laws(self) -> frozenset[Law]:
+        return frozenset({Law.ANY_ORDER, Law.LINEAR_UNDER_SCALING})
+
     def derivative(self, losses_A: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         return torch.ones_like(losses_A)
 
@@ -51,6 +56,10 @@ class Static(Scalarization):
     def __init__(self, num_tasks: int, *, weights: Sequence[float] | None = None) -> None:
         super().__init__(num_tasks)
         self.register_buffer("weights_T", _weights(weights, num_tasks), persistent=False)
+
+    @property
+    def laws(self) -> frozenset[Law]:
+        return frozenset({Law.ANY_ORDER, Law.LINEAR_UNDER_SCALING})
 
     def derivative(self, losses_A: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         return self.weights_T[tasks_A]
@@ -85,6 +94,10 @@ class Decayed(Scalarization):
         self.register_buffer("weights_T", _weights(weights, num_tasks), persistent=False)
         self.register_buffer("decay_T", decay_T, persistent=False)
 
+    @property
+    def laws(self) -> frozenset[Law]:
+        return frozenset({Law.ANY_ORDER, Law.LINEAR_UNDER_SCALING})
+
     def derivative(self, losses_A: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         time = measured.step if self.unit == "step" else measured.epoch
         if time is None:
@@ -115,6 +128,10 @@ class RLW(Scalarization):
             raise ValueError(f"distribution must be 'normal' or 'dirichlet', but {distribution=}")
         self.distribution, self.seed = distribution, seed
 
+    @property
+    def laws(self) -> frozenset[Law]:
+        return frozenset({Law.LINEAR_UNDER_SCALING})
+
     def derivative(self, losses_A: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         generator = generator_at(self.seed, measured.step)
         draw_A = torch.empty_like(losses_A)
@@ -128,6 +145,10 @@ class RLW(Scalarization):
 class GLS(Scalarization):
     """The geometric mean (prod_k L_k)^(1/T) (Chennupati et al., CVPR workshops 2019)."""
 
+    @property
+    def laws(self) -> frozenset[Law]:
+        return frozenset({Law.ANY_ORDER, Law.SCALE_INVARIANT})
+
     def derivative(self, losses_A: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         require_positive(losses_A, tasks_A, rule="GLS")
         return losses_A.log().mean().exp() / (len(losses_A) * losses_A)
@@ -136,6 +157,10 @@ class GLS(Scalarization):
 @final
 class ScaleInvariant(Scalarization):
     """sum_k log L_k (Navon et al., ICML 2022, baseline SI): no factor on a loss changes anything."""
+
+    @property
+    def laws(self) -> frozenset[Law]:
+        return frozenset({Law.ANY_ORDER, Law.SCALE_INVARIANT})
 
     def derivative(self, losses_A: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         require_positive(losses_A, tasks_A, rule="ScaleInvariant")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from polytask.balancing.balancer import Balancer, CoordinateRule
+from polytask.balancing.laws import Law
 from polytask.balancing.measurement import Measurement, Need, Weights
 
 
@@ -26,6 +27,11 @@ class Wrapper(Balancer, ABC):
         self.needs = inner.needs
         self.at_last_layer = inner.at_last_layer
         self.needs_losses_after_step = inner.needs_losses_after_step
+
+    @property
+    def laws(self) -> frozenset[Law]:
+        # Weights of earlier steps know nothing of this step's gradients.
+        return self.inner.laws & {Law.ANY_ORDER, Law.LINEAR_UNDER_SCALING}
 
     def need(self, step: int, active_T: Tensor) -> Need:
         return self.inner.need(step, active_T)
@@ -75,6 +81,10 @@ class NormClipped(Wrapper):
             raise ValueError(f"max_norm must be above 0, but {max_norm=}")
         self.max_norm = max_norm
         self.needs = max(inner.needs, Need.GRAM)
+
+    @property
+    def laws(self) -> frozenset[Law]:
+        return self.inner.laws - {Law.LINEAR_UNDER_SCALING}
 
     def need(self, step: int, active_T: Tensor) -> Need:
         return self.needs
@@ -144,6 +154,13 @@ class Combined(Balancer):
         self.loss_rule, self.gradient_rule = loss_rule, gradient_rule
         self.needs = Need.GRAM
         self.needs_losses_after_step = loss_rule.needs_losses_after_step
+
+    @property
+    def laws(self) -> frozenset[Law]:
+        # The weighed gradients v_i g_i, v_i > 0, agree and conflict as the g_i do.
+        of_gradients = {Law.NON_CONFLICTING, Law.DESCENDS_FOR_ALL}
+        in_any_order = self.loss_rule.laws & self.gradient_rule.laws & {Law.ANY_ORDER}
+        return in_any_order | (self.gradient_rule.laws & of_gradients)
 
     def need(self, step: int, active_T: Tensor) -> Need:
         return self.gradient_rule.need(step, active_T)

@@ -19,8 +19,8 @@ def nash_mtl(gram_TT: Tensor) -> Tensor:
 
     Then g_i.d = 1 / w_i, |d|^2 is the number of tasks and no task's scale matters. A zero
     gradient has nothing to bargain with: weight 0, and the rest is solved without it. At a
-    Pareto-stationary point there is no solution: the weights grow up to (T epsilon)^(-1/2) over
-    the gradients' lengths and d tends to zero; clip the step's norm near it, as the authors do.
+    Pareto-stationary point there is no solution: the weights grow up to 3e5 over the gradients'
+    lengths and d tends to zero; clip the step's norm near it, as the authors do.
 
     DIFF: solved to rounding; the authors' code takes at most 20 convex-concave steps on
     G / |G|_F and clips |d| to 1. T = 1 gives the unit gradient.
@@ -47,13 +47,15 @@ def fair_grad(gram_TT: Tensor, *, alpha: float = 1.0) -> Tensor:
     if len(has_gradient) > 0:
         lengths_S = geometry.lengths_T[has_gradient]
         cosines_SS = geometry.cosines_TT[np.ix_(has_gradient, has_gradient)]
-        shares_S = _fair_shares(cosines_SS, lengths_S, alpha=alpha, rounding=geometry.rounding)
+        is_regular = geometry.units_TR.shape[1] == len(has_gradient)
+        ridge = geometry.rounding if is_regular else geometry.ridge
+        shares_S = _fair_shares(cosines_SS, lengths_S, alpha=alpha, ridge=ridge)
         degree = -2.0 * alpha / (1.0 + alpha)
         weights_T[has_gradient] = geometry.longest**degree * shares_S / lengths_S
     return geometry.give(weights_T)
 
 
-def _fair_shares(cosines_TT: Array, lengths_T: Array, *, alpha: float, rounding: float) -> Array:
+def _fair_shares(cosines_TT: Array, lengths_T: Array, *, alpha: float, ridge: float) -> Array:
     """b > 0 with n_i (C b)_i = (b_i / n_i)^(-1 / alpha), so that w = b / n.
 
     With b = s y, s_i = n_i^((1 - alpha) / (1 + alpha)) the solution for C = I, the equation is
@@ -66,7 +68,7 @@ def _fair_shares(cosines_TT: Array, lengths_T: Array, *, alpha: float, rounding:
         scale_T = lengths_T ** ((1.0 - stage) / (1.0 + stage))
         matrix_TT = cosines_TT * scale_T * scale_T[:, None]
         # Within rounding of K, and y stays finite where the gradients' hull contains zero.
-        matrix_TT.flat[:: len(matrix_TT) + 1] *= 1.0 + rounding
+        matrix_TT.flat[:: len(matrix_TT) + 1] *= 1.0 + ridge
         balance = _Balance(matrix_TT=matrix_TT, target_T=scale_T**2, alpha=stage)
         shares_T = scale_T * balance.solve(shares_T / scale_T)
         if stage == alpha:

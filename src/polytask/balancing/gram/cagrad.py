@@ -6,13 +6,13 @@ from typing import Literal
 import numpy as np
 from torch import Tensor
 
-from polytask.balancing.gram.geometry import Geometry, take_apart
+from polytask.balancing.gram.geometry import Geometry, check_option, take_apart
 from polytask.balancing.gram.surgery import Reduction, reduction_factor
 from polytask.balancing.solvers import (
     Array,
+    cone_multipliers,
     least_distance_multipliers,
     min_norm_weights,
-    nonnegative_least_squares,
     solve_definite,
 )
 
@@ -43,8 +43,7 @@ def cagrad(
     """
     if not 0.0 <= c < float("inf"):
         raise ValueError(f"c must be zero or positive and finite, but {c=}")
-    if rescale not in (0, 1, 2):
-        raise ValueError(f"rescale must be 0, 1 or 2, but {rescale=}")
+    check_option(rescale, (0, 1, 2), name="rescale")
     geometry = take_apart(gram_TT)
     num_tasks = len(geometry.lengths_T)
     factor = (
@@ -68,8 +67,10 @@ def _cautious_multipliers(geometry: Geometry, *, radius: float) -> Array:
         # A zero gradient asks for level <= 0, whatever its factor.
         nearness_T=np.where(geometry.is_zero_T, 1.0, shortest / geometry.divisors_T),
         mean_R=mean_R / length,
+        mean_T=lengths_T / (len(lengths_T) * length),
         radius=radius,
         tolerance=geometry.tolerance,
+        ridge=geometry.ridge,
     )
     is_regular = units_TR.shape[1] == len(units_TR)
     multipliers_T = problem.by_pivoting() if is_regular else None
@@ -90,8 +91,10 @@ class _Caution:
     units_TR: Array
     nearness_T: Array
     mean_R: Array
+    mean_T: Array
     radius: float
     tolerance: float
+    ridge: float
 
     def by_pivoting(self) -> Array | None:
         """Guess which tasks bind, get the level in closed form, correct the guess.
@@ -124,7 +127,14 @@ class _Caution:
 
     def by_newton(self) -> Array:
         """Newton's method on the level from its right, where it descends without overshooting."""
-        multipliers_T = nonnegative_least_squares(self.units_TR.T, -self.mean_R)
+        multipliers_T: Array
+        (multipliers_T,) = cone_multipliers(
+            self.cosines_TT,
+            self.units_TR,
+            self.mean_T[None],
+            tolerance=self.tolerance,
+            ridge=self.ridge,
+        )
         level = 0.0
         if self._distance(multipliers_T) < self.radius:
             level = self._upper_level()
@@ -148,9 +158,11 @@ class _Caution:
         if not self.units_TR.any(axis=1).all():
             return 0.0
         lengths_T = 1.0 / self.nearness_T
-        shortest_R = (min_norm_weights(self.units_TR, lengths_T) * lengths_T) @ self.units_TR
-        squared = float(shortest_R @ shortest_R)
-        return float(np.sqrt(squared)) * (1.0 + self.radius) if squared > self.tolerance else 0.0
+        shares_T = min_norm_weights(self.units_TR, lengths_T) * lengths_T
+        shortest_R = shares_T @ self.units_TR
+        length = float(np.sqrt(shortest_R @ shortest_R))
+        is_rounding = length <= np.sqrt(self.tolerance) * float(shares_T.sum())
+        return 0.0 if is_rounding else length * (1.0 + self.radius)
 
     def _multipliers_at(self, level: float) -> Array:
         bounds_T = level * self.nearness_T - self.units_TR @ self.mean_R

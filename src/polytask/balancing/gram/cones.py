@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from polytask.balancing.gram.geometry import Geometry, per_task, take_apart
-from polytask.balancing.solvers import Array, cone_multipliers
+from polytask.balancing.gram.geometry import preference_of, take_apart
+from polytask.balancing.solvers import cone_multipliers
 
 
 def upgrad(gram_TT: Tensor, *, preference: Tensor | Sequence[float] | None = None) -> Tensor:
@@ -18,12 +18,15 @@ def upgrad(gram_TT: Tensor, *, preference: Tensor | Sequence[float] | None = Non
     DIFF: none from the paper; TorchJD adds 1e-4 to the diagonal of G / trace G.
     """
     geometry = take_apart(gram_TT)
-    preference_T = _preference(preference, geometry)
+    preference_T = preference_of(
+        preference, default=1.0 / len(geometry.lengths_T), geometry=geometry
+    )
     multipliers_TT = cone_multipliers(
         geometry.cosines_TT,
         geometry.units_TR,
         np.eye(len(preference_T)),
         tolerance=geometry.tolerance,
+        ridge=geometry.ridge,
     )
     added_T = (preference_T * geometry.lengths_T) @ multipliers_TT
     return geometry.give(preference_T + added_T / geometry.divisors_T)
@@ -38,17 +41,15 @@ def dual_proj(gram_TT: Tensor, *, preference: Tensor | Sequence[float] | None = 
     DIFF: GEM projects the gradient of the current task; here the weighted mean of all.
     """
     geometry = take_apart(gram_TT)
-    preference_T = _preference(preference, geometry)
+    preference_T = preference_of(
+        preference, default=1.0 / len(geometry.lengths_T), geometry=geometry
+    )
     coefficients_1T = (preference_T * geometry.lengths_T)[None]
     multipliers_1T = cone_multipliers(
-        geometry.cosines_TT, geometry.units_TR, coefficients_1T, tolerance=geometry.tolerance
+        geometry.cosines_TT,
+        geometry.units_TR,
+        coefficients_1T,
+        tolerance=geometry.tolerance,
+        ridge=geometry.ridge,
     )
     return geometry.give(preference_T + multipliers_1T[0] / geometry.divisors_T)
-
-
-def _preference(preference: Tensor | Sequence[float] | None, geometry: Geometry) -> Array:
-    default = 1.0 / len(geometry.lengths_T)
-    preference_T = per_task(preference, default=default, geometry=geometry, name="preference")
-    if not (preference_T >= 0.0).all():
-        raise ValueError(f"preference must not be negative, but {preference=}")
-    return preference_T

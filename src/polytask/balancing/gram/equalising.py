@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 from torch import Tensor
 
-from polytask.balancing.gram.geometry import per_task, take_apart
+from polytask.balancing.gram.geometry import check_option, preference_of, take_apart
 from polytask.balancing.solvers import pseudo_solve_ones
 
 SingularScale: TypeAlias = Literal["min", "median", "rmse"]
@@ -64,10 +64,9 @@ def aligned_mtl(
     DIFF: p is the authors' ones; TorchJD has 1 / T. "median" is the middle value, of two
     the lower (as in torch).
     """
-    if scale not in get_args(SingularScale):
-        raise ValueError(f"scale must be one of {get_args(SingularScale)}, but {scale=}")
+    check_option(scale, get_args(SingularScale), name="scale")
     geometry = take_apart(gram_TT)
-    preference_T = per_task(preference, default=1.0, geometry=geometry, name="preference")
+    preference_T = preference_of(preference, default=1.0, geometry=geometry)
     left_TR, singular_R, _ = np.linalg.svd(geometry.rows_TR, full_matrices=False)
     # The root of the rounding in G would be a far larger bound: the rows are accurate one by one.
     is_nonzero_R = singular_R > geometry.tolerance * singular_R.max(initial=0.0)

@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 from torch import Tensor
 
-from polytask.balancing.gram.geometry import Geometry, per_task, take_apart
+from polytask.balancing.gram.geometry import Geometry, check_option, per_task, take_apart
 from polytask.balancing.solvers import (
     Array,
     min_norm_weights,
@@ -40,10 +40,7 @@ def mgda(
     Losses enter by their size (a negative one would turn its gradient round), at least epsilon
     times the largest; zero gradients are normalised by the largest n_i.
     """
-    if normalisation not in get_args(Normalisation):
-        raise ValueError(
-            f"normalisation must be in {get_args(Normalisation)}, but {normalisation=}"
-        )
+    check_option(normalisation, get_args(Normalisation), name="normalisation")
     geometry = take_apart(gram_TT)
     if normalisation == "none":
         return geometry.give(min_norm_weights(geometry.units_TR, geometry.lengths_T))
@@ -89,13 +86,15 @@ def pareto_efficient(
     DIFF: where the gradients are affinely dependent, step one takes the least-norm solution (the
     paper's matrix is singular there).
     """
-    if solver not in get_args(EfficientSolver):
-        raise ValueError(f"solver must be one of {get_args(EfficientSolver)}, but {solver=}")
+    check_option(solver, get_args(EfficientSolver), name="solver")
     geometry = take_apart(gram_TT)
     bounds_T = per_task(lower_bounds, default=0.0, geometry=geometry, name="lower_bounds")
     free = 1.0 - float(bounds_T.sum())
     if not (bounds_T >= 0.0).all() or free < -_ROUNDING_OF_BOUNDS:
-        raise ValueError(f"lower_bounds must be >= 0 and sum to 1 at most, but {lower_bounds=}")
+        raise ValueError(
+            f"lower_bounds must be >= 0 and sum to at most 1, but are {bounds_T.tolist()}, which sum "
+            f"to {1.0 - free:g}"
+        )
     free = max(free, 0.0)
     if solver == "exact":
         return geometry.give(bounds_T + free * _exact_shares(geometry, bounds_T, free=free))

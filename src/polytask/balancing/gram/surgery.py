@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from polytask.balancing.gram.geometry import Geometry, take_apart
+from polytask.balancing.gram.geometry import Geometry, check_option, take_apart
 from polytask.balancing.solvers import Array
 
 Reduction: TypeAlias = Literal["sum", "mean"]
@@ -147,8 +147,7 @@ def _weights(geometry: Geometry, visits_TV: Indices, amounts_TV: Array) -> Array
 
 def reduction_factor(reduction: Reduction, num_tasks: int) -> float:
     """What to multiply the sum over the tasks by."""
-    if reduction not in get_args(Reduction):
-        raise ValueError(f"reduction must be one of {get_args(Reduction)}, but {reduction=}")
+    check_option(reduction, get_args(Reduction), name="reduction")
     return 1.0 if reduction == "sum" else 1.0 / num_tasks
 
 
