@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from polytask.balancing.backward import decide, fill, gradients_due, with_gram, with_ones
-from polytask.balancing.balancer import Balancer
+from polytask.balancing.balancer import Balancer, check_balancer
 from polytask.balancing.gradients import Place, Rows, gram_of, take_gradients
 from polytask.balancing.measurement import (
     Measurement,
@@ -37,6 +37,7 @@ class Accumulator:
     """
 
     def __init__(self, balancer: Balancer, *, parameters: Iterable[Tensor] | None = None) -> None:
+        check_balancer(balancer)
         self.balancer = balancer
         self.parameters = None if parameters is None else list(parameters)
         self._clear()
@@ -49,10 +50,10 @@ class Accumulator:
         `counts`: the rows, or the sum of their weights, that each loss is the mean of. Without them
         micro-batches count alike.
         """
+        check_losses(losses)
         num_tasks = self.balancer.num_tasks
         if len(losses) != num_tasks or (counts is not None and len(counts) != num_tasks):
             raise ValueError(f"there must be a loss and a count for each of the {num_tasks} tasks")
-        check_losses(losses)
         losses_T, active_T = read_losses(losses)
         counts_T = torch.tensor([1.0] * len(losses) if counts is None else [*counts]).double()
         counts_T = counts_T.where(active_T, 0.0)

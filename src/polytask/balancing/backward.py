@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import get_gradient_edge
 
-from polytask.balancing.balancer import Balancer, CoordinateRule
+from polytask.balancing.balancer import Balancer, CoordinateRule, check_balancer
 from polytask.balancing.gradients import Rows, accumulate, gram_of, jacobian_of, take_gradients
 from polytask.balancing.measurement import (
     Measurement,
@@ -60,6 +60,7 @@ def balanced_backward(
             "pass `parameters` or `seam`, not both: gradients are measured at one place"
         )
     check_losses(losses)
+    check_balancer(balancer, len(losses))
     losses_T, active_T = read_losses(losses if ranks is None else ranks.mean_losses(losses))
     penalty = check_penalty(penalty)
     if loss_scale != 1.0:

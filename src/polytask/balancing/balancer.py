@@ -50,8 +50,11 @@ class Balancer(nn.Module, ABC):
                 f"this {type(self).__name__} was made for {self.num_tasks} tasks, "
                 f"but was given {measured.num_tasks} losses"
             )
-        tasks_A = measured.active_T.nonzero().squeeze(1)
-        self.num_steps.add_(1)
+        weights = self._weights_of_all(measured, measured.active_T.nonzero().squeeze(1))
+        self.num_steps.add_(1)  # Last: a rule that refuses a step has not taken it.
+        return weights
+
+    def _weights_of_all(self, measured: Measurement, tasks_A: Tensor) -> Weights:
         if len(tasks_A) == self.num_tasks:
             return self.weigh(measured, tasks_A)
         weights = Weights(*torch.zeros(2, self.num_tasks, dtype=torch.float64))
@@ -137,3 +140,18 @@ class CoordinateRule(Balancer, ABC):
     def weigh(self, measured: Measurement, tasks_A: Tensor) -> Weights:
         ones_A = torch.ones_like(measured.losses_T)
         return Weights(ones_A, ones_A)
+
+
+def check_balancer(balancer: Balancer, num_tasks: int | None = None) -> None:
+    """TypeError for the class or the name of a rule, or anything else that decides nothing."""
+    if isinstance(balancer, Balancer):
+        return
+    number = "3" if num_tasks is None else num_tasks
+    given, advice = f"is a {type(balancer).__name__}", f"such as UPGrad(num_tasks={number})"
+    if isinstance(balancer, type):
+        given = f"is the class {balancer.__name__}"
+        advice = f"an instance of it: {balancer.__name__}(num_tasks={number})"
+    elif isinstance(balancer, str):
+        given = f"is the name {balancer!r}"
+        advice = f"the rule itself: BALANCERS[{balancer!r}](num_tasks={number})"
+    raise TypeError(f"the balancer {given}, but must be a balancer: pass {advice}")

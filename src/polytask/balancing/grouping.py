@@ -6,7 +6,7 @@ from itertools import chain
 from torch import Tensor
 
 from polytask.balancing.backward import decide, fill, gradients_due, with_gram, with_ones
-from polytask.balancing.balancer import Balancer
+from polytask.balancing.balancer import Balancer, check_balancer
 from polytask.balancing.gradients import Place, Rows, gram_of, take_gradients
 from polytask.balancing.measurement import (
     Measurement,
@@ -36,10 +36,11 @@ def grouped_backward(
 
     Raises ValueError for a shared parameter in no group or in two, and for rules that weigh losses.
     """
+    check_losses(losses)
     for balancer in balancers:
+        check_balancer(balancer, len(losses))
         if balancer.needs == Need.LOSSES or balancer.at_last_layer:
             raise ValueError(f"{type(balancer).__name__} weighs losses: it has no weights a group")
-    check_losses(losses)
     losses_T, active_T = read_losses(losses)
     penalty = check_penalty(penalty)
     graph = reach(losses)

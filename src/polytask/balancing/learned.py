@@ -28,7 +28,8 @@ class Uncertainty(Scalarization):
     left in `log_variance_T.grad` for an optimizer of yours:
     `{"params": balancer.parameters(), "weight_decay": 0.0}`.
 
-    DIFF: s is held in [-max_log_variance, max_log_variance]; a loss of 0 would drive it off.
+    DIFF: s is held in [-max_log_variance, max_log_variance]; a loss of 0 would drive it off. A
+    negative loss, which the formula allows, would do so with a growing weight: it is refused.
     """
 
     log_variance_T: nn.Parameter
@@ -61,6 +62,7 @@ class Uncertainty(Scalarization):
             self.adam = Adam(num_tasks, learning_rate=learning_rate)
 
     def derivative(self, losses_A: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
+        require_positive(losses_A, tasks_A, rule="Uncertainty", zero_is_fine=True)
         s_T = self.log_variance_T.detach().clamp_(-self.max_log_variance, self.max_log_variance)
         s_A = s_T[tasks_A]
         weights_A = self.factor_T[tasks_A] * (-s_A).exp()
@@ -83,7 +85,7 @@ class IMTLL(Scalarization):
     """sum_k exp(s_k) L_k - s_k (Liu et al., ICLR 2021, IMTL-L); at the optimum w_k = 1 / L_k.
 
     s is learned by an Adam of its own in closed form; a new s is used from the next step on.
-    DIFF: s is held in [-max_log_scale, max_log_scale].
+    DIFF: s is held in [-max_log_scale, max_log_scale]; a negative loss has no optimum: refused.
     """
 
     log_scale_T: Tensor
@@ -97,6 +99,7 @@ class IMTLL(Scalarization):
         self.adam = Adam(num_tasks, learning_rate=learning_rate)
 
     def derivative(self, losses_A: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
+        require_positive(losses_A, tasks_A, rule="IMTLL", zero_is_fine=True)
         weights_A = self.log_scale_T[tasks_A].exp()
         self.adam.step(self.log_scale_T, weights_A * losses_A - 1, tasks_A)
         self.log_scale_T.clamp_(-self.max_log_scale, self.max_log_scale)

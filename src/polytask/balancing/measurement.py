@@ -2,12 +2,17 @@
 
 import enum
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
+
+STACKED = (
+    "the losses were stacked (or their predictions were), so that every loss seems to "
+    "reach every head; keep predictions and losses apart: a list with one tensor a task"
+)
 
 
 class Need(enum.IntEnum):
@@ -117,10 +122,26 @@ def _mean_over_pairs(values_TT: Tensor, measure: Callable[[Tensor], Tensor]) -> 
 
 
 def check_losses(losses: Sequence[Tensor | None]) -> None:
-    """ValueError, naming the task by its place, for a loss that is no scalar, or a constant one."""
+    """Raise unless each loss is a scalar with a graph of its own, or None; names the task by its place.
+
+    TypeError for what is no list, or for a loss that is no tensor; ValueError for other shapes, for a
+    constant, and for losses that were stacked.
+    """
+    if isinstance(losses, Tensor) or not isinstance(losses, Sequence):
+        given = type(losses).__name__
+        given = f"one tensor of shape {tuple(losses.shape)}" if given == "Tensor" else f"a {given}"
+        advice = "list(losses.values())" if isinstance(losses, Mapping) else "[loss_a, loss_b]"
+        raise TypeError(
+            f"losses is {given}: pass a list with one scalar a task, neither summed nor stacked, None "
+            f"for a task without a label in the batch, such as {advice}"
+        )
+    if not losses:
+        raise ValueError("there are no losses: pass a list with one scalar a task")
     for task, loss in enumerate(losses):
         if loss is not None:
             _check_differentiable_scalar(loss, f"the loss of task {task}")
+            if loss.grad_fn is not None and loss.grad_fn.name().startswith("Unbind"):
+                raise ValueError(STACKED)
 
 
 def read_losses(losses: Sequence[Tensor | None]) -> tuple[Tensor, Tensor]:
@@ -165,6 +186,8 @@ def check_penalty(penalty: Tensor | None) -> Tensor | None:
 
 
 def _check_differentiable_scalar(loss: Tensor, name: str) -> None:
+    if not isinstance(loss, Tensor):
+        raise TypeError(f"{name} is a {type(loss).__name__}: pass the tensor, not its value")
     if loss.numel() != 1:
         raise ValueError(
             f"{name} must be a scalar, but its shape is {tuple(loss.shape)}: reduce it"

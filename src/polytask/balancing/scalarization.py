@@ -26,12 +26,13 @@ def task_vector(values: Sequence[float] | float, num_tasks: int, *, name: str) -
 def require_positive(
     losses_A: Tensor, tasks_A: Tensor, *, rule: str, zero_is_fine: bool = False
 ) -> None:
-    """ValueError, naming the task, for a loss that is not above 0."""
+    """ValueError, naming the task, for a loss that is not above 0, or below it if zero is fine."""
+    least = "of at least" if zero_is_fine else "above"
     for task, loss in zip(tasks_A.tolist(), losses_A.tolist()):
         if loss < 0 or (loss == 0 and not zero_is_fine):
             raise ValueError(
-                f"{rule} needs losses above 0, but that of task {task} is {loss:g}; "
-                "add a constant to it that keeps it positive, or choose another rule"
+                f"{rule} needs losses {least} 0, but that of task {task} is {loss:g}; "
+                "add a constant to it that keeps it positive, or choose a rule on the gradients"
             )
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from polytask.balancing.backward import decide, seeded_backward, with_gram, with_ones
-from polytask.balancing.balancer import Balancer, CoordinateRule
+from polytask.balancing.balancer import Balancer, CoordinateRule, check_balancer
 from polytask.balancing.gradients import Place, Rows, accumulate, gram_of
 from polytask.balancing.measurement import (
     Measurement,
@@ -46,9 +46,10 @@ def sharded_backward(
     A rule on the losses costs one pass. Raises ValueError for a parameter that is no shard, for a rule
     per coordinate, and for GradNorm without `parameters`.
     """
+    check_losses(losses)
+    check_balancer(balancer, len(losses))
     shards = [shard for shard in shards if shard.requires_grad]
     _check(shards, balancer, parameters)
-    check_losses(losses)
     losses_T, active_T = read_losses(ranks.mean_losses(losses))
     penalty = check_penalty(penalty)
     measured = Measurement(losses_T, active_T, step=int(balancer.num_steps), epoch=epoch)

@@ -8,7 +8,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from polytask.balancing.balancer import Balancer, CoordinateRule
+from polytask.balancing.balancer import Balancer, CoordinateRule, check_balancer
 from polytask.balancing.laws import Law
 from polytask.balancing.measurement import Measurement, Need, Weights
 
@@ -17,6 +17,7 @@ class Wrapper(Balancer, ABC):
     """Changes what another rule decides. TypeError for a rule per coordinate: it has no weights."""
 
     def __init__(self, inner: Balancer) -> None:
+        check_balancer(inner)
         if isinstance(inner, CoordinateRule):
             raise TypeError(
                 f"{type(self).__name__} changes the weights of a rule, but {type(inner).__name__} "
@@ -141,6 +142,8 @@ class Combined(Balancer):
     """
 
     def __init__(self, loss_rule: Balancer, gradient_rule: Balancer) -> None:
+        check_balancer(loss_rule)
+        check_balancer(gradient_rule)
         if loss_rule.needs != Need.LOSSES or gradient_rule.needs != Need.GRAM:
             raise TypeError(
                 "Combined needs a rule on the losses, then a rule on the Gram matrix, but got "
