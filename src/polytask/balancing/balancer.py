@@ -142,7 +142,7 @@ class CoordinateRule(Balancer, ABC):
         return Weights(ones_A, ones_A)
 
 
-def check_balancer(balancer: Balancer, num_tasks: int | None = None) -> None:
+def check_balancer(balancer: object, num_tasks: int | None = None) -> None:
     """TypeError for the class or the name of a rule, or anything else that decides nothing."""
     if isinstance(balancer, Balancer):
         return

@@ -121,7 +121,7 @@ def _mean_over_pairs(values_TT: Tensor, measure: Callable[[Tensor], Tensor]) -> 
     return float(measure(pairs[~pairs.isnan()]).double().mean())
 
 
-def check_losses(losses: Sequence[Tensor | None]) -> None:
+def check_losses(losses: object) -> None:
     """Raise unless each loss is a scalar with a graph of its own, or None; names the task by its place.
 
     TypeError for what is no list, or for a loss that is no tensor; ValueError for other shapes, for a
@@ -185,7 +185,7 @@ def check_penalty(penalty: Tensor | None) -> Tensor | None:
     return penalty
 
 
-def _check_differentiable_scalar(loss: Tensor, name: str) -> None:
+def _check_differentiable_scalar(loss: object, name: str) -> None:
     if not isinstance(loss, Tensor):
         raise TypeError(f"{name} is a {type(loss).__name__}: pass the tensor, not its value")
     if loss.numel() != 1:
