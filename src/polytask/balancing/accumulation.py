@@ -6,7 +6,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from polytask.balancing.backward import decide, fill, gradients_due, with_gram, with_ones
+from polytask.balancing.applying import apply, settle
 from polytask.balancing.balancer import Balancer, check_balancer
 from polytask.balancing.gradients import Place, Rows, gram_of, take_gradients
 from polytask.balancing.measurement import (
@@ -78,13 +78,11 @@ class Accumulator:
         measured = Measurement(losses_T, active_T, step=int(self.balancer.num_steps), epoch=epoch)
         plan = self._plan(measured)
         rows = [self._mean_rows(place) for place in plan.places]
+        gram_TT = None
         if plan.measured:
             gram_TT = gram_of(rows[: len(plan.measured)], measured.num_tasks)
-            measured = with_gram(measured, gram_TT, plan.tasks)
-        weights = decide(self.balancer, measured)
-        if plan.measured:
-            weights = with_ones(weights, active_T & ~measured.active_T)
-        fill(rows, gradients_due(rows, plan, self.balancer, measured, weights, None), None)
+        measured, weights = settle(self.balancer, measured, gram_TT, plan.tasks)
+        apply(rows, plan, self.balancer, measured, weights)
         penalty = check_penalty(penalty)
         if penalty is not None:
             torch.autograd.backward(penalty)

@@ -1,5 +1,6 @@
 """The contract of every rule: measurement -> weights, with all state in buffers."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Self
@@ -38,6 +39,28 @@ class Balancer(nn.Module, ABC):
     def laws(self) -> frozenset[Law]:
         """What the rule, with its options, claims; a test holds it to that."""
         return frozenset({Law.ANY_ORDER})
+
+    @property
+    def degree(self) -> float:
+        """How the update grows with the gradients, the losses held: d(s J) = s^degree d(J)."""
+        return 1.0
+
+    @property
+    def rescales_at_seam(self) -> bool:
+        """Whether lengths that were measured at a seam would give an update of another length."""
+        return self.degree != 1.0
+
+    def length_at_parameters(self, length: float, at_seam: float) -> float:
+        """The length of the update due at the parameters, where the weights make it `length`.
+
+        The same weights give an update of length `at_seam` at the seam. Taking the parameters'
+        gradients to be length / at_seam times the seam's, the rule would have decided on weights
+        that much to the power of degree - 1 times as large.
+        """
+        return length * math.pow(length / at_seam, self.degree - 1.0)
+
+    def shared_scaled(self, factor: float, active_T: Tensor) -> None:
+        """Hear by what the shared weights just decided on were multiplied; EveryNthStep listens."""
 
     @abstractmethod
     def weigh(self, measured: Measurement, tasks_A: Tensor) -> Weights:

@@ -43,6 +43,10 @@ class MGDA(GramRule):
         by_scale = {Law.SCALE_INVARIANT} if self.normalisation in ("l2", "loss") else set()
         return _NEVER_AGAINST_A_TASK | by_scale
 
+    @property
+    def degree(self) -> float:
+        return 0.0 if self.normalisation in ("l2", "loss+") else 1.0
+
     def solve(self, gram_AA: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         return gram.mgda(gram_AA, normalisation=self.normalisation, losses_T=measured.losses_T)
 
@@ -157,6 +161,10 @@ class NashMTL(GramRule):
     def laws(self) -> frozenset[Law]:
         return _NEVER_AGAINST_A_TASK | {Law.SCALE_INVARIANT}
 
+    @property
+    def degree(self) -> float:
+        return 0.0
+
     def solve(self, gram_AA: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         return gram.nash_mtl(gram_AA)
 
@@ -185,6 +193,10 @@ class FairGrad(GramRule):
             return frozenset({Law.ANY_ORDER, Law.LINEAR_UNDER_SCALING})
         by_scale = {Law.SCALE_INVARIANT} if self.alpha == 1.0 else set()
         return _NEVER_AGAINST_A_TASK | by_scale
+
+    @property
+    def degree(self) -> float:
+        return (1.0 - self.alpha) / (1.0 + self.alpha)
 
     def solve(self, gram_AA: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         return gram.fair_grad(gram_AA, alpha=self.alpha)

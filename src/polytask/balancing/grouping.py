@@ -5,7 +5,7 @@ from itertools import chain
 
 from torch import Tensor
 
-from polytask.balancing.backward import decide, fill, gradients_due, with_gram, with_ones
+from polytask.balancing.applying import fill, gradients_due, settle
 from polytask.balancing.balancer import Balancer, check_balancer
 from polytask.balancing.gradients import Place, Rows, gram_of, take_gradients
 from polytask.balancing.measurement import (
@@ -53,9 +53,8 @@ def grouped_backward(
     for balancer, plan in zip(balancers, plans):
         mine, start = rows[start : start + len(plan.places)], start + len(plan.places)
         measured = Measurement(losses_T, active_T, step=int(balancer.num_steps), epoch=epoch)
-        if mine:
-            measured = with_gram(measured, gram_of(mine, len(losses)), plan.tasks)
-        weights = with_ones(decide(balancer, measured), active_T & ~measured.active_T)
+        gram_TT = gram_of(mine, len(losses)) if mine else None
+        measured, weights = settle(balancer, measured, gram_TT, plan.tasks)
         steps.append(Step(losses_T, weights, active_T, measured.gram_TT))
         due.append(gradients_due(mine, plan, balancer, measured, weights, None))
     fill(rows, chain(*due, _alone(rows[start:])), penalty)

@@ -39,7 +39,8 @@ class Measurement:
 
     Losses and the Gram matrix are float64 on the host. Absent tasks have a NaN loss and zeros in the
     Gram matrix. Without a Gram matrix nothing is shared, or the rule did not ask for one.
-    `step` counts the steps of the balancer from 0, `epoch` is the caller's, if given.
+    `step` counts the steps of the balancer from 0, `epoch` is the caller's, if given. `at_seam`:
+    whether the Gram matrix is of gradients at a seam, whose lengths are not those at the parameters.
     """
 
     losses_T: Tensor
@@ -47,6 +48,7 @@ class Measurement:
     gram_TT: Tensor | None = None
     step: int = 0
     epoch: int | None = None
+    at_seam: bool = False
 
     def __post_init__(self) -> None:
         if self.losses_T.ndim != 1 or self.losses_T.shape != self.active_T.shape:
@@ -128,8 +130,9 @@ def check_losses(losses: object) -> None:
     constant, and for losses that were stacked.
     """
     if isinstance(losses, Tensor) or not isinstance(losses, Sequence):
-        given = type(losses).__name__
-        given = f"one tensor of shape {tuple(losses.shape)}" if given == "Tensor" else f"a {given}"
+        given = f"a {type(losses).__name__}"
+        if isinstance(losses, Tensor):
+            given = f"one tensor of shape {tuple(losses.shape)}"
         advice = "list(losses.values())" if isinstance(losses, Mapping) else "[loss_a, loss_b]"
         raise TypeError(
             f"losses is {given}: pass a list with one scalar a task, neither summed nor stacked, None "

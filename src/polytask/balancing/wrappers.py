@@ -34,6 +34,20 @@ class Wrapper(Balancer, ABC):
         # Weights of earlier steps know nothing of this step's gradients.
         return self.inner.laws & {Law.ANY_ORDER, Law.LINEAR_UNDER_SCALING}
 
+    @property
+    def degree(self) -> float:
+        return self.inner.degree
+
+    @property
+    def rescales_at_seam(self) -> bool:
+        return self.inner.rescales_at_seam
+
+    def length_at_parameters(self, length: float, at_seam: float) -> float:
+        return self.inner.length_at_parameters(length, at_seam)
+
+    def shared_scaled(self, factor: float, active_T: Tensor) -> None:
+        self.inner.shared_scaled(factor, active_T)
+
     def need(self, step: int, active_T: Tensor) -> Need:
         return self.inner.need(step, active_T)
 
@@ -72,7 +86,8 @@ class Smoothed(Wrapper):
 class NormClipped(Wrapper):
     """Scales the shared weights down so that the shared update is no longer than `max_norm`.
 
-    The length is that of what is measured: sqrt(w^T G w). Private weights stay. A rule on the losses
+    The length is that of what is measured, sqrt(w^T G w); of the parameters' gradient where that is
+    done at a seam. Private weights stay. A rule on the losses
     is measured too then; a single present task is not.
     """
 
@@ -90,9 +105,16 @@ class NormClipped(Wrapper):
     def need(self, step: int, active_T: Tensor) -> Need:
         return self.needs
 
+    @property
+    def rescales_at_seam(self) -> bool:
+        return True
+
+    def length_at_parameters(self, length: float, at_seam: float) -> float:
+        return min(self.inner.length_at_parameters(length, at_seam), self.max_norm)
+
     def weigh(self, measured: Measurement, tasks_A: Tensor) -> Weights:
         weights = self.inner.weigh(measured, tasks_A)
-        if measured.gram_TT is None:
+        if measured.gram_TT is None or measured.at_seam:
             return weights
         shared_A = weights.shared_T
         length = (shared_A @ measured.gram_TT @ shared_A).clamp(min=0).sqrt()
@@ -116,6 +138,7 @@ class EveryNthStep(Wrapper):
         if interval < 1:
             raise ValueError(f"interval must be at least 1, but {interval=}")
         self.interval = interval
+        self.decides_now = True
         self.register_buffer("weights_WT", torch.zeros(2, self.num_tasks, dtype=torch.float64))
         self.register_buffer("decided_T", torch.zeros(self.num_tasks, dtype=torch.bool))
 
@@ -124,10 +147,18 @@ class EveryNthStep(Wrapper):
         return self.inner.need(step, active_T) if is_due else Need.LOSSES
 
     def weigh(self, measured: Measurement, tasks_A: Tensor) -> Weights:
-        if self._is_due(measured.step, tasks_A):
+        self.decides_now = self._is_due(measured.step, tasks_A)
+        if self.decides_now:
             self.weights_WT[:, tasks_A] = torch.stack(self.inner.weigh(measured, tasks_A))
             self.decided_T[tasks_A] = True
         return Weights(*self.weights_WT[:, tasks_A])
+
+    def length_at_parameters(self, length: float, at_seam: float) -> float:
+        # Kept weights were brought to the parameters' lengths when they were decided on.
+        return self.inner.length_at_parameters(length, at_seam) if self.decides_now else length
+
+    def shared_scaled(self, factor: float, active_T: Tensor) -> None:
+        self.weights_WT[0, active_T] *= factor
 
     def _is_due(self, step: int, tasks_A: Tensor) -> bool:
         return step % self.interval == 0 or not bool(self.decided_T[tasks_A].all())
@@ -164,6 +195,10 @@ class Combined(Balancer):
         of_gradients = {Law.NON_CONFLICTING, Law.DESCENDS_FOR_ALL}
         in_any_order = self.loss_rule.laws & self.gradient_rule.laws & {Law.ANY_ORDER}
         return in_any_order | (self.gradient_rule.laws & of_gradients)
+
+    @property
+    def degree(self) -> float:
+        return self.gradient_rule.degree
 
     def need(self, step: int, active_T: Tensor) -> Need:
         return self.gradient_rule.need(step, active_T)
