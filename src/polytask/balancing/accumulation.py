@@ -74,6 +74,8 @@ class Accumulator:
 
     def finish(self, *, penalty: Tensor | None = None, epoch: int | None = None) -> Step:
         """Decide, add the balanced gradients to `.grad`, and begin anew."""
+        penalty = check_penalty(penalty)
+        read_losses([], penalty)
         losses_T, active_T = self._loss_sums_T / self._counts_T, self._counts_T > 0
         measured = Measurement(losses_T, active_T, step=int(self.balancer.num_steps), epoch=epoch)
         plan = self._plan(measured)
@@ -83,7 +85,6 @@ class Accumulator:
             gram_TT = gram_of(rows[: len(plan.measured)], measured.num_tasks)
         measured, weights = settle(self.balancer, measured, gram_TT, plan.tasks)
         apply(rows, plan, self.balancer, measured, weights)
-        penalty = check_penalty(penalty)
         if penalty is not None:
             torch.autograd.backward(penalty)
         self._clear()

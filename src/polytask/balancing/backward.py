@@ -59,8 +59,9 @@ def balanced_backward(
         )
     check_losses(losses)
     check_balancer(balancer, len(losses))
-    losses_T, active_T = read_losses(losses if ranks is None else ranks.mean_losses(losses))
     penalty = check_penalty(penalty)
+    means = losses if ranks is None else ranks.mean_losses(losses)
+    losses_T, active_T = read_losses(means, penalty)
     if loss_scale != 1.0:
         losses = [None if loss is None else loss * loss_scale for loss in losses]
         penalty = None if penalty is None else penalty * loss_scale

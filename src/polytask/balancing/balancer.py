@@ -25,7 +25,6 @@ class Balancer(nn.Module, ABC):
 
     needs: Need
     at_last_layer: bool = False  # whether to measure at the last shared layer (GradNorm)
-    needs_losses_after_step: bool = False  # whether `after_step` must be called (FAMO)
     num_steps: Tensor
 
     def __init__(self, num_tasks: int) -> None:
@@ -90,6 +89,11 @@ class Balancer(nn.Module, ABC):
     def need(self, step: int, active_T: Tensor) -> Need:
         """What the coming step must measure; never more than `needs`."""
         return self.needs
+
+    @property
+    def needs_losses_after_step(self) -> bool:
+        """Whether the step just decided on waits for `after_step`, which costs a forward pass (FAMO)."""
+        return False
 
     def after_step(self, losses: Sequence[Tensor | None]) -> None:
         """Take the losses of the same batch after the optimizer's step; only FAMO listens."""

@@ -41,8 +41,8 @@ def grouped_backward(
         check_balancer(balancer, len(losses))
         if balancer.needs == Need.LOSSES or balancer.at_last_layer:
             raise ValueError(f"{type(balancer).__name__} weighs losses: it has no weights a group")
-    losses_T, active_T = read_losses(losses)
     penalty = check_penalty(penalty)
+    losses_T, active_T = read_losses(losses, penalty)
     graph = reach(losses)
     refuse_hidden_tasks(losses, graph)
     plans = [_plan(graph, leaves) for leaves in _shared_groups(graph, groups, len(balancers))]

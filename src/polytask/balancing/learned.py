@@ -119,7 +119,6 @@ class FAMO(Scalarization):
     DIFF: no 1e-8 is added to the losses; a loss at or below its bound is refused.
     """
 
-    needs_losses_after_step = True
     logits_T: Tensor
     min_losses_T: Tensor
     log_losses_T: Tensor
@@ -156,6 +155,10 @@ class FAMO(Scalarization):
         self.log_losses_T[tasks_A] = excess_A.log()
         weights_A = self.logits_T[tasks_A].softmax(0) / excess_A
         return weights_A / weights_A.sum()
+
+    @property
+    def needs_losses_after_step(self) -> bool:
+        return not bool(self.log_losses_T.isnan().all())
 
     def after_step(self, losses: Sequence[Tensor | None]) -> None:
         """Move xi by what the step did to the log losses of the tasks that were present in it."""

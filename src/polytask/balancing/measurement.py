@@ -147,18 +147,23 @@ def check_losses(losses: object) -> None:
                 raise ValueError(STACKED)
 
 
-def read_losses(losses: Sequence[Tensor | None]) -> tuple[Tensor, Tensor]:
+def read_losses(
+    losses: Sequence[Tensor | None], penalty: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Values and presence of the losses: `losses_T` (float64, host, NaN if absent) and `active_T`.
 
-    Raises ValueError, naming the task by its place, for a loss that is not finite.
+    Raises ValueError, naming the task by its place, for a loss that is not finite, and for a penalty
+    that is not, which travels with them.
     """
-    values = read_scalars(losses)
+    *values, penalty_value = read_scalars([*losses, penalty])
     for task, (loss, value) in enumerate(zip(losses, values)):
         if loss is not None and not math.isfinite(value):
             raise ValueError(
                 f"the loss of task {task} is {value}: nothing was written to .grad; "
                 "look at this batch's inputs and labels, or lower the learning rate"
             )
+    if penalty is not None and not math.isfinite(penalty_value):
+        raise ValueError(f"the penalty is {penalty_value}: nothing was written to .grad")
     active_T = torch.tensor([loss is not None for loss in losses], dtype=torch.bool)
     return torch.tensor(values, dtype=torch.float64), active_T
 
@@ -179,12 +184,10 @@ def read_losses_after_step(losses: Sequence[Tensor | None]) -> Tensor:
 
 
 def check_penalty(penalty: Tensor | None) -> Tensor | None:
-    """The penalty if there is anything to differentiate; raises ValueError if it is not finite."""
+    """The penalty if there is anything to differentiate; raises ValueError if it is no scalar."""
     if penalty is None or not penalty.requires_grad:
         return None
     _check_differentiable_scalar(penalty, "the penalty")
-    if not penalty.detach().isfinite():
-        raise ValueError(f"the penalty is {penalty.item()}: nothing was written to .grad")
     return penalty
 
 

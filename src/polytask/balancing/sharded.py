@@ -51,8 +51,8 @@ def sharded_backward(
     check_balancer(balancer, len(losses))
     shards = [shard for shard in shards if shard.requires_grad]
     _check(shards, balancer, parameters)
-    losses_T, active_T = read_losses(ranks.mean_losses(losses))
     penalty = check_penalty(penalty)
+    losses_T, active_T = read_losses(ranks.mean_losses(losses), penalty)
     measured = Measurement(losses_T, active_T, step=int(balancer.num_steps), epoch=epoch)
     gram_TT, tasks = None, frozenset[int]()
     measures = balancer.need(measured.step, active_T) != Need.LOSSES and int(active_T.sum()) > 1

@@ -27,7 +27,6 @@ class Wrapper(Balancer, ABC):
         self.inner = inner
         self.needs = inner.needs
         self.at_last_layer = inner.at_last_layer
-        self.needs_losses_after_step = inner.needs_losses_after_step
 
     @property
     def laws(self) -> frozenset[Law]:
@@ -50,6 +49,10 @@ class Wrapper(Balancer, ABC):
 
     def need(self, step: int, active_T: Tensor) -> Need:
         return self.inner.need(step, active_T)
+
+    @property
+    def needs_losses_after_step(self) -> bool:
+        return self.inner.needs_losses_after_step
 
     def after_step(self, losses: Sequence[Tensor | None]) -> None:
         self.inner.after_step(losses)
@@ -187,7 +190,6 @@ class Combined(Balancer):
         super().__init__(loss_rule.num_tasks)
         self.loss_rule, self.gradient_rule = loss_rule, gradient_rule
         self.needs = Need.GRAM
-        self.needs_losses_after_step = loss_rule.needs_losses_after_step
 
     @property
     def laws(self) -> frozenset[Law]:
@@ -210,6 +212,10 @@ class Combined(Balancer):
             gram_AA = gram_AA * private_A[:, None] * private_A
         weighed = replace(measured, losses_T=private_A * measured.losses_T, gram_TT=gram_AA)
         return Weights(self.gradient_rule.weigh(weighed, tasks_A).shared_T * private_A, private_A)
+
+    @property
+    def needs_losses_after_step(self) -> bool:
+        return self.loss_rule.needs_losses_after_step
 
     def after_step(self, losses: Sequence[Tensor | None]) -> None:
         self.loss_rule.after_step(losses)
