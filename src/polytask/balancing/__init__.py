@@ -9,13 +9,12 @@ The room stands alone: it has never heard of a model, and needs only torch and s
 from polytask.balancing.accumulation import Accumulator
 from polytask.balancing.backward import balanced_backward
 from polytask.balancing.balancer import Balancer, CoordinateRule, GramRule, Scalarization
-from polytask.balancing.conflict_rules import CosineGate, GradVac, PCGrad
+from polytask.balancing.conflict_rules import CAGrad, CosineGate, GradVac, PCGrad
 from polytask.balancing.coordinate import GradDrop
 from polytask.balancing.gradient_rules import (
     IMTLG,
     MGDA,
     AlignedMTL,
-    CAGrad,
     ConFIG,
     DualProj,
     FairGrad,

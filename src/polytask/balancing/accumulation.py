@@ -25,15 +25,17 @@ from polytask.balancing.reach import last_shared_layer, reach
 class Accumulator:
     """The gradients of one optimizer step, gathered from micro-batches.
 
-        accumulator = Accumulator(balancer)
-        for batch in micro_batches:
-            accumulator.add(losses_of(batch), counts=num_labels_of(batch))
-        accumulator.finish()                              # in the place of balanced_backward
-
     Weights and gradients are those of one batch of all rows, under every rule. Every rule then costs
     a backward pass a task and micro-batch, and memory for the T gradients of every parameter that
     T losses reach, embedding tables included (with `sparse=True` only the rows that were read).
     `parameters` narrows what gradient rules measure, as in `balanced_backward`.
+
+    >>> from polytask.balancing import MGDA, Accumulator
+    >>> x, accumulator = torch.ones(2, requires_grad=True), Accumulator(MGDA(2))
+    >>> for num_rows in (32, 16):
+    ...     accumulator.add([x[0], 3 * x[1]], counts=[num_rows, num_rows])
+    >>> accumulator.finish().weights.shared_T  # in the place of balanced_backward
+    tensor([0.9000, 0.1000], dtype=torch.float64)
     """
 
     def __init__(self, balancer: Balancer, *, parameters: Iterable[Tensor] | None = None) -> None:

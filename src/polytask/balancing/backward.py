@@ -52,6 +52,14 @@ def balanced_backward(
     parameters or only to the seam.
 
     Raises ValueError, before any `.grad` is written, for a loss or a gradient that is not finite.
+
+    >>> from polytask.balancing import NashMTL, balanced_backward
+    >>> trunk, heads = torch.nn.Linear(3, 4), [torch.nn.Linear(4, 1) for _ in range(2)]
+    >>> z = trunk(torch.ones(8, 3))
+    >>> losses = [head(z).square().mean() for head in heads]
+    >>> step = balanced_backward(losses, NashMTL(2))  # in the place of sum(losses).backward()
+    >>> step.weights.private_T, trunk.weight.grad.shape
+    (tensor([1., 1.], dtype=torch.float64), torch.Size([4, 3]))
     """
     if parameters is not None and seam is not None:
         raise ValueError(

@@ -21,6 +21,12 @@ class Balancer(nn.Module, ABC):
 
     A rule implements `weigh`. It is called with the present tasks only, so that an absent one
     changes nothing for the others; `tasks_A` are the places of the present tasks in the state.
+
+    >>> from polytask.balancing import MGDA, Balancer, Measurement
+    >>> gram_TT = torch.tensor([[1.0, 0.0], [0.0, 9.0]]).double()
+    >>> losses_T = torch.ones(2).double()
+    >>> MGDA(2)(Measurement(losses_T, losses_T > 0, gram_TT)).shared_T
+    tensor([0.9000, 0.1000], dtype=torch.float64)
     """
 
     needs: Need
@@ -106,6 +112,14 @@ class Scalarization(Balancer, ABC):
     """A rule on the losses: one scalar formula, whose derivative the weights are.
 
     Shared and private parameters are weighed alike, and no extra backward pass is made.
+
+    >>> from polytask.balancing import Scalarization, balanced_backward
+    >>> class Squares(Scalarization):
+    ...     def derivative(self, losses_A, tasks_A, measured):
+    ...         return 2 * losses_A
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> balanced_backward([x[0], 3 * x[1]], Squares(2)).weights.shared_T
+    tensor([2., 6.], dtype=torch.float64)
     """
 
     needs = Need.LOSSES
@@ -124,6 +138,14 @@ class GramRule(Balancer, ABC):
 
     With weights w the shared parameters move by J^T w; private parameters keep their own gradient.
     A single task, and tasks that share nothing, are left alone: their weight is 1.
+
+    >>> from polytask.balancing import GramRule, balanced_backward
+    >>> class UnitLength(GramRule):
+    ...     def solve(self, gram_AA, tasks_A, measured):
+    ...         return 1 / gram_AA.diagonal().sqrt()
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> balanced_backward([x[0], 3 * x[1]], UnitLength(2)).weights.shared_T
+    tensor([1.0000, 0.3333], dtype=torch.float64)
     """
 
     needs = Need.GRAM
@@ -156,7 +178,17 @@ class GramRule(Balancer, ABC):
 
 
 class CoordinateRule(Balancer, ABC):
-    """A rule that decides about each coordinate of the shared gradient by itself."""
+    """A rule that decides about each coordinate of the shared gradient by itself.
+
+    >>> from polytask.balancing import CoordinateRule, balanced_backward
+    >>> class Largest(CoordinateRule):
+    ...     def combine(self, jacobian_AP, tasks_A, measured):
+    ...         return jacobian_AP.amax(0)
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> _ = balanced_backward([x.sum(), 3 * x[1]], Largest(2))
+    >>> x.grad
+    tensor([1., 3.])
+    """
 
     needs = Need.JACOBIAN
 
@@ -170,7 +202,15 @@ class CoordinateRule(Balancer, ABC):
 
 
 def check_balancer(balancer: object, num_tasks: int | None = None) -> None:
-    """TypeError for the class or the name of a rule, or anything else that decides nothing."""
+    """TypeError for the class or the name of a rule, or anything else that decides nothing.
+
+    >>> from polytask.balancing.balancer import check_balancer
+    >>> try:
+    ...     check_balancer("upgrad")
+    ... except TypeError as error:
+    ...     print(str(error)[:34])
+    the balancer is the name 'upgrad',
+    """
     if isinstance(balancer, Balancer):
         return
     number = "3" if num_tasks is None else num_tasks

@@ -1,4 +1,4 @@
-"""The rules on the Gram matrix that look at pairs of tasks: PCGrad, GradVac, the cosine gate."""
+"""The rules that look for conflicts: PCGrad, GradVac, CAGrad, and the gate by the cosine."""
 
 from typing import Literal, final
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from polytask.balancing import gram
 from polytask.balancing.balancer import GramRule
 from polytask.balancing.gram.surgery import Reduction
-from polytask.balancing.laws import Law
+from polytask.balancing.laws import NEVER_AGAINST_A_TASK, Law
 from polytask.balancing.measurement import Measurement, Weights
 from polytask.balancing.randomness import seed_at
 
@@ -89,6 +89,42 @@ class GradVac(GramRule):
         )
         self.target_TT[pairs] = solved.target_TT
         return solved.weights_T
+
+
+@final
+class CAGrad(GramRule):
+    """The mean gradient, bent towards the worst task (Liu et al., NeurIPS 2021, Algorithm 1).
+
+    https://arxiv.org/abs/2110.14048. `c` is the radius around the mean gradient in units of its
+    length; `rescale` divides by 1, 1 + c^2 or 1 + c. From c = 1 on no task loses.
+
+    >>> from polytask.balancing import CAGrad, balanced_backward
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> step = balanced_backward([x[0], x[1] - x[0]], CAGrad(2, c=0.5))
+    >>> step.weights.shared_T
+    tensor([0.7500, 0.5000], dtype=torch.float64)
+    """
+
+    def __init__(
+        self,
+        num_tasks: int,
+        *,
+        c: float = 0.4,
+        rescale: Literal[0, 1, 2] = 0,
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__(num_tasks)
+        self.c = c
+        self.rescale: Literal[0, 1, 2] = rescale
+        self.reduction: Reduction = reduction
+        self.check_options()
+
+    @property
+    def laws(self) -> frozenset[Law]:
+        return NEVER_AGAINST_A_TASK if self.c >= 1.0 else super().laws
+
+    def solve(self, gram_AA: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
+        return gram.cagrad(gram_AA, c=self.c, rescale=self.rescale, reduction=self.reduction)
 
 
 @final

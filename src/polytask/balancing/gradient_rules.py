@@ -4,7 +4,7 @@ A class states the options; the function of `gram` checks them, when the class i
 """
 
 from collections.abc import Sequence
-from typing import Literal, final
+from typing import final
 
 from torch import Tensor
 
@@ -12,11 +12,8 @@ from polytask.balancing import gram
 from polytask.balancing.balancer import GramRule
 from polytask.balancing.gram.equalising import SingularScale
 from polytask.balancing.gram.minimum_norm import EfficientSolver, Normalisation
-from polytask.balancing.gram.surgery import Reduction
-from polytask.balancing.laws import Law
+from polytask.balancing.laws import NEVER_AGAINST_A_TASK, Law
 from polytask.balancing.measurement import Measurement
-
-_NEVER_AGAINST_A_TASK = frozenset({Law.ANY_ORDER, Law.NON_CONFLICTING, Law.DESCENDS_FOR_ALL})
 
 
 @final
@@ -41,7 +38,7 @@ class MGDA(GramRule):
     @property
     def laws(self) -> frozenset[Law]:
         by_scale = {Law.SCALE_INVARIANT} if self.normalisation in ("l2", "loss") else set()
-        return _NEVER_AGAINST_A_TASK | by_scale
+        return NEVER_AGAINST_A_TASK | by_scale
 
     @property
     def degree(self) -> float:
@@ -82,47 +79,11 @@ class ParetoEfficient(GramRule):
     @property
     def laws(self) -> frozenset[Law]:
         is_mgda = self.solver == "exact" and not any(self.lower_bounds or ())
-        return _NEVER_AGAINST_A_TASK if is_mgda else super().laws
+        return NEVER_AGAINST_A_TASK if is_mgda else super().laws
 
     def solve(self, gram_AA: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         bounds_A = self.of_tasks(self.lower_bounds, tasks_A)
         return gram.pareto_efficient(gram_AA, lower_bounds=bounds_A, solver=self.solver)
-
-
-@final
-class CAGrad(GramRule):
-    """The mean gradient, bent towards the worst task (Liu et al., NeurIPS 2021, Algorithm 1).
-
-    https://arxiv.org/abs/2110.14048. `c` is the radius around the mean gradient in units of its
-    length; `rescale` divides by 1, 1 + c^2 or 1 + c. From c = 1 on no task loses.
-
-    >>> from polytask.balancing import CAGrad, balanced_backward
-    >>> x = torch.ones(2, requires_grad=True)
-    >>> step = balanced_backward([x[0], x[1] - x[0]], CAGrad(2, c=0.5))
-    >>> step.weights.shared_T
-    tensor([0.7500, 0.5000], dtype=torch.float64)
-    """
-
-    def __init__(
-        self,
-        num_tasks: int,
-        *,
-        c: float = 0.4,
-        rescale: Literal[0, 1, 2] = 0,
-        reduction: Reduction = "mean",
-    ) -> None:
-        super().__init__(num_tasks)
-        self.c = c
-        self.rescale: Literal[0, 1, 2] = rescale
-        self.reduction: Reduction = reduction
-        self.check_options()
-
-    @property
-    def laws(self) -> frozenset[Law]:
-        return _NEVER_AGAINST_A_TASK if self.c >= 1.0 else super().laws
-
-    def solve(self, gram_AA: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
-        return gram.cagrad(gram_AA, c=self.c, rescale=self.rescale, reduction=self.reduction)
 
 
 @final
@@ -159,7 +120,7 @@ class NashMTL(GramRule):
 
     @property
     def laws(self) -> frozenset[Law]:
-        return _NEVER_AGAINST_A_TASK | {Law.SCALE_INVARIANT}
+        return NEVER_AGAINST_A_TASK | {Law.SCALE_INVARIANT}
 
     @property
     def degree(self) -> float:
@@ -192,7 +153,7 @@ class FairGrad(GramRule):
         if self.alpha == 0.0:
             return frozenset({Law.ANY_ORDER, Law.LINEAR_UNDER_SCALING})
         by_scale = {Law.SCALE_INVARIANT} if self.alpha == 1.0 else set()
-        return _NEVER_AGAINST_A_TASK | by_scale
+        return NEVER_AGAINST_A_TASK | by_scale
 
     @property
     def degree(self) -> float:

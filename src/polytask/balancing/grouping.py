@@ -35,6 +35,13 @@ def grouped_backward(
     reaches keep their gradient, named or not; what no loss reaches is passed over.
 
     Raises ValueError for a shared parameter in no group or in two, and for rules that weigh losses.
+
+    >>> from polytask.balancing import MGDA, UPGrad, grouped_backward
+    >>> x, y = torch.ones(2, requires_grad=True), torch.ones(2, requires_grad=True)
+    >>> losses = [x[0] + y[0], 3 * x[1] + y[1]]
+    >>> steps = grouped_backward(losses, [MGDA(2), UPGrad(2)], [[x], [y]])
+    >>> [step.weights.shared_T for step in steps]
+    [tensor([0.9000, 0.1000], dtype=torch.float64), tensor([0.5000, 0.5000], dtype=torch.float64)]
     """
     check_losses(losses)
     for balancer in balancers:

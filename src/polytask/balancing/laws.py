@@ -23,3 +23,6 @@ class Law(enum.Enum):
     """A factor on one task's loss does not change the direction of d."""
     LINEAR_UNDER_SCALING = "linear under scaling"
     """With factors c_i > 0 on the losses, d is linear in c."""
+
+
+NEVER_AGAINST_A_TASK = frozenset({Law.ANY_ORDER, Law.NON_CONFLICTING, Law.DESCENDS_FOR_ALL})

@@ -19,6 +19,8 @@ Form = Literal["regression", "classification"]
 class Uncertainty(Scalarization):
     """Homoscedastic uncertainty (Kendall, Gal, Cipolla, CVPR 2018, eq. 7 and 10), s = log sigma^2.
 
+    https://arxiv.org/abs/1705.07115 and https://arxiv.org/abs/1805.06334
+
     regression: exp(-s) L / 2 + s / 2; classification: exp(-s) L + s / 2. `non_negative` puts
     log(1 + exp(s)) in the place of s / 2 (Liebel and Koerner, 2018), so that the total
     cannot fall below 0.
@@ -30,6 +32,12 @@ class Uncertainty(Scalarization):
 
     DIFF: s is held in [-max_log_variance, max_log_variance]; a loss of 0 would drive it off. A
     negative loss, which the formula allows, would do so with a growing weight: it is refused.
+
+    >>> from polytask.balancing import Uncertainty, balanced_backward
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> step = balanced_backward([x[0], 3 * x[1]], Uncertainty(2, forms=["classification", "regression"]))
+    >>> step.weights.shared_T
+    tensor([1.0000, 0.5000], dtype=torch.float64)
     """
 
     log_variance_T: nn.Parameter
@@ -84,8 +92,17 @@ class Uncertainty(Scalarization):
 class IMTLL(Scalarization):
     """sum_k exp(s_k) L_k - s_k (Liu et al., ICLR 2021, IMTL-L); at the optimum w_k = 1 / L_k.
 
+    https://openreview.net/forum?id=IMPnRXEWpvr
+
     s is learned by an Adam of its own in closed form; a new s is used from the next step on.
     DIFF: s is held in [-max_log_scale, max_log_scale]; a negative loss has no optimum: refused.
+
+    >>> from polytask.balancing import IMTLL, balanced_backward
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> rule = IMTLL(2, learning_rate=0.1)
+    >>> steps = [balanced_backward([x[0], 3 * x[1]], rule) for _ in range(2)]
+    >>> [step.weights.shared_T.tolist() for step in steps][0], rule.log_scale_T
+    ([1.0, 1.0], tensor([ 0.0000, -0.1993], dtype=torch.float64))
     """
 
     log_scale_T: Tensor
@@ -110,6 +127,8 @@ class IMTLL(Scalarization):
 class FAMO(Scalarization):
     """Fast adaptive multitask optimisation (Liu et al., NeurIPS 2023, Algorithm 1).
 
+    https://arxiv.org/abs/2306.03792
+
     With z = softmax(xi) the step is on sum_k c z_k log L_k, c = 1 / sum_k (z_k / L_k) held
     constant: the weights c z_k / L_k sum to 1. After the optimizer's step hand over the losses of
     the *same* batch, `after_step(losses)`: xi then moves by Adam along the change of the log losses.
@@ -117,6 +136,14 @@ class FAMO(Scalarization):
     `min_losses` are lower bounds that are subtracted from the losses. The authors also clip the
     shared gradient to norm 1: wrap in NormClipped, or clip in the loop.
     DIFF: no 1e-8 is added to the losses; a loss at or below its bound is refused.
+
+    >>> from polytask.balancing import FAMO, balanced_backward
+    >>> x, rule = torch.ones(2, requires_grad=True), FAMO(2)
+    >>> balanced_backward([x[0], 3 * x[1]], rule).weights.shared_T
+    tensor([0.7500, 0.2500], dtype=torch.float64)
+    >>> rule.after_step([torch.tensor(0.5), torch.tensor(3.0)])  # after optimizer.step()
+    >>> rule.logits_T
+    tensor([-0.0250,  0.0250], dtype=torch.float64)
     """
 
     logits_T: Tensor

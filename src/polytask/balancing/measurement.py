@@ -16,7 +16,12 @@ STACKED = (
 
 
 class Need(enum.IntEnum):
-    """What a rule must be given; decided before anything runs, since it fixes the backward passes."""
+    """What a rule must be given; decided before anything runs, since it fixes the backward passes.
+
+    >>> from polytask.balancing import NashMTL, Need
+    >>> NashMTL(2).needs is Need.GRAM, Need.LOSSES < Need.GRAM
+    (True, True)
+    """
 
     LOSSES = 0
     GRAM = 1
@@ -27,6 +32,11 @@ class Weights(NamedTuple):
     """The weights of a step, float64 on the host; 0 for absent tasks.
 
     `shared_T` weighs each task's gradient where tasks share, `private_T` where a task is alone.
+
+    >>> from polytask.balancing import Equal, balanced_backward
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> balanced_backward([x[0], x[1]], Equal(2)).weights
+    Weights(shared_T=tensor([1., 1.], dtype=torch.float64), private_T=tensor([1., 1.], dtype=torch.float64))
     """
 
     shared_T: Tensor
@@ -41,6 +51,12 @@ class Measurement:
     Gram matrix. Without a Gram matrix nothing is shared, or the rule did not ask for one.
     `step` counts the steps of the balancer from 0, `epoch` is the caller's, if given. `at_seam`:
     whether the Gram matrix is of gradients at a seam, whose lengths are not those at the parameters.
+
+    >>> from polytask.balancing import Measurement
+    >>> losses_T = torch.tensor([1.0, float("nan"), 2.0])
+    >>> measured = Measurement(losses_T, ~losses_T.isnan())
+    >>> measured.of(torch.tensor([0, 2])).losses_T
+    tensor([1., 2.])
     """
 
     losses_T: Tensor
@@ -79,6 +95,12 @@ class Step:
 
     What is derived from the Gram matrix is None where nothing was measured, and NaN where a task is
     absent or its gradient is zero. Pairs are pairs of two different tasks.
+
+    >>> from polytask.balancing import UPGrad, balanced_backward
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> step = balanced_backward([x[0], x[1] - x[0]], UPGrad(2))
+    >>> step.conflict_rate, step.norms_T
+    (1.0, tensor([1.0000, 1.4142], dtype=torch.float64))
     """
 
     losses_T: Tensor
@@ -102,14 +124,20 @@ class Step:
 
     @property
     def conflict_rate(self) -> float | None:
-        """The share of pairs whose gradients have a negative cosine (Yu et al., NeurIPS 2020)."""
+        """The share of pairs whose gradients have a negative cosine (Yu et al., NeurIPS 2020).
+
+        https://arxiv.org/abs/2001.06782
+        """
         return (
             None if self.cosines_TT is None else _mean_over_pairs(self.cosines_TT, lambda c: c < 0)
         )
 
     @property
     def magnitude_similarity(self) -> float | None:
-        """The mean over pairs of 2 |g_i| |g_j| / (|g_i|^2 + |g_j|^2) (Yu et al., NeurIPS 2020)."""
+        """The mean over pairs of 2 |g_i| |g_j| / (|g_i|^2 + |g_j|^2) (Yu et al., NeurIPS 2020).
+
+        https://arxiv.org/abs/2001.06782
+        """
         if self.norms_T is None:
             return None
         ratios_TT = self.norms_T[:, None] / self.norms_T

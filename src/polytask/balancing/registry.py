@@ -16,13 +16,12 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from polytask.balancing.balancer import Balancer
-from polytask.balancing.conflict_rules import CosineGate, GradVac, PCGrad
+from polytask.balancing.conflict_rules import CAGrad, CosineGate, GradVac, PCGrad
 from polytask.balancing.coordinate import GradDrop
 from polytask.balancing.gradient_rules import (
     IMTLG,
     MGDA,
     AlignedMTL,
-    CAGrad,
     ConFIG,
     DualProj,
     FairGrad,

@@ -38,7 +38,16 @@ def require_positive(
 
 @final
 class Equal(Scalarization):
-    """The plain sum of the losses (Kurin et al., NeurIPS 2022: "unitary scalarization")."""
+    """The plain sum of the losses (Kurin et al., NeurIPS 2022: "unitary scalarization").
+
+    https://arxiv.org/abs/2201.04122
+
+    >>> from polytask.balancing import Equal, balanced_backward
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> step = balanced_backward([x[0], 3 * x[1]], Equal(2))
+    >>> step.weights.shared_T
+    tensor([1., 1.], dtype=torch.float64)
+    """
 
     @property
     def laws(self) -> frozenset[Law]:
@@ -50,7 +59,14 @@ class Equal(Scalarization):
 
 @final
 class Static(Scalarization):
-    """Weights set by hand and kept: sum_k w_k L_k. Without `weights` it is the plain sum."""
+    """Weights set by hand and kept: sum_k w_k L_k. Without `weights` it is the plain sum.
+
+    >>> from polytask.balancing import Static, balanced_backward
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> step = balanced_backward([x[0], 3 * x[1]], Static(2, weights=[1.0, 0.5]))
+    >>> step.weights.shared_T
+    tensor([1.0000, 0.5000], dtype=torch.float64)
+    """
 
     weights_T: Tensor
 
@@ -70,8 +86,16 @@ class Static(Scalarization):
 class Decayed(Scalarization):
     """w_k gamma_k^t (Tang et al., RecSys 2020, PLE, section 4.3), t the epoch or the step, from 0.
 
+    https://doi.org/10.1145/3383313.3412236
+
     `decay` is one gamma for all or one a task; above 1 a weight grows. In epochs,
     `balanced_backward` must be told the epoch.
+
+    >>> from polytask.balancing import Decayed, balanced_backward
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> rule = Decayed(2, decay=[1.0, 0.5])
+    >>> balanced_backward([x[0], 3 * x[1]], rule, epoch=2).weights.shared_T
+    tensor([1.0000, 0.2500], dtype=torch.float64)
     """
 
     weights_T: Tensor
@@ -113,8 +137,16 @@ class Decayed(Scalarization):
 class RLW(Scalarization):
     """Random weights, new at every step, that sum to 1 (Lin et al., TMLR 2022).
 
+    https://arxiv.org/abs/2111.10603
+
     "normal": softmax of standard normal numbers; "dirichlet": uniform on the simplex.
     DIFF: drawn from (seed, step), not from the global generator.
+
+    >>> from polytask.balancing import RLW, balanced_backward
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> step = balanced_backward([x[0], 3 * x[1]], RLW(2, seed=1))
+    >>> round(step.weights.shared_T.sum().item(), 6)
+    1.0
     """
 
     def __init__(
@@ -144,7 +176,16 @@ class RLW(Scalarization):
 
 @final
 class GLS(Scalarization):
-    """The geometric mean (prod_k L_k)^(1/T) (Chennupati et al., CVPR workshops 2019)."""
+    """The geometric mean (prod_k L_k)^(1/T) (Chennupati et al., CVPR workshops 2019).
+
+    https://arxiv.org/abs/1904.08492
+
+    >>> from polytask.balancing import GLS, balanced_backward
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> step = balanced_backward([x[0], 3 * x[1]], GLS(2))
+    >>> step.weights.shared_T
+    tensor([0.8660, 0.2887], dtype=torch.float64)
+    """
 
     @property
     def laws(self) -> frozenset[Law]:
@@ -157,7 +198,16 @@ class GLS(Scalarization):
 
 @final
 class ScaleInvariant(Scalarization):
-    """sum_k log L_k (Navon et al., ICML 2022, baseline SI): no factor on a loss changes anything."""
+    """sum_k log L_k (Navon et al., ICML 2022, baseline SI): no factor on a loss changes anything.
+
+    https://arxiv.org/abs/2202.01017
+
+    >>> from polytask.balancing import ScaleInvariant, balanced_backward
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> step = balanced_backward([x[0], 3 * x[1]], ScaleInvariant(2))
+    >>> step.weights.shared_T
+    tensor([1.0000, 0.3333], dtype=torch.float64)
+    """
 
     @property
     def laws(self) -> frozenset[Law]:

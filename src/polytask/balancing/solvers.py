@@ -68,7 +68,10 @@ def pseudo_solve_ones(cosines_TT: Array, rows_TR: Array) -> Array:
 
 
 def project_on_simplex(point_T: Array, *, total: float) -> Array:
-    """The nearest point with w >= 0, sum w = `total` (Held, Wolfe and Crowder, Math. Prog. 1974)."""
+    """The nearest point with w >= 0, sum w = `total` (Held, Wolfe and Crowder, Math. Prog. 1974).
+
+    https://doi.org/10.1007/BF01580223
+    """
     descending_T = np.sort(point_T)[::-1]
     shifts_T = (np.cumsum(descending_T) - total) / np.arange(1, len(point_T) + 1)
     # The running shifts rise as long as the next entry stays positive, then fall.
@@ -189,6 +192,8 @@ def _shortest_cone_multipliers(
 
 def _pivot_all(matrix_TT: Array, offsets_KT: Array, *, tolerance: float) -> Array | None:
     """x >= 0, y = M x + q >= 0, x.y = 0 for K offsets q at once; None if that did not settle.
+
+    https://doi.org/10.1090/S0025-5718-1994-1250776-4
 
     Block principal pivoting (Portugal, Judice and Vicente, Math. Comp. 1994): every index that
     breaks its sign changes sides. It has no guarantee, but what it returns is checked.

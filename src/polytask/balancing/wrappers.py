@@ -14,7 +14,12 @@ from polytask.balancing.measurement import Measurement, Need, Weights
 
 
 class Wrapper(Balancer, ABC):
-    """Changes what another rule decides. TypeError for a rule per coordinate: it has no weights."""
+    """Changes what another rule decides. TypeError for a rule per coordinate: it has no weights.
+
+    >>> from polytask.balancing import NashMTL, Smoothed, Wrapper
+    >>> isinstance(Smoothed(NashMTL(2)), Wrapper), Smoothed(NashMTL(2)).needs.name
+    (True, 'GRAM')
+    """
 
     def __init__(self, inner: Balancer) -> None:
         check_balancer(inner)
@@ -62,7 +67,15 @@ class Wrapper(Balancer, ABC):
 class Smoothed(Wrapper):
     """w <- decay w + (1 - decay) new (Zhou et al., NeurIPS 2022, CR-MOGM).
 
+    https://papers.neurips.cc/paper_files/paper/2022/hash/f91bd64a3620aad8e70a27ad9cb3ca57-Abstract-Conference.html
+
     DIFF: a task's first weight is taken as it is; the paper starts from equal weights.
+
+    >>> from polytask.balancing import MGDA, Smoothed, balanced_backward
+    >>> x, rule = torch.ones(2, requires_grad=True), Smoothed(MGDA(2), decay=0.5)
+    >>> _ = balanced_backward([x[0], 3 * x[1]], rule)
+    >>> balanced_backward([x[0], x[1]], rule).weights.shared_T
+    tensor([0.7000, 0.3000], dtype=torch.float64)
     """
 
     smoothed_WT: Tensor
@@ -92,6 +105,12 @@ class NormClipped(Wrapper):
     The length is that of what is measured, sqrt(w^T G w); of the parameters' gradient where that is
     done at a seam. Private weights stay. A rule on the losses
     is measured too then; a single present task is not.
+
+    >>> from polytask.balancing import NashMTL, NormClipped, balanced_backward
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> _ = balanced_backward([x[0], 3 * x[1]], NormClipped(NashMTL(2), max_norm=1.0))
+    >>> round(x.grad.norm().item(), 6)
+    1.0
     """
 
     def __init__(self, inner: Balancer, *, max_norm: float = 1.0) -> None:
@@ -131,6 +150,12 @@ class EveryNthStep(Wrapper):
 
     The steps in between cost one backward pass through what is shared. A task that had no weight
     yet makes the rule decide at once.
+
+    >>> from polytask.balancing import MGDA, EveryNthStep, balanced_backward
+    >>> x, rule = torch.ones(2, requires_grad=True), EveryNthStep(MGDA(2), interval=2)
+    >>> _ = balanced_backward([x[0], 3 * x[1]], rule)
+    >>> balanced_backward([x[0], x[1]], rule).weights.shared_T  # kept
+    tensor([0.9000, 0.1000], dtype=torch.float64)
     """
 
     weights_WT: Tensor
@@ -173,6 +198,12 @@ class Combined(Balancer):
 
     With v from the first and u from the second, which sees the gradients v_i g_i, the shared weights
     are u v and the private ones v.
+
+    >>> from polytask.balancing import MGDA, Combined, ScaleInvariant, balanced_backward
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> step = balanced_backward([x[0], 3 * x[1]], Combined(ScaleInvariant(2), MGDA(2)))
+    >>> step.weights.shared_T, step.weights.private_T
+    (tensor([0.5000, 0.1667], dtype=torch.float64), tensor([1.0000, 0.3333], dtype=torch.float64))
     """
 
     def __init__(self, loss_rule: Balancer, gradient_rule: Balancer) -> None:

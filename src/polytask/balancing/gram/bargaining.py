@@ -17,6 +17,8 @@ _SHORTEST_STEP = 1e-9
 def nash_mtl(gram_TT: Tensor) -> Tensor:
     """G w = 1 / w, w > 0 (Navon et al., ICML 2022, Claim 3.1).
 
+    https://arxiv.org/abs/2202.01017
+
     Then g_i.d = 1 / w_i, |d|^2 is the number of tasks and no task's scale matters. A zero
     gradient has nothing to bargain with: weight 0, and the rest is solved without it. At a
     Pareto-stationary point there is no solution: the weights grow up to 3e5 over the gradients'
@@ -24,6 +26,11 @@ def nash_mtl(gram_TT: Tensor) -> Tensor:
 
     DIFF: solved to rounding; the authors' code takes at most 20 convex-concave steps on
     G / |G|_F and clips |d| to 1. T = 1 gives the unit gradient.
+
+    >>> from polytask.balancing import gram
+    >>> gram_TT = torch.tensor([[1.0, 0.0], [0.0, 9.0]], dtype=torch.float64)
+    >>> gram.nash_mtl(gram_TT)
+    tensor([1.0000, 0.3333], dtype=torch.float64)
     """
     return fair_grad(gram_TT, alpha=1.0)
 
@@ -31,11 +38,18 @@ def nash_mtl(gram_TT: Tensor) -> Tensor:
 def fair_grad(gram_TT: Tensor, *, alpha: float = 1.0) -> Tensor:
     """G w = w^(-1 / alpha), w > 0 (Ban and Ji, ICML 2024, FairGrad, Algorithm 1).
 
+    https://arxiv.org/abs/2402.15638
+
     alpha = 0 is the sum, 1 Nash-MTL, 2 minimum potential delay, alpha -> infinity max-min. Of
     degree -2 alpha / (1 + alpha) in the gradients' scale. Zero gradients and Pareto-stationary
     points as in `nash_mtl`. The largest alpha tried is 30.
 
     DIFF: none from the paper but the solver: damped Newton, whatever the scale of G.
+
+    >>> from polytask.balancing import gram
+    >>> gram_TT = torch.tensor([[1.0, 0.0], [0.0, 9.0]], dtype=torch.float64)
+    >>> gram.fair_grad(gram_TT, alpha=0.5)
+    tensor([1.0000, 0.4807], dtype=torch.float64)
     """
     if not 0.0 <= alpha < float("inf"):
         raise ValueError(f"alpha must be zero or positive and finite, but {alpha=}")

@@ -30,6 +30,8 @@ def cagrad(
 ) -> Tensor:
     """max_d min_i g_i.d with |d - g_0| <= c |g_0| (Liu et al., NeurIPS 2021, Algorithm 1).
 
+    https://arxiv.org/abs/2110.14048
+
     g_0 is the mean gradient; w = 1 / T + x with x >= 0 the multipliers of the tasks that fare
     worst, so d = g_0 + (c |g_0| / |g_v|) g_v with the paper's v = x / sum x. c = 0 is the mean,
     c < 1 converges to stationary points of the mean loss, c -> infinity tends to the direction
@@ -40,6 +42,11 @@ def cagrad(
     paper's g_v is zero (Pareto-stationary points) several d are optimal: the one nearest to g_0
     is taken, the projection of g_0 on {d: G d >= 0}; the authors' code divides by zero + 1e-8.
     A zero gradient makes the point stationary: the others get that projection, or less of it.
+
+    >>> from polytask.balancing import gram
+    >>> gram_TT = torch.tensor([[1.0, -0.5], [-0.5, 1.0]], dtype=torch.float64)
+    >>> gram.cagrad(gram_TT, c=1.0)
+    tensor([1.0000, 1.0000], dtype=torch.float64)
     """
     if not 0.0 <= c < float("inf"):
         raise ValueError(f"c must be zero or positive and finite, but {c=}")
