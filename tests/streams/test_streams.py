@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from polytask.errors import UserError
-from polytask.streams import Batch, InMemoryStream, Stream, epoch_order
+from polytask.streams import (
+    Batch,
+    InMemoryStream,
+    Mixture,
+    Stream,
+    epoch_order,
+    with_generated,
+)
 
 
 def table(num_rows: int, start: int = 0, task: str = "a") -> Batch:
@@ -18,9 +25,27 @@ def table(num_rows: int, start: int = 0, task: str = "a") -> Batch:
     return Batch({"x": rows[:, None].float()}, {task: rows.float(), "same": -rows.float()})
 
 
+def random_targets(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    """One is of the row alone; one is drawn, and depends on the whole batch."""
+    drawn = torch.rand(len(batch), generator=generator)
+    return {"copy": batch.inputs["x"][:, 0] * 2, "drawn": drawn - drawn.mean()}
+
+
+def mixture() -> Mixture:
+    return Mixture(
+        [
+            InMemoryStream(table(20), 8),
+            InMemoryStream(table(9, start=100), 4),
+            with_generated(InMemoryStream(table(7, start=200), 5), lambda batch, generator: {}),
+        ]
+    )
+
+
 MAKE: dict[str, Callable[[], Stream]] = {
     "in memory": lambda: InMemoryStream(table(50), 8),
     "in memory, one batch": lambda: InMemoryStream(table(3), 8),
+    "mixture": mixture,
+    "generated": lambda: with_generated(InMemoryStream(table(50), 8), random_targets),
 }
 streams = pytest.mark.parametrize("make", [pytest.param(m, id=name) for name, m in MAKE.items()])
 
@@ -71,7 +96,7 @@ def test_every_row_comes_once_an_epoch_and_batches_have_the_rows_that_are_told(
         values = values_of(batches)
         assert len(set(values)) == len(values)
         assert sorted(values) == sorted(values_of(epoch_of(stream, 0, 0)))
-        told = [stream.num_rows(epoch, index) for index in range(len(batches))]
+        told = [stream.num_rows(0, epoch, index) for index in range(len(batches))]
         assert [len(batch) for batch in batches] == told
 
 
@@ -114,6 +139,35 @@ def test_in_memory_batches_are_the_rows_in_the_epochs_order(
     assert all(len(batch) == batch_size for batch in batches[:-1])
 
 
+def test_a_mixture_has_every_batch_of_its_streams_once() -> None:
+    """Of one stream each, with the labels of that stream alone, in an order of their own."""
+    streams = [InMemoryStream(table(20, task="a"), 8), InMemoryStream(table(9, 100, "b"), 4)]
+    mixed = Mixture(streams)
+    batches = epoch_of(mixed, 3, 2)
+    assert len(batches) == mixed.num_batches(2) == 6
+    for number, task in enumerate("ab"):
+        mine = [batch for batch in batches if task in batch.labels]
+        assert all(set(batch.labels) == {task, "same"} for batch in mine)
+        found = {tuple(values_of([batch])) for batch in mine}
+        assert found == {tuple(values_of([batch])) for batch in epoch_of(streams[number], 3, 2)}
+    orders = {tuple("a" in b.labels for b in epoch_of(mixed, seed, 0)) for seed in range(20)}
+    assert len(orders) > 5
+
+
+def test_generated_targets_are_beside_the_labels_or_in_their_place() -> None:
+    stream = with_generated(InMemoryStream(table(6), 6), random_targets)
+    batch = stream.batch(0, 0, 0)
+    assert sorted(batch.labels) == ["a", "copy", "drawn", "same"]
+    assert torch.equal(batch.labels["copy"], 2 * batch.labels["a"])
+    drawn = {
+        tuple(stream.batch(*place).labels["drawn"].tolist())
+        for place in ((0, 0, 0), (0, 1, 0), (1, 0, 0))
+    }
+    assert len(drawn) == 3
+    replaced = with_generated(stream, lambda batch, _: {"a": -batch.labels["a"]}).batch(0, 0, 0)
+    assert torch.equal(replaced.labels["a"], -batch.labels["a"])
+
+
 def test_rows_that_have_numbers_keep_them() -> None:
     numbered = Batch({"x": torch.arange(5)}, rows=torch.arange(5) * 11)
     batch = InMemoryStream(numbered, 5).batch(0, 0, 0)
@@ -128,6 +182,8 @@ def test_rows_that_have_numbers_keep_them() -> None:
         (lambda: InMemoryStream(table(3), 2).batch(0, 0, 2), "no batch 2 in an epoch of 2"),
         (lambda: InMemoryStream(table(3), 2).batch(0, 0, 0, part=(2, 2)), "no part 2 of 2"),
         (lambda: InMemoryStream(table(3), 2).batch(-1, 0, 0), "seed=-1"),
+        (lambda: Mixture([]), "a stream or more"),
+        (lambda: mixture().batch(0, 0, 99), "no batch 99 in an epoch of 8"),
     ],
 )
 def test_what_cannot_be_is_refused(make: Callable[[], object], message: str) -> None:

@@ -54,6 +54,10 @@ class Batch:
         """The rows of an index, a mask or a slice; slices are views."""
         return self._map(lambda tensor: rows_at(tensor, index))
 
+    def numbered(self, index_B: Tensor) -> "Batch":
+        """The rows of an index, which is their number where they have none yet."""
+        return self._map(lambda tensor: rows_at(tensor, index_B), index_B)
+
     def to(self, device: torch.device | str) -> "Batch":
         """The same rows on a device; tensors that are there already are not copied."""
         device = torch.device(device)
@@ -77,13 +81,13 @@ class Batch:
             *(tensor for tensor in optional if tensor is not None),
         ]
 
-    def _map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+    def _map(self, change: Callable[[Tensor], Tensor], rows: Tensor | None = None) -> "Batch":
         return Batch(
             _packed(self.inputs).map(change),
             _packed(self.labels).map(change),
             _packed(self.weights).map(change),
             None if self.groups is None else change(self.groups),
-            None if self.rows is None else change(self.rows),
+            rows if self.rows is None else change(self.rows),
             self.is_stand_in,
         )
 

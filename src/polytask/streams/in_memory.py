@@ -15,6 +15,7 @@ class InMemoryStream(Stream):
 
     A batch's `rows` are places in the table, unless the table has numbers of its own.
 
+    >>> import torch
     >>> table = Batch({"x": torch.arange(5)})
     >>> stream = InMemoryStream(table, batch_size=3)
     >>> sorted(torch.cat([stream.batch(0, 0, i).rows for i in range(2)]).tolist())
@@ -32,7 +33,7 @@ class InMemoryStream(Stream):
     def num_batches(self, epoch: int) -> int:
         return -(-len(self.table) // self.batch_size)
 
-    def num_rows(self, epoch: int, index: int) -> int:
+    def num_rows(self, seed: int, epoch: int, index: int) -> int:
         return len(self._places(index))
 
     def batch(self, seed: int, epoch: int, index: int, part: Part = WHOLE) -> Batch:
@@ -44,10 +45,8 @@ class InMemoryStream(Stream):
         mine = part_of(places, *part)
         order_B = self._order(seed, epoch)
         taken = mine or places[:1]
-        rows_B = order_B[taken.start : taken.stop]
-        batch = self.table[rows_B]
-        rows = rows_B if batch.rows is None else batch.rows
-        return replace(batch, rows=rows, is_stand_in=not mine)
+        batch = self.table.numbered(order_B[taken.start : taken.stop])
+        return batch if mine else replace(batch, is_stand_in=True)
 
     def _places(self, index: int) -> range:
         if not 0 <= index < self.num_batches(0):

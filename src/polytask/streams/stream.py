@@ -15,6 +15,8 @@ class Stream(ABC):
     same rows without any state. `part` (k, n) is the k-th of n parts of the batch, equal up to a
     row; where it has no row it is a stand-in, which counts in no loss.
 
+    >>> import torch
+    >>> from polytask.streams import InMemoryStream
     >>> stream = InMemoryStream(Batch({"x": torch.arange(10)}), batch_size=4)
     >>> [len(stream.batch(0, 0, index)) for index in range(stream.num_batches(0))]
     [4, 4, 2]
@@ -25,7 +27,7 @@ class Stream(ABC):
         """How many batches the epoch has."""
 
     @abstractmethod
-    def num_rows(self, epoch: int, index: int) -> int:
+    def num_rows(self, seed: int, epoch: int, index: int) -> int:
         """How many rows the whole batch has."""
 
     @abstractmethod

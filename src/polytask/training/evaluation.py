@@ -85,12 +85,12 @@ def _validate(run: TrainingRun, table: Batch) -> Validation:
 
 
 class _MeanLosses:
-    """Each task's loss over all rows of a table that is seen in pieces."""
+    """Each loss over all rows of a table that is seen in pieces."""
 
     def __init__(self, model: MultiTaskModel) -> None:
         self.model = model
-        self.sums = [0.0] * len(model.tasks)
-        self.totals = [0.0] * len(model.tasks)
+        self.sums = [0.0] * model.num_losses
+        self.totals = [0.0] * model.num_losses
 
     def add(self, result: Outputs, host: Batch, rows: Batch) -> None:
         """What the rows count is known on the host, without a transfer."""
@@ -102,9 +102,9 @@ class _MeanLosses:
                 self.totals[t] += total
 
     def means(self) -> dict[str, float]:
-        """By task; those without a labelled row are left out."""
-        pairs = zip(self.model.tasks, self.sums, self.totals)
-        return {task.name: total / count for task, total, count in pairs if count > 0}
+        """By task and objective; those without a row that counts are left out."""
+        sums = zip(self.model.loss_names, self.sums, self.totals)
+        return {name: total / count for name, total, count in sums if count > 0}
 
 
 def _predict(

@@ -12,7 +12,7 @@ from polytask.balancing import Need, Step, balanced_backward
 from polytask.balancing.measurement import NotFiniteError
 from polytask.balancing.randomness import seed_at
 from polytask.errors import UserError
-from polytask.model import Counts, Outputs
+from polytask.model import Counts
 from polytask.streams import Batch, Stream
 from polytask.training.evaluation import Validation, validate
 from polytask.training.memory import keep_freed_memory
@@ -80,15 +80,19 @@ def _take_step(run: TrainingRun, stream: Stream, *, total_steps: int) -> TrainSt
         warmup_fraction=settings.warmup_fraction,
         schedule=settings.schedule,
     )
-    result, losses = _losses(run, batch, counts)
+    # The losses of one of several ranks are its share of them, as `Ranks` describes.
+    with _running(run):
+        result = run.model(batch.inputs)
+        losses = run.model.losses(result, batch, counts)
+        penalty = run.model.penalty(result, batch, counts)
     run.optimizers.zero_grad()
     at_seam = settings.measure_at == "seam" and run.balancer.needs is not Need.LOSSES
     with _named_where_not_finite(run, stream):
         balancing = balanced_backward(
             losses,
             run.balancer,
-            seam=result.seam if at_seam else None,
-            penalty=run.model.penalty(),
+            seam=run.model.seam(result) if at_seam else None,
+            penalty=penalty,
             epoch=progress.epoch,
             ranks=run.ranks,
         )
@@ -97,7 +101,8 @@ def _take_step(run: TrainingRun, stream: Stream, *, total_steps: int) -> TrainSt
     run.optimizers.step(rate)
     if run.balancer.needs_losses_after_step:
         run.balancer.after_step(_losses_now(run, batch, counts))
-    epoch, num_rows = progress.epoch, stream.num_rows(progress.epoch, progress.batch)
+    epoch = progress.epoch
+    num_rows = stream.num_rows(settings.seed, epoch, progress.batch)
     progress.step += 1
     progress.batch += 1
     progress.rows += num_rows
@@ -116,25 +121,22 @@ def _next_batch(run: TrainingRun, stream: Stream) -> tuple[Batch, Counts]:
     return batch.to(device_of(run.model)), replace(counts, totals=tuple(totals.tolist()))
 
 
-def _losses(run: TrainingRun, batch: Batch, counts: Counts) -> tuple[Outputs, list[Tensor | None]]:
-    """The batch's losses; on one of several ranks its share of them, as `Ranks` describes.
-
-    What is dropped out is a function of the step and the rank, so that a resumed run repeats.
-    """
+@contextmanager
+def _running(run: TrainingRun) -> Iterator[None]:
+    """What is dropped out is a function of the step and the rank, so that a resumed run repeats."""
     rank, world = (0, 1) if run.ranks is None else (run.ranks.rank, run.ranks.world)
     device, seed = (
         device_of(run.model),
         seed_at(run.settings.seed, run.progress.step * world + rank),
     )
     with drawn_from(seed, device), autocast(device, run.settings.precision):
-        result = run.model(batch.inputs)
-        return result, run.model.losses(result, batch, counts)
+        yield
 
 
-@torch.no_grad()
 def _losses_now(run: TrainingRun, batch: Batch, counts: Counts) -> list[Tensor | None]:
     """The batch's losses after the step, for a balancer that learns from how they fell."""
-    _, losses = _losses(run, batch, counts)
+    with torch.no_grad(), _running(run):
+        losses = run.model.losses(run.model(batch.inputs), batch, counts)
     return losses if run.ranks is None else run.ranks.mean_losses(losses)
 
 
@@ -145,11 +147,11 @@ def _named_where_not_finite(run: TrainingRun, stream: Stream) -> Iterator[None]:
         yield
     except NotFiniteError as error:
         progress = run.progress
-        rows_B = stream.batch(run.settings.seed, progress.epoch, progress.batch).rows
-        known = [] if rows_B is None else rows_B[:5].tolist()
-        rows = f"{stream.num_rows(progress.epoch, progress.batch)} training rows"
+        whole = stream.batch(run.settings.seed, progress.epoch, progress.batch)
+        known = [] if whole.rows is None else whole.rows[:5].tolist()
+        rows = f"{len(whole)} training rows"
         rows += f", the first {', '.join(map(str, known))}" if known else ""
-        bad = [run.model.tasks[t].name for t in error.tasks]
+        bad = [run.model.loss_names[t] for t in error.tasks]
         whose = f"the loss of {', '.join(bad)}" if bad else "the penalty"
         raise UserError(
             f"{whose} is not finite at step {progress.step + 1} "

@@ -88,6 +88,11 @@ class TrainingRun:
         `decode` brings a task's predictions and labels to the label's own unit, in which it is scored.
         """
         settings = settings or Settings()
+        if balancer.num_tasks != model.num_losses:
+            raise ValueError(
+                f"the balancer was made for {balancer.num_tasks} losses, but the model has "
+                f"{model.num_losses} to weigh: {', '.join(model.loss_names)}"
+            )
         optimizers = Optimizers(
             model, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay
         )
