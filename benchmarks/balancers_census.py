@@ -42,12 +42,12 @@ def main() -> None:
     for name in sys.argv[1:] or BALANCERS:
         chosen = prepared.config.model_copy(update={"balancer": name})
         run = start_training(chosen, prepared, job, device=torch.device("cpu"))
-        for _ in train(run, job.train):
+        for _ in train(run, job.stream(chosen)):
             pass
-        values = predict(run.model, job.test.inputs).values
+        values = predict(run.model, job.test).values
         aucs = [
-            quick_metric("auc", job.tasks[t].kind, values[t], job.test.labels_BT[:, t].numpy())
-            for t in range(len(job.tasks))
+            quick_metric("auc", t.kind, values[t.name], job.test.labels[t.name].numpy())
+            for t in job.tasks
         ]
         rate = run.progress.rows / run.progress.train_seconds
         print(f"| {name} | {aucs[0]:.4f} | {aucs[1]:.4f} | {rate:,.0f} |", flush=True)

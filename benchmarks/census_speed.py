@@ -154,11 +154,15 @@ def write_rows(path: Path) -> None:
     prepared = prepared_rows("polytask", "mmoe", 1)
     arrays = {"vocabulary_sizes": np.array([c.num_ids for c in prepared.columns.categorical])}
     for part, examples in (("train", prepared.train), ("test", prepared.test)):
-        numeric_BN, categorical_BC = (tensor.numpy() for tensor in examples.inputs)
+        numeric_BN, categorical_BC = (
+            examples.inputs[name].numpy() for name in ("numbers", "categories")
+        )
         arrays |= {
             f"{part}_numeric": np.nan_to_num(numeric_BN),
             f"{part}_categorical": categorical_BC,
-            f"{part}_labels": examples.labels_BT.numpy(),
+            f"{part}_labels": np.stack(
+                [label_B.numpy() for label_B in examples.labels.values()], axis=1
+            ),
         }
     path.parent.mkdir(exist_ok=True)
     np.savez(path, **arrays)
@@ -173,12 +177,12 @@ def run_ours(name: str, trunk: str, epochs: int) -> dict[str, object]:
     assignment = multi_task(prepared)
     run = start_training(prepared.config, prepared, assignment, device=torch.device("cpu"))
     started = time.perf_counter()
-    for _ in train(run, assignment.train):
+    for _ in train(run, assignment.stream(prepared.config)):
         pass
     seconds = time.perf_counter() - started
     test = assignment.test
-    scores = predict(run.model, test.inputs).values
-    auc = [roc_auc_score(test.labels_BT[:, t], score) for t, score in enumerate(scores)]
+    scores = predict(run.model, test).values
+    auc = [roc_auc_score(test.labels[name], score) for name, score in scores.items()]
     return {"rows_per_second": epochs * len(assignment.train) / seconds, "auc": auc}
 
 
@@ -193,7 +197,7 @@ def profile(trunk: str) -> None:
     prepared = prepared_rows("polytask", trunk, 1)
     assignment = multi_task(prepared)
     run = start_training(prepared.config, prepared, assignment, device=torch.device("cpu"))
-    steps = train(run, assignment.train)
+    steps = train(run, assignment.stream(prepared.config))
     for _ in range(20):
         next(steps)
     with torch_profile(activities=[ProfilerActivity.CPU]) as recorded:

@@ -7,7 +7,6 @@ One epoch each at the trunk's defaults: it shows that all of them train, not whi
 Reads the data from POLYTASK_DATA (else ../shared/data).
 """
 
-import json
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from main_job import CENSUS, DATA, KUAIRAND
 
+from polytask.records import read_metrics
 from polytask.trunks import TRUNKS
 
 QUICK = ("--epochs", "1", "--baseline", "none", "--no-intervals", "--overwrite")
@@ -42,11 +42,11 @@ def main() -> None:
                     [*command, "--trunk", name, "--out", str(out)], check=True, capture_output=True
                 )
                 seconds = time.perf_counter() - started
-                record = json.loads((out / "metrics.json").read_text())
-            cells.append(f"{record['cost']['multi_task']['parameters']:,}")
-            for parts in record["tasks"].values():
-                values = parts["test"]
-                cells.append(f"{values['auc'] if 'auc' in values else values['xauc']:.4f}")
+                record = read_metrics(out)
+            cells.append(f"{record.cost.multi_task.parameters:,}")
+            for result in record.tasks.values():
+                metric = "auc" if "auc" in result.test else "xauc"
+                cells.append(f"{result.test[metric].value:.4f}")
             cells.append(f"{seconds:.0f}")
         print(f"| {' | '.join(cells)} |", flush=True)
 

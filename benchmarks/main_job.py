@@ -7,14 +7,16 @@ Prints one table a data set: each task's metrics, single-task beside multi-task,
 interval, the wall-clock time and the peak resident memory of the whole command.
 """
 
-import json
 import os
 import resource
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+
+from polytask.records import Gain, MetricValue, RunRecord, read_metrics
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("POLYTASK_DATA", ROOT.parent / "shared" / "data"))
@@ -53,34 +55,31 @@ def main() -> None:
         subprocess.run([*command, "--out", str(out), "--overwrite"], check=True)
         seconds = time.perf_counter() - started
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024**2
-        show(name, json.loads((out / "metrics.json").read_text()), metrics)
+        show(name, read_metrics(out), metrics)
         print(f"\n{seconds:.0f} s in all, {peak:.2f} GiB resident at most\n")
 
 
-def show(name: str, record: Mapping[str, dict], metrics: Sequence[str]) -> None:
+def show(name: str, record: RunRecord, metrics: Sequence[str]) -> None:
     print(
         f"\n## {name}\n\n| task | metric | single-task | multi-task | gain |\n|---|---|---|---|---|"
     )
-    for task, parts in record["tasks"].items():
-        single = record["baseline"]["single"][task]["test"]
-        gain = record["gain_over_single"][task]
+    for task, result in record.tasks.items():
         for metric in metrics:
-            if metric in parts["test"]:
-                cells = [cell(single, metric), cell(parts["test"], metric), cell(gain, metric)]
-                print(f"| {task} | {metric} | {' | '.join(cells)} |")
-    speed = record["speed"]
+            if metric in result.test:
+                shown = (result.single.test[metric], result.test[metric], result.gain(metric))
+                print(f"| {task} | {metric} | {' | '.join(map(cell, shown))} |")
+    speed = record.speed
     print(
-        f"\n{speed['train_rows_per_second']:,.0f} training rows/s, {speed['train_seconds']:.1f} s, "
-        f"{speed['steps']} steps, best at {speed['best_step']}; {record['environment']}"
+        f"\n{speed.train_rows_per_second:,.0f} training rows/s, {speed.train_seconds:.1f} s, "
+        f"{speed.steps} steps, best at {speed.best_step}; {asdict(record.environment)}"
     )
 
 
-def cell(values: Mapping[str, object], metric: str) -> str:
-    if metric not in values:
+def cell(shown: MetricValue | Gain | None) -> str:
+    if shown is None:
         return "-"
-    interval = values.get(f"{metric}_interval")
-    shown = f" [{interval[0]:.4f}, {interval[1]:.4f}]" if isinstance(interval, list) else ""
-    return f"{values[metric]:.4f}{shown}"
+    interval = "" if shown.low is None else f" [{shown.low:.4f}, {shown.high:.4f}]"
+    return f"{shown.value:.4f}{interval}"
 
 
 if __name__ == "__main__":

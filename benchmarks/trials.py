@@ -15,12 +15,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 
 from polytask.config import validate_config
-from polytask.data.examples import Examples
 from polytask.fitting.plan import ModelPlan, multi_task, single_task, start_training
 from polytask.fitting.preparing.prepare import Prepared, prepare
-from polytask.metrics import quick_metric
+from polytask.streams import Batch
 from polytask.training.evaluation import predict
 from polytask.training.loop import train
+from polytask.training.run import TrainingRun
+from polytask.training.scoring import TaskRows
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("POLYTASK_DATA", ROOT.parent / "shared" / "data"))
@@ -87,7 +88,8 @@ def _run(trial: Trial) -> Outcome:
     for assignment in assignments:
         assignment = _part(assignment, trial.share, seed=config.split_seed)
         run = start_training(config, prepared, assignment, device=torch.device("cpu"))
-        for _ in train(run, assignment.train, valid=None if trial.keep_last else assignment.valid):
+        valid = None if trial.keep_last else assignment.valid
+        for _ in train(run, assignment.stream(config), valid=valid):
             pass
         parameters += sum(p.numel() for p in run.model.parameters())
         for part in ("train", "valid", "test"):
@@ -96,7 +98,7 @@ def _run(trial: Trial) -> Outcome:
                 examples = examples[: min(len(examples), 50_000)]
             metrics |= {
                 (part, task, metric): value
-                for (task, metric), value in _metrics(run.model, examples, trial.metrics).items()
+                for (task, metric), value in _metrics(run, examples, trial.metrics).items()
             }
     return Outcome(trial, metrics, parameters, time.perf_counter() - started)
 
@@ -110,21 +112,15 @@ def _part(assignment: ModelPlan, share: float, *, seed: int) -> ModelPlan:
     return dataclasses.replace(assignment, train=assignment.train[chosen])
 
 
-def _metrics(model, examples: Examples, names: Sequence[str]) -> dict[tuple[str, str], float]:
-    predictions = predict(model, examples.inputs)
-    groups = None if examples.group_B is None else examples.group_B.numpy()
-    found = {}
-    for t, task in enumerate(model.tasks):
-        for name in names:
-            if name in [metric.name for metric in task.kind.metrics]:
-                found[task.name, name] = quick_metric(
-                    name,
-                    task.kind,
-                    predictions.values[t],
-                    task.kind.decode(examples.labels_BT[:, t].numpy()),
-                    groups if name.startswith("g") else None,
-                )
-    return found
+def _metrics(run: TrainingRun, table: Batch, names: Sequence[str]) -> dict[tuple[str, str], float]:
+    values = predict(run.model, table).values
+    rows = [TaskRows.of(task, values[task.name], table) for task in run.model.tasks]
+    return {
+        (each.task.name, name): each.metric(name)
+        for each in rows
+        for name in names
+        if name in [metric.name for metric in each.task.kind.metrics]
+    }
 
 
 T_95 = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36, 9: 2.31, 10: 2.26}

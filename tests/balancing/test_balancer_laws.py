@@ -1,6 +1,7 @@
 """The laws that hold for every rule, on measurements made by hand."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -175,6 +176,38 @@ def test_a_single_task_is_left_alone(member) -> None:
         weights = advance(balancer, measure(1, step=step, scale=1e3))
         expected = 0.99**step if member.name == "decayed" else 1.0
         assert weights.shared_T.item() == weights.private_T.item() == pytest.approx(expected)
+
+
+# Formulas with a logarithm or a ratio of the losses, and weights that are learned from them.
+NEED_POSITIVE = {
+    *("gls", "scale_invariant", "stch", "stch, learned nadir", "famo", "famo and pcgrad"),
+}
+NEED_NO_NEGATIVE = NEED_POSITIVE | {
+    *("uncertainty", "uncertainty non-negative", "uncertainty and cagrad", "imtl_l"),
+    *("dwa", "dwa, short windows", "clipped dwa"),
+    *("gradnorm", "gradnorm where others measure", "smoothed gradnorm"),
+}
+
+
+@pytest.mark.parametrize(("odd", "refused_by"), [(0.0, NEED_POSITIVE), (-0.5, NEED_NO_NEGATIVE)])
+def test_a_loss_that_is_not_positive_is_weighed_or_refused_by_name(
+    member, odd: float, refused_by: set[str]
+) -> None:
+    """Whoever refuses says which task, which value and what to do, and has not changed by then."""
+    balancer = member.make(3)
+    advance(balancer, measure(3))
+    measured = measure(3, step=1)
+    measured.losses_T[1] = odd
+    if member.name not in refused_by:
+        for step in range(1, 5):
+            assert all(w_T.isfinite().all() for w_T in balancer(replace(measured, step=step)))
+            balancer.after_step(list(measured.losses_T))
+        return
+    before = {key: value.clone() for key, value in balancer.state_dict().items()}
+    with pytest.raises(ValueError, match=rf"needs losses .* task 1 is {odd:g}; add a constant"):
+        balancer(measured)
+    for key, value in balancer.state_dict().items():
+        torch.testing.assert_close(value, before[key], rtol=0, atol=0, equal_nan=True)
 
 
 @pytest.mark.parametrize("scale", [1e-8, 1e-4, 1.0, 1e4, 1e8])

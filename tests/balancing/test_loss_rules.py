@@ -257,8 +257,8 @@ def test_famo_goldens(goldens_folder: Path) -> None:
 
 def test_famo_asks_for_the_losses_after_the_step() -> None:
     balancer = FAMO(2)
-    assert balancer.needs_losses_after_step
     weigh(balancer, [1.0, 2.0])
+    assert balancer.needs_losses_after_step
     with pytest.raises(ValueError, match=r"call balancer\.after_step"):
         weigh(balancer, [1.0, 2.0], 1)
     balancer.after_step([None, torch.tensor(1.0)])

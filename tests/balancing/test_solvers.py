@@ -100,7 +100,9 @@ def test_cone_multipliers_project_on_the_dual_cone(num_tasks: int, rank: int) ->
     cosines_TT = rows_TR @ rows_TR.T
     units_TR = solvers.rows_of(cosines_TT, tolerance=1e-14)
     coefficients_KT = np.random.default_rng(1).standard_normal((6, num_tasks))
-    together_KT = solvers.cone_multipliers(cosines_TT, units_TR, coefficients_KT, tolerance=1e-14)
+    together_KT = solvers.cone_multipliers(
+        cosines_TT, units_TR, coefficients_KT, tolerance=1e-14, ridge=1e-12
+    )
     projections_KR = (coefficients_KT + together_KT) @ units_TR
     gains_KT = projections_KR @ units_TR.T
     assert together_KT.min() >= 0.0
@@ -108,7 +110,7 @@ def test_cone_multipliers_project_on_the_dual_cone(num_tasks: int, rank: int) ->
     assert np.abs(gains_KT * together_KT).max() < 1e-10
     for coefficients_T, projection_R in zip(coefficients_KT, projections_KR, strict=True):
         alone_1T = solvers.cone_multipliers(
-            cosines_TT, units_TR, coefficients_T[None], tolerance=1e-14
+            cosines_TT, units_TR, coefficients_T[None], tolerance=1e-14, ridge=1e-12
         )
         np.testing.assert_allclose(
             (coefficients_T + alone_1T[0]) @ units_TR, projection_R, atol=1e-10
@@ -118,9 +120,13 @@ def test_cone_multipliers_project_on_the_dual_cone(num_tasks: int, rank: int) ->
 def test_pivoting_gives_up_where_it_does_not_settle(monkeypatch: pytest.MonkeyPatch) -> None:
     units_TR = solvers.rows_of(units(10, 10) @ units(10, 10).T, tolerance=1e-14)
     cosines_TT = units_TR @ units_TR.T
-    settled_TT = solvers.cone_multipliers(cosines_TT, units_TR, np.eye(10), tolerance=1e-14)
+    settled_TT = solvers.cone_multipliers(
+        cosines_TT, units_TR, np.eye(10), tolerance=1e-14, ridge=1e-12
+    )
     monkeypatch.setattr(solvers, "_MAX_PIVOTING_STEPS", 1)
-    one_by_one_TT = solvers.cone_multipliers(cosines_TT, units_TR, np.eye(10), tolerance=1e-14)
+    one_by_one_TT = solvers.cone_multipliers(
+        cosines_TT, units_TR, np.eye(10), tolerance=1e-14, ridge=1e-12
+    )
     np.testing.assert_allclose(one_by_one_TT, settled_TT, atol=1e-12)
     assert not np.array_equal(one_by_one_TT, settled_TT)
 

@@ -93,7 +93,7 @@ def test_monitors() -> None:
     tasks = [binary("a"), regression("b", auxiliary=True)]
     assert build_monitor(None, tasks).terms == (Term("a", "auc", 1.0),)
     terms = build_monitor("a.log_loss=2, b.rmse", tasks).terms
-    assert terms == (Term("a", "log_loss", 2.0, rises=False), Term("b", "rmse", 1.0, rises=False))
+    assert terms == (Term("a", "log_loss", 2.0), Term("b", "rmse", 1.0))
     for text, message in {
         "auc": "write TASK.METRIC",
         "c.auc": "unknown task 'c'",

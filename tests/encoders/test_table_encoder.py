@@ -18,20 +18,20 @@ def test_bins_hold_the_share_below_the_value_and_outliers_stay_bounded() -> None
     encoder = TabularEncoder([], [[0.0, 1.0, 3.0]])
     x_BN = torch.tensor([[-9.0], [0.5], [2.0], [3.0], [1e9]])
     expected = torch.tensor([[0.0, 0.0], [0.5, 0.0], [1.0, 0.5], [1.0, 1.0], [1.0, 1.0]])
-    torch.testing.assert_close(encoder(x_BN, torch.empty(5, 0).long())[:, :2], expected)
+    torch.testing.assert_close(encoder({"numbers": x_BN})[:, :2], expected)
 
 
 def test_a_missing_number_is_its_own_signal() -> None:
     encoder = TabularEncoder([], [[], []], has_missing=[True, False])
     x_BN = torch.tensor([[float("nan"), 2.0], [1.5, float("nan")]])
     expected = torch.tensor([[0.0, 2.0, 1.0], [1.5, 0.0, 0.0]])
-    torch.testing.assert_close(encoder(x_BN, torch.empty(2, 0).long())[:, :3], expected)
+    torch.testing.assert_close(encoder({"numbers": x_BN})[:, :3], expected)
 
 
 def test_large_vocabularies_get_sparse_gradients() -> None:
     encoder = TabularEncoder([10, 2000, 20], [], embedding_dim=2, sparse_above=1000)
     ids_BC = torch.tensor([[1, 1999, 3], [1, 5, 19]])
-    x_BD = encoder(torch.empty(2, 0), ids_BC)
+    x_BD = encoder({"categories": ids_BC})
     x_BD.sum().backward()
     assert encoder.sparse is not None and encoder.sparse.weight.grad.is_sparse
     assert encoder.dense is not None and not encoder.dense.weight.grad.is_sparse
@@ -55,7 +55,9 @@ def test_features_name_every_entry_of_x() -> None:
 @pytest.mark.parametrize("num_numbers", range(10))
 def test_zeros_fill_x_up_to_a_multiple_of_eight(num_numbers: int) -> None:
     encoder = TabularEncoder([4], [[]] * num_numbers, embedding_dim=3)
-    x_BD = encoder(torch.ones(2, num_numbers), torch.zeros(2, 1, dtype=torch.long))
+    x_BD = encoder(
+        {"numbers": torch.ones(2, num_numbers), "categories": torch.zeros(2, 1, dtype=torch.long)}
+    )
     known = 3 + num_numbers
     assert x_BD.shape == (2, encoder.out_features) and encoder.out_features % 8 == 0
     assert encoder.out_features - known == encoder.num_zeros < 8

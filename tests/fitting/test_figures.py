@@ -1,6 +1,6 @@
 """figures.json: bins, histograms and gates against what they are made of."""
 
-import json
+from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -9,13 +9,14 @@ import torch
 from scipy import stats
 
 from polytask import Run, fit
-from polytask.fitting.comparing.score import Rows
 from polytask.fitting.figures.calibration import calibration_bins, histogram
 from polytask.fitting.figures.explain import MOST_ROWS, explain_trunk
 from polytask.fitting.figures.figures import score_figures
 from polytask.fitting.preparing.encoding import encode_inputs
 from polytask.report.reading import read_run
+from polytask.streams import Batch
 from polytask.task import binary, count, multiclass, regression
+from polytask.training.scoring import TaskRows
 
 RNG = np.random.default_rng(0)
 
@@ -90,13 +91,13 @@ def test_each_kind_of_task_has_figures_and_missing_labels_are_left_out() -> None
     labels = np.array([0, 1, np.nan, 1] * 50)
     scores = RNG.random(200)
     weights = np.tile([1.0, 1.0, 1.0, 0.0], 50)
-    drawn = score_figures(binary("a"), Rows(scores, labels, weights, None))
+    drawn = score_figures(TaskRows(binary("a"), scores, labels, weights, None))
     assert sum(b.rows for b in drawn.calibration) == 100
     assert [(s.name, sum(s.counts)) for s in drawn.histogram.series] == [("no", 50), ("yes", 50)]
 
     classes = RNG.dirichlet(np.ones(3), 200)
     truth = np.arange(200) % 3
-    drawn = score_figures(multiclass("b", num_classes=3), Rows(classes, truth, None, None))
+    drawn = score_figures(TaskRows(multiclass("b", num_classes=3), classes, truth, None, None))
     right = (classes.argmax(1) == truth).sum()
     assert [sum(s.counts) for s in drawn.histogram.series] == [200 - right, right]
     assert min(b.predicted for b in drawn.calibration) > 1 / 3
@@ -107,54 +108,48 @@ def test_each_kind_of_task_has_figures_and_missing_labels_are_left_out() -> None
         (regression("c", transform="log1p"), "log1p"),
         (count("d"), "log1p"),
     ):
-        drawn = score_figures(task, Rows(amounts, amounts, None, None))
+        drawn = score_figures(TaskRows(task, amounts, amounts, None, None))
         assert drawn.scale == scale
         assert all(b.low <= b.predicted == pytest.approx(b.observed) for b in drawn.calibration)
 
 
 def test_labels_of_one_class_and_equal_scores_still_have_figures() -> None:
-    drawn = score_figures(binary("a"), Rows(np.full(20, 1.0), np.zeros(20), None, None))
+    drawn = score_figures(TaskRows(binary("a"), np.full(20, 1.0), np.zeros(20), None, None))
     assert [b.rows for b in drawn.calibration] == [20]
     assert drawn.calibration[0].low == 0 and np.isfinite(drawn.histogram.edges).all()
 
 
 def test_figures_of_a_run_are_about_its_test_rows(fitted: Run) -> None:
-    figures = fitted.figures
-    assert figures["part"] == figures["gate_part"] == "test"
-    test = fitted.metrics["tasks"]
-    for drawn in figures["scores"]:
-        scores = test[drawn["task"]]["test"]
-        assert sum(b["rows"] for b in drawn["calibration"]) == scores["rows"]
-    click = figures["scores"][0]
-    assert sum(click["histogram"]["series"][1]["counts"]) == test["click"]["test"]["positives"]
-    labels = {label["task"]: label for label in figures["labels"]}
-    assert labels["click"]["mean"] == pytest.approx(test["click"]["test"]["base_rate"], abs=0.1)
-    assert labels["watch"]["transform"] == "log1p" and labels["like"]["given"] == "click"
-    assert labels["follow"]["most_frequent"] == "0" and labels["follow"]["num_classes"] == 2
+    figures, tasks = fitted.figures, fitted.metrics.tasks
+    assert figures.part == figures.gate_part == "test"
+    for drawn in figures.scores:
+        assert sum(b.rows for b in drawn.calibration) == tasks[drawn.task].test.num_rows
+    click = figures.scores[0]
+    assert sum(click.histogram.series[1].counts) == tasks["click"].test.num_positive
 
 
 def test_gates_are_those_of_the_model_on_evenly_spread_rows(fitted: Run, log: pa.Table) -> None:
     inputs = encode_inputs(fitted.config, log, fitted.columns)
     fitted.model.train()
-    figures = explain_trunk(fitted.model, inputs).gates
+    figures = explain_trunk(fitted.model, Batch(inputs)).gates
     assert fitted.model.training
     fitted.model.eval()
     with torch.inference_mode():
-        x_BD = fitted.model.encoder(*inputs)
+        x_BD = fitted.model.encoder(inputs)
         weights_BE = fitted.model.trunk.gates[0](x_BD)
     assert [gate.task for gate in figures] == ["click", "like", "watch", "follow"]
     assert figures[0].mean == pytest.approx(weights_BE.mean(0).tolist(), abs=1e-6)
     assert figures[0].std == pytest.approx(weights_BE.std(0, correction=0).tolist(), abs=1e-6)
 
     class Seen(torch.nn.Module):
-        def forward(self, rows: torch.Tensor) -> torch.Tensor:
-            self.rows = rows
-            return x_BD[: len(rows)]
+        def forward(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+            self.rows = inputs["numbers"]
+            return x_BD[: len(self.rows)]
 
     seen, encoder = Seen(), fitted.model.encoder
     fitted.model.encoder = seen
     try:
-        explain_trunk(fitted.model, (torch.arange(3 * MOST_ROWS),))
+        explain_trunk(fitted.model, Batch({"numbers": torch.arange(3 * MOST_ROWS)}))
     except IndexError:
         pass
     finally:
@@ -176,18 +171,15 @@ def test_a_run_without_test_validation_or_gates_says_so(clicks: pa.Table) -> Non
         baseline="none",
         threads=1,
     )
-    assert run.figures["part"] is None and run.figures["scores"] == ()
-    assert run.figures["gates"] == () and run.figures["gate_part"] == "train"
+    assert run.figures.part is None and run.figures.scores == ()
+    assert run.figures.gates == () and run.figures.gate_part == "train"
 
 
-def test_the_report_reads_what_the_pipeline_writes(fitted: Run) -> None:
-    """Its dataclasses mirror the files by hand; this is where they would part."""
-    record = read_run(fitted.config.out)
-    assert record.missing == ()
-    assert record.tasks == tuple(task.name for task in fitted.tasks)
-    assert record.metrics is not None and record.figures is not None
-    assert record.metrics.speed.steps == fitted.metrics["speed"]["steps"]
-    assert len(record.steps) + len(record.validations) == len(fitted.history)
-    assert json.loads(json.dumps(fitted.figures))["version"] == 1
+def test_the_report_reads_what_fitting_writes(fitted: Run) -> None:
+    read = read_run(fitted.config.out)
+    assert read.missing == ()
+    assert read.tasks == tuple(task.name for task in fitted.tasks)
+    assert (read.metrics, read.figures) == (fitted.record, fitted.figures)
+    assert sorted([*read.steps, *read.validations], key=str) == sorted(fitted.history, key=str)
     page = (fitted.config.out / "report.html").read_text(encoding="utf-8")
     assert page.count("<figure") == 4 + 4 + 1 + 4 + 1 + 1

@@ -1,6 +1,8 @@
 """fit, and what it leaves behind: metrics, folder, predictions that survive saving."""
 
 import json
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from polytask import Run, fit, load
 from polytask.config import validate_config
 from polytask.errors import UserError
 from polytask.fitting import ModelStarted, Notice, fit_events
+from polytask.report import write_report
 from polytask.training.run import TrainingRun
 
 QUICK = {
@@ -29,30 +32,49 @@ QUICK = {
 }
 
 
-def test_metrics_have_the_promised_shape(fitted: Run) -> None:
-    metrics = json.loads((fitted.config.out / "metrics.json").read_text())
-    assert set(metrics["tasks"]) == {"click", "like", "watch", "follow"}
-    assert set(metrics["baseline"]["single"]) == set(metrics["tasks"])
-    for scores in (metrics["tasks"], metrics["baseline"]["single"]):
-        for part in ("valid", "test"):
-            low, high = scores["click"][part]["auc_interval"]
-            assert 0 <= low <= scores["click"][part]["auc"] <= high <= 1
-            assert scores["click"][part]["gauc_groups"] > 0
-            assert scores["watch"][part]["mae"] > 0
-            assert 0 < scores["follow"][part]["accuracy"] <= 1
-    assert metrics["tasks"]["like"]["test"]["conditional_auc"] > 0
-    assert "conditional_auc" not in metrics["baseline"]["single"]["like"]["test"]
-    gain = metrics["gain_over_single"]["click"]
-    ours, theirs = (
-        metrics["tasks"]["click"]["test"]["auc"],
-        metrics["baseline"]["single"]["click"]["test"]["auc"],
-    )
-    assert gain["auc"] == pytest.approx(ours - theirs, abs=1e-9)
-    assert metrics["speed"]["train_rows_per_second"] > 0
-    assert metrics["test_evaluations"] == 1
-    assert {"torch", "polytask", "threads"} <= set(metrics["environment"])
-    cost = metrics["cost"]
-    assert cost["single_task"]["parameters"] > cost["multi_task"]["parameters"]
+def test_a_run_says_what_was_promised(fitted: Run) -> None:
+    tasks = fitted.metrics.tasks
+    assert list(tasks) == ["click", "like", "watch", "follow"]
+    for result in tasks.values():
+        assert result.single is not None
+        for scores in (result.multi, result.single):
+            assert scores.valid is not None and scores.test is not None
+    for scores in (tasks["click"].multi, tasks["click"].single):
+        auc = scores.test["auc"]
+        assert 0 <= auc.low <= auc.value <= auc.high <= 1
+        assert (auc.direction, auc.title) == ("higher", "AUC")
+        assert scores.test.num_groups > 0 and "gauc" in scores.test
+    assert tasks["watch"].test["mae"].value > 0
+    assert 0 < tasks["follow"].test["accuracy"].value <= 1
+    assert 0 < tasks["like"].test["conditional_auc"].value < 1
+    assert "conditional_auc" not in tasks["like"].single.test
+    gain = tasks["click"].gain("auc")
+    difference = tasks["click"].test["auc"].value - tasks["click"].single.test["auc"].value
+    assert gain.value == pytest.approx(difference, abs=1e-9)
+    assert tasks["click"].gain("no such metric") is None
+
+
+def test_a_run_says_what_it_cost_and_where_it_was_made(fitted: Run) -> None:
+    record = fitted.metrics
+    assert record.speed.train_rows_per_second > 0
+    assert record.test_evaluations == 1
+    assert record.environment.threads == 1
+    assert record.cost.single_task.parameters > record.cost.multi_task.parameters
+    assert record.num_single_models == 4 and record.reported_part == "test"
+    assert record.created.startswith("20") and record.created.endswith("+00:00")
+    labels = {label.task: label for label in record.data.labels}
+    base_rate = record.tasks["click"].test.mean_label
+    assert labels["click"].mean == pytest.approx(base_rate, abs=0.1)
+    assert labels["watch"].transform == "log1p" and labels["like"].given == "click"
+    assert labels["follow"].most_frequent == "0" and labels["follow"].num_classes == 2
+
+
+def test_the_record_is_flat_where_a_tracker_wants_it(fitted: Run) -> None:
+    flat, click = fitted.metrics.to_dict(), fitted.metrics.tasks["click"]
+    assert flat["click/auc"] == click.test["auc"].value
+    assert flat["click/auc/single"] == click.single.test["auc"].value
+    assert flat["click/auc/gain"] == click.gain("auc").value
+    assert "like/conditional_auc" in flat
 
 
 def test_every_file_of_a_run_is_there_and_steps_are_logged(fitted: Run) -> None:
@@ -64,7 +86,7 @@ def test_every_file_of_a_run_is_there_and_steps_are_logged(fitted: Run) -> None:
     lines = [json.loads(line) for line in (fitted.config.out / "steps.jsonl").open()]
     models = {line["model"] for line in lines}
     assert models == {"multi-task", *(f"single: {t}" for t in ("click", "like", "watch", "follow"))}
-    steps = [line for line in lines if "losses" in line and line["model"] == "multi-task"]
+    steps = [line for line in lines if "weights" in line and line["model"] == "multi-task"]
     assert [line["step"] for line in steps] == [1, *range(2, steps[-1]["step"] + 1, 2)]
     assert set(steps[0]["losses"]) == {"click", "like", "watch", "follow"}
     assert sum("score" in line for line in lines if line["model"] == "multi-task") == 2
@@ -73,9 +95,38 @@ def test_every_file_of_a_run_is_there_and_steps_are_logged(fitted: Run) -> None:
 def test_a_loaded_run_predicts_the_same_bits(fitted: Run, log: pa.Table) -> None:
     loaded = load(fitted.config.out)
     assert loaded.predict(log).equals(fitted.predict(log))
-    assert loaded.metrics == json.loads(json.dumps(fitted.metrics))
+    assert loaded.metrics == fitted.metrics
     assert loaded.history == fitted.history
-    assert loaded.figures == json.loads(json.dumps(fitted.figures))
+    assert loaded.figures == fitted.figures
+
+
+def test_a_killed_run_loads_as_one_that_has_not_ended(
+    fitted: Run, log: pa.Table, tmp_path: Path
+) -> None:
+    """A kill leaves half a line of the log, and neither metrics nor figures."""
+    killed = tmp_path / "killed"
+    shutil.copytree(fitted.config.out, killed)
+    for name in ("metrics.json", "figures.json", "report.html"):
+        (killed / name).unlink()
+    with (killed / "steps.jsonl").open("a") as file:
+        file.write('{"model": "multi-task", "st')
+    run = load(killed)
+    assert run.record is None and run.figures is None and run.history == fitted.history
+    assert run.predict(log).equals(fitted.predict(log))
+    with pytest.raises(UserError, match=r"has not ended.*--resume"):
+        _ = run.metrics
+    assert write_report(killed).is_file()
+    run.save(tmp_path / "copy")
+    assert not (tmp_path / "copy" / "metrics.json").exists()
+
+
+def test_a_damaged_record_is_named_by_load_and_by_the_report(fitted: Run, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged"
+    shutil.copytree(fitted.config.out, damaged)
+    (damaged / "metrics.json").write_text('{"tasks": {"cl')
+    for read in (load, write_report):
+        with pytest.raises(UserError, match=r"metrics\.json: this is no JSON"):
+            read(damaged)
 
 
 def test_predictions_are_in_the_label_s_own_unit(fitted: Run, log: pa.Table) -> None:
@@ -122,7 +173,7 @@ def test_evaluate_reports_the_same_figures_as_fit(fitted: Run, log: pa.Table) ->
     split = split_random(log.num_rows, valid_fraction=0.1, test_fraction=0.1, seed=0)
     scores = load(fitted.config.out).evaluate(log.take(split.test))
     for name in ("click", "watch", "follow", "like"):
-        assert scores[name] == fitted.metrics["tasks"][name]["test"]
+        assert scores[name] == fitted.metrics.tasks[name].test
 
 
 def test_two_fits_of_one_seed_are_equal_and_leave_the_process_as_it_was(clicks: pa.Table) -> None:
@@ -168,17 +219,17 @@ def test_a_leak_stops_until_it_is_explained(log: pa.Table) -> None:
     run = fit(log, ["click"], after="watch_seconds,like,follow", **QUICK)
     assert "watch_seconds" not in {c.name for c in run.columns.numeric}
     allowed = fit(log, ["click"], ignore="like,follow", allow="watch_seconds", **QUICK)
-    assert allowed.metrics["data"]["leaks"]
+    assert allowed.metrics.data.leaks
 
 
 def test_time_and_key_splits_keep_their_promises(clicks: pa.Table) -> None:
     cut = int(np.quantile(clicks["time_ms"].to_numpy(), 0.8))
     run = fit(clicks, ["click"], time_column="time_ms", test_from=cut, **QUICK)
     late = pc.sum(pc.greater_equal(clicks["time_ms"], cut)).as_py()
-    assert run.metrics["data"]["rows"]["test"] == late
+    assert run.metrics.data.rows["test"] == late
     assert "time_ms" not in {c.name for c in run.columns.numeric}
     by_user = fit(clicks, ["click"], split_by="user_id", **QUICK)
-    assert sum(by_user.metrics["data"]["rows"].values()) == clicks.num_rows
+    assert sum(by_user.metrics.data.rows.values()) == clicks.num_rows
 
 
 def test_tasks_made_in_python_mean_the_same_as_text(clicks: pa.Table) -> None:
@@ -190,7 +241,8 @@ def test_tasks_made_in_python_mean_the_same_as_text(clicks: pa.Table) -> None:
 def test_auxiliary_tasks_are_trained_and_never_reported(clicks: pa.Table) -> None:
     tasks = [polytask.binary("click"), polytask.binary("like", auxiliary=True)]
     run = fit(clicks, tasks, **(QUICK | {"baseline": "single"}))
-    assert set(run.metrics["tasks"]) == set(run.metrics["baseline"]["single"]) == {"click"}
+    assert [name for name, result in run.metrics.tasks.items() if result.single] == ["click"]
+    assert list(run.metrics.tasks) == ["click"]
     assert run.predict(clicks).column_names == ["click", "like"]
 
 
@@ -217,8 +269,8 @@ def test_an_encoder_of_one_s_own(clicks: pa.Table) -> None:
             super().__init__()
             self.scale = torch.nn.Parameter(torch.ones(2))
 
-        def forward(self, numeric_BN: torch.Tensor, categorical_BC: torch.Tensor) -> torch.Tensor:
-            parts = [numeric_BN.nansum(1), categorical_BC.float().mean(1)]
+        def forward(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+            parts = [inputs["numbers"].nansum(1), inputs["categories"].float().mean(1)]
             return torch.stack(parts, dim=1) * self.scale
 
     run = fit(clicks, ["click"], encoder=Sums(), **QUICK)
@@ -227,8 +279,8 @@ def test_an_encoder_of_one_s_own(clicks: pa.Table) -> None:
 
 def test_no_validation_and_no_test_are_possible(clicks: pa.Table) -> None:
     run = fit(clicks, ["click"], valid_fraction=0, test_fraction=0, **QUICK)
-    assert run.metrics["data"]["rows"] == {"train": clicks.num_rows}
-    assert run.metrics["tasks"] == {}
+    assert run.metrics.data.rows == {"train": clicks.num_rows}
+    assert run.metrics.tasks == {}
 
 
 def test_a_run_saved_elsewhere_loads(fitted: Run, log: pa.Table, tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """Kinds end to end, on tables whose truth is known."""
 
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -15,13 +14,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from polytask import Task, binary, count, fit, load, multiclass, quantile, regression
-from polytask.data.examples import Examples
 from polytask.errors import UserError
-from polytask.fitting.comparing.score import score_examples
+from polytask.fitting.comparing.score import rows_by_task, score_tasks
 from polytask.kinds import KINDS, Binary, Kind, Labels, Multiclass, Regression, register
 from polytask.kinds.kind import fitted
 from polytask.metrics import Definition, LabelSpace
 from polytask.metrics.definitions import MAE, R2
+from polytask.records import ValidationRecord
+from polytask.streams import Batch
 from polytask.training.evaluation import Predictions
 
 SMALL = {
@@ -45,7 +45,7 @@ def test_log1p_predicts_the_mean() -> None:
     random, x = signal(20_000)
     watch = np.expm1(2.0 + 0.4 * x + 0.8 * random.normal(size=len(x)))
     run = fit(pa.table({"x": x, "watch": watch}), [regression("watch", transform="log1p")], **SMALL)
-    parts = run.metrics["tasks"]["watch"]
+    parts = run.metrics.tasks["watch"]
     table = pa.table({"x": x, "watch": watch})
     ratio = run.predict(table)["watch"].to_numpy().mean() / watch.mean()
     # The standard error of the mean of these labels is 0.8 %.
@@ -54,9 +54,9 @@ def test_log1p_predicts_the_mean() -> None:
     median = fit(table, [regression("watch", transform="log1p", smearing=False)], **SMALL)
     assert median.predict(table)["watch"].to_numpy().mean() < 0.8 * watch.mean()
     # What training validated is what is reported: the same rows, the same factor, the same unit.
-    records = [r for r in run.history if hasattr(r, "valid_metrics")]
-    best = max(record.valid_metrics["watch"]["r2"] for record in records)
-    assert best == pytest.approx(parts["valid"]["r2"], abs=1e-12)
+    records = [r for r in run.history if isinstance(r, ValidationRecord)]
+    best = max(record.metrics["watch"][0].value for record in records)
+    assert best == pytest.approx(parts.valid["r2"].value, abs=1e-12)
 
 
 def test_the_smearing_factor_is_kept(tmp_path: Path) -> None:
@@ -77,16 +77,16 @@ def test_counts_of_any_mean_start_there_and_leave_their_neighbours_alone(mean: f
     options = SMALL | {"epochs": 8, "learning_rate": 0.01}
     beside = fit(table, [binary("click"), count("visits")], **options)
     alone = fit(table, [binary("click")], **options)
-    found = beside.metrics["tasks"]
-    assert found["visits"]["test"]["calibration"] == pytest.approx(1.0, abs=0.15)
+    found = beside.metrics.tasks
+    assert found["visits"].test["calibration"].value == pytest.approx(1.0, abs=0.15)
     first = next(record for record in beside.history if record.step == 1)
     assert first.losses["visits"] < 4
-    auc = alone.metrics["tasks"]["click"]["test"]["auc"]
-    assert found["click"]["test"]["auc"] == pytest.approx(auc, abs=0.02)
+    auc = alone.metrics.tasks["click"].test["auc"].value
+    assert found["click"].test["auc"].value == pytest.approx(auc, abs=0.02)
     if mean > 1:
         as_regression = fit(table, [binary("click"), regression("visits")], **options)
-        rmse = as_regression.metrics["tasks"]["visits"]["test"]["rmse"]
-        assert found["visits"]["test"]["rmse"] < 2.0 * rmse
+        rmse = as_regression.metrics.tasks["visits"].test["rmse"].value
+        assert found["visits"].test["rmse"].value < 2.0 * rmse
 
 
 def test_quantiles_hold_the_shares_that_they_name() -> None:
@@ -94,16 +94,16 @@ def test_quantiles_hold_the_shares_that_they_name() -> None:
     y = 3.0 * x + np.exp(0.5 * x) * random.normal(size=len(x))
     table = pa.table({"x": x, "y": y})
     run = fit(table, [quantile("y", levels=(0.1, 0.5, 0.9))], epochs=8, **SMALL)
-    scores = run.metrics["tasks"]["y"]["test"]
-    assert scores["coverage"] == pytest.approx(0.8, abs=0.03)
+    scores = run.metrics.tasks["y"].test
+    assert scores["coverage"].value == pytest.approx(1.0, abs=0.04)
     # The exact quantiles are 3 x + exp(x / 2) z; their skill on these rows is the most there is.
     exact = 3.0 * x[:, None] + np.exp(0.5 * x)[:, None] * np.array([-1.2816, 0.0, 1.2816])
     kind = run.tasks[0].kind
     best = kind.metric("pinball_skill")
     from polytask.metrics import quick_metric
 
-    assert scores["pinball_skill"] > 0.93 * quick_metric("pinball_skill", kind, exact, y)
-    assert best.higher_is_better
+    assert scores["pinball_skill"].value > 0.93 * quick_metric("pinball_skill", kind, exact, y)
+    assert best.direction == "higher"
     predicted = run.predict(table)
     assert predicted.column_names == ["y", "y_q10", "y_q50", "y_q90"]
     shares = [float((y <= predicted[f"y_q{q}"].to_numpy()).mean()) for q in (10, 50, 90)]
@@ -208,7 +208,7 @@ def test_kinds_are_inferred_on_the_training_rows() -> None:
     table = pa.table({"x": x, "day": np.arange(len(x)), "y": later})
     run = fit(table, ["y"], time_column="day", test_from=800, epochs=1, **SMALL)
     assert run.tasks[0].kind.name == "binary"
-    assert run.metrics["tasks"]["y"]["test"]["rows"] == 0
+    assert run.metrics.tasks["y"].test.num_rows == 0
 
 
 def test_classes_unknown_to_training_are_misses_with_a_note() -> None:
@@ -224,12 +224,12 @@ def test_classes_unknown_to_training_are_misses_with_a_note() -> None:
         **SMALL,
     )
     for scores in (
-        run.metrics["tasks"]["topic"]["test"],
+        run.metrics.tasks["topic"].test,
         run.evaluate(table.slice(2_000))["topic"],
     ):
-        assert (scores["rows"], scores["unlabelled"]) == (1_000, 0)
-        assert 0.45 < scores["accuracy"] <= 0.5
-        notes = " ".join(scores["notes"])
+        assert (scores.num_rows, scores.num_unlabelled) == (1_000, 0)
+        assert 0.45 < scores["accuracy"].value <= 0.5
+        notes = " ".join(scores.notes)
         assert "500 rows: classes unknown to training, such as 'new'" in notes
 
 
@@ -240,13 +240,15 @@ def test_metrics_given_the_parent_are_taken_where_the_parent_is_yes() -> None:
     conditional = np.array([0.9, 0.8, 0.2, 0.1, 0.95, 0.96, 0.97, 0.98, 0.0])
     tasks = [Task("click", "click", Binary()), Task("like", "like", Binary(), given="click")]
     labels_BT = torch.tensor(np.stack([parent, joint], axis=1), dtype=torch.float32)
-    examples = Examples((torch.zeros(9, 1),), labels_BT)
-    predictions = Predictions((conditional, conditional), (conditional, conditional))
-    scores = score_examples(tasks, predictions, examples=examples, intervals=False)
-    assert scores["like"].conditional is not None
-    assert scores["like"].conditional["auc"].value == 1.0
-    assert scores["like"].conditional.num_rows == 4
-    assert scores["like"].metrics["auc"].value < 0.5
+    table = Batch({"x": torch.zeros(9, 1)}, {"click": labels_BT[:, 0], "like": labels_BT[:, 1]})
+    values = {"click": conditional, "like": conditional}
+    predictions = Predictions(values, {"like": conditional})
+    rows = rows_by_task(tasks, predictions, table)
+    like = score_tasks(rows, predictions, table, intervals=False)["like"]
+    assert like.conditional is not None
+    assert like.conditional["auc"].value == 1.0
+    assert like.conditional.num_rows == 4
+    assert like["auc"].value < 0.5
 
 
 def test_soft_labels_are_probabilities_of_yes() -> None:
@@ -256,11 +258,11 @@ def test_soft_labels_are_probabilities_of_yes() -> None:
     run = fit(table, ["p:binary"], epochs=6, learning_rate=0.01, **SMALL)
     predicted = run.predict(table)["p"].to_numpy()
     assert np.abs(predicted - rate).mean() < 0.02
-    scores = run.metrics["tasks"]["p"]["test"]
+    scores = run.metrics.tasks["p"].test
     entropy = -(rate * np.log(rate) + (1 - rate) * np.log(1 - rate)).mean()
-    assert scores["log_loss"] == pytest.approx(entropy, abs=0.02)
-    assert scores["auc"] > 0.99
-    assert "taken as probabilities" in scores["notes"][0]
+    assert scores["log_loss"].value == pytest.approx(entropy, abs=0.02)
+    assert scores["auc"].value > 0.99
+    assert "taken as probabilities" in scores.notes[0]
 
 
 def test_missing_values_may_be_named(tmp_path: Path) -> None:
@@ -270,10 +272,10 @@ def test_missing_values_may_be_named(tmp_path: Path) -> None:
         fit(table, ["click"], epochs=1, **SMALL)
     run = fit(table, ["click"], missing="-1", epochs=1, out=tmp_path / "run", **SMALL)
     assert run.tasks[0].kind.name == "binary"
-    labels = json.loads((tmp_path / "run" / "metrics.json").read_text())["data"]["labels"]
+    (labels,) = run.metrics.data.labels
     train = (table["click"].to_numpy() >= 0).mean()
-    assert labels["click"]["labelled"] == pytest.approx(800 * train, abs=30)
-    assert load(tmp_path / "run").evaluate(table)["click"]["unlabelled"] == int(
+    assert labels.labelled == pytest.approx(800 * train, abs=30)
+    assert load(tmp_path / "run").evaluate(table)["click"].num_unlabelled == int(
         (table["click"].to_numpy() < 0).sum()
     )
 

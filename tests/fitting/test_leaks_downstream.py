@@ -85,4 +85,4 @@ def test_nothing_can_be_learned_of_noise(log: pa.Table) -> None:
         baseline="none",
         epochs=2,
     )
-    assert run.metrics["tasks"]["watch"]["test"]["r2"] < 0.05
+    assert run.metrics.tasks["watch"].test["r2"].value < 0.05

@@ -13,7 +13,7 @@ from polytask.config import validate_config
 from polytask.errors import UserError
 from polytask.fitting import Finished, ModelStarted, Prepared, fit_events, prepare
 from polytask.fitting.own_parts import OwnParts
-from polytask.fitting.plan import From, Plan, check_order, multi_task, plans_of
+from polytask.fitting.plan import From, ModelPlan, check_order, multi_task, plans_of
 from polytask.fitting.session import Session
 from polytask.training.loop import TrainStep
 from polytask.trunks import CGC, MMoE, SharedBottom
@@ -125,16 +125,16 @@ def test_one_task_may_be_a_text(rows: pa.Table) -> None:
     assert [task.name for task in run.tasks] == ["click"]
 
 
-def stage(prepared: Prepared, name: str, **changes: object) -> Plan:
+def stage(prepared: Prepared, name: str, **changes: object) -> ModelPlan:
     plan = multi_task(prepared.config.model_copy(update=changes), prepared)
-    return Plan(name, "stage", plan.config, plan.tasks, plan.train, plan.valid, plan.test)
+    return ModelPlan(name, "stage", plan.config, plan.tasks, plan.train, plan.valid, plan.test)
 
 
 def test_a_plan_starts_where_an_earlier_one_ended(rows: pa.Table) -> None:
     prepared = prepare(validate_config({"tasks": TASKS, "baseline": "none", **QUICK}), rows)
     first = stage(prepared, "pre-train")
     main = multi_task(prepared.config, prepared)
-    joint = Plan(
+    joint = ModelPlan(
         *(main.name, "main", main.config, main.tasks, main.train, main.valid, main.test),
         start=From("pre-train"),
     )
@@ -152,13 +152,13 @@ def test_a_plan_starts_where_an_earlier_one_ended(rows: pa.Table) -> None:
     assert all(torch.equal(started[main.name][name], ended[name]) for name in ended)
     run = session.finish()
     assert set(session.trained) == {main.name}
-    assert run.metrics["baseline"] == "none"
+    assert all(result.single is None for result in run.metrics.tasks.values())
 
 
 def test_plans_out_of_order_are_refused(rows: pa.Table) -> None:
     prepared = prepare(validate_config({"tasks": TASKS, **QUICK}), rows)
     first, main = stage(prepared, "first"), multi_task(prepared.config, prepared)
-    late = Plan(
+    late = ModelPlan(
         *("late", "stage", first.config, first.tasks, first.train, None, None), start=From("last")
     )
     for plans, message in (

@@ -122,12 +122,14 @@ def figures(run: Path) -> dict[str, float]:
         if isinstance(value, dict):
             for key, inner in value.items():
                 walk(inner, f"{path}/{key}")
+        elif isinstance(value, list):
+            for place, inner in enumerate(value):
+                walk(inner, f"{path}/{place}")
         elif isinstance(value, int | float):
             found[path] = float(value)
 
     metrics = json.loads((run / "metrics.json").read_text())
-    for part in ("tasks", "baseline", "gain_over_single"):
-        walk(metrics[part], part)
+    walk(metrics["tasks"], "tasks")
     return found
 
 

@@ -76,7 +76,7 @@ def test_a_table_with_other_columns_keeps_the_common_ones(first: Run, clicks: pa
 def test_a_warm_start_is_ahead_of_a_cold_one(first: Run, clicks: pa.Table) -> None:
     cold = fit(clicks, ["click", "like"], **STILL)
     warm = fit(clicks, ["click", "like"], init_from=first.config.out, **STILL)
-    auc = [run.metrics["tasks"]["click"]["test"]["auc"] for run in (cold, warm)]
+    auc = [run.metrics.tasks["click"].test["auc"].value for run in (cold, warm)]
     assert auc[1] > auc[0] + 0.03
 
 

@@ -65,8 +65,8 @@ def test_error_of_auc_is_delongs(decimals):
     auc = evaluate(KINDS["binary"], scores, labels)["auc"]
     logit, half_width = np.log(auc.value / (1 - auc.value)), 1.959964 * variance**0.5
     half_width /= auc.value * (1 - auc.value)
-    assert auc.interval.low == pytest.approx(1 / (1 + np.exp(half_width - logit)), abs=1e-6)
-    assert auc.interval.high == pytest.approx(1 / (1 + np.exp(-half_width - logit)), abs=1e-6)
+    assert auc.low == pytest.approx(1 / (1 + np.exp(half_width - logit)), abs=1e-6)
+    assert auc.high == pytest.approx(1 / (1 + np.exp(-half_width - logit)), abs=1e-6)
 
 
 def test_paired_error_of_auc_is_delongs():
@@ -80,7 +80,7 @@ def test_paired_error_of_auc_is_delongs():
     gain = compare(KINDS["binary"], a, b, labels)[0]
     assert gain.name == "auc"
     assert gain.value == pytest.approx(roc_auc_score(labels, a) - roc_auc_score(labels, b))
-    half_width = (gain.interval.high - gain.interval.low) / 2
+    half_width = (gain.high - gain.low) / 2
     assert half_width == pytest.approx(1.959964 * variance**0.5, rel=1e-5)
 
 
@@ -107,7 +107,7 @@ def test_influence_is_the_derivative_by_the_rows_weight(kind, name, is_weighted)
 def test_closed_form_equals_the_spread_of_exact_resamples(kind, name, is_grouped):
     predictions, labels, groups, _ = rows_of(kind, size=240)
     used_groups = groups if is_grouped else None
-    interval = evaluate(KINDS[kind], predictions, labels, groups=used_groups)[name].interval
+    interval = evaluate(KINDS[kind], predictions, labels, groups=used_groups)[name]
     random = np.random.default_rng(10)
     values = []
     for _ in range(300):
@@ -205,7 +205,7 @@ def test_seed_repeats_and_changes_the_resamples():
         for seed in (0, 0, 1)
     )
     assert first == again
-    assert first["log_loss"].interval != other["log_loss"].interval
+    assert first["log_loss"].low != other["log_loss"].low
     assert first["log_loss"].value == other["log_loss"].value
 
 
@@ -217,8 +217,8 @@ def test_groups_widen_the_interval_where_rows_within_a_group_are_alike():
     alone = evaluate(KINDS["binary"], predictions, labels)
     grouped = evaluate(KINDS["binary"], predictions, labels, groups=groups)
     for name in ("auc", "log_loss", "calibration"):
-        width = alone[name].interval.high - alone[name].interval.low
-        grouped_width = grouped[name].interval.high - grouped[name].interval.low
+        width = alone[name].high - alone[name].low
+        grouped_width = grouped[name].high - grouped[name].low
         assert grouped_width > 3 * width
 
 

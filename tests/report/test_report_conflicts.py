@@ -18,11 +18,11 @@ def measured(folder: Path, *, steps: int = 4) -> Path:
     """Put gradients into the multi-task model's lines; click and watch conflict at every other one."""
     path = folder / "steps.jsonl"
     lines = [json.loads(line) for line in path.read_text().splitlines()]
-    logged = [line for line in lines if line["model"] == MULTI and "losses" in line][:steps]
+    logged = [line for line in lines if line["model"] == MULTI and "weights" in line][:steps]
     for place, line in enumerate(logged):
         cosine = -0.5 if place % 2 else 0.1
         line["cosines"] = {"click": {"watch": cosine, "topic": 0.75}}
-        line |= {"conflict_rate": 0.5 * (place % 2), "magnitude_similarity": 0.4}
+        line |= {"conflict_rate": 0.5 * (place % 2), "norms": {"click": 2.0, "watch": 5.0}}
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return folder
 
@@ -46,7 +46,7 @@ def test_the_page_tells_who_agrees_and_how_often_pairs_conflict(run_folder: Path
     assert "in the mean over 4 logged steps" in page
     assert f"click and topic agree most (0.75), click and watch least ({MINUS}0.20)" in page
     assert "25 % in the mean over the run" in page
-    assert "alike to 0.40 in the mean" in page
+    assert "that of watch, in the mean 2.5 times as long as that of click" in page
     assert 'href="#balancing"' in page
 
 

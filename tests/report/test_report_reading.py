@@ -36,10 +36,11 @@ def test_a_line_that_was_being_written_is_left_out(run_folder: Path) -> None:
     ("name", "text", "message"),
     [
         ("steps.jsonl", '{"model": "m"}\n', r"steps\.jsonl:1: .*no record"),
+        ("steps.jsonl", '{"format": "polytask step", "version": 1}\n', r"steps\.jsonl:1: .*model"),
         ("steps.jsonl", "nonsense\n", r"steps\.jsonl:1: .*JSON"),
         ("metrics.json", "{", r"metrics\.json: .*JSON"),
-        ("metrics.json", "{}", r"metrics\.json: .*tasks"),
-        ("figures.json", '{"part": 1}', r"figures\.json: .*part"),
+        ("metrics.json", "{}", r"metrics\.json: .*format 'polytask metrics'"),
+        ("figures.json", '{"format": "polytask figures", "version": 2}', r"version 2 .* reads 1"),
         ("run.yaml", "a: b: c", r"run\.yaml: .*YAML"),
         ("run.yaml", "- a", r"run\.yaml: .*mapping"),
     ],

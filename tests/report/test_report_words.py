@@ -2,8 +2,9 @@
 
 import pytest
 
-from polytask.report.formatting import NO_BREAK, listing, metric_name, number, percent, seconds
-from polytask.report.results import Row, Value, Verdict, result_rows
+from polytask.records import Gain, MetricValue
+from polytask.report.formatting import NO_BREAK, decimals, listing, number, percent, seconds
+from polytask.report.results import Row, Verdict, result_rows
 
 
 @pytest.mark.parametrize(
@@ -45,42 +46,43 @@ def test_small_and_signed_numbers() -> None:
     assert number(0.0) == "0.0000"
 
 
-def test_lists_times_and_names() -> None:
+def test_lists_and_times() -> None:
     assert [listing(x) for x in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == [
         *("", "a", "a and b", "a, b and c")
     ]
     assert seconds(12.34) == "12.3 s" and seconds(135) == "2 min 15 s"
     assert seconds(7322) == "2 h 2 min"
-    assert metric_name("conditional_auc") == "conditional AUC"
-    assert metric_name("new_metric") == "new metric"
+
+
+def row(gain: Gain | None, *, direction: str = "higher", name: str = "auc") -> Row:
+    metric = MetricValue(name, 0.7, 0.6, 0.8, direction, name)
+    return Row("click", True, metric, metric, gain)
 
 
 @pytest.mark.parametrize(
     ("gain", "verdict"),
     [
-        (Value(0.1, 0.01, 0.2), Verdict.BETTER),
-        (Value(-0.1, -0.2, -0.01), Verdict.WORSE),
-        (Value(0.1, -0.01, 0.2), Verdict.NONE),
-        (Value(0.1, 0.0, 0.2), Verdict.NONE),
-        (Value(0.1), Verdict.OPEN),
+        (Gain("auc", 0.1, 0.01, 0.2), Verdict.BETTER),
+        (Gain("auc", -0.1, -0.2, -0.01), Verdict.WORSE),
+        (Gain("auc", 0.1, -0.01, 0.2), Verdict.NONE),
+        (Gain("auc", 0.1, 0.0, 0.2), Verdict.NONE),
+        (Gain("auc", 0.1), Verdict.OPEN),
         (None, None),
     ],
 )
 def test_an_interval_that_covers_zero_says_no_difference(
-    gain: Value | None, verdict: Verdict | None
+    gain: Gain | None, verdict: Verdict | None
 ) -> None:
-    row = Row("click", "auc", True, Value(0.7), Value(0.6), gain)
-    assert row.verdict is verdict
+    assert row(gain).verdict is verdict
 
 
 def test_a_slight_gain_is_told_as_such_and_with_enough_decimals() -> None:
-    slight = Row("click", "auc", True, Value(0.7), Value(0.7), Value(-3e-5, -5.1e-5, -6.6e-6))
+    slight = row(Gain("auc", -3e-5, -5.1e-5, -6.6e-6))
     assert slight.verdict is Verdict.WORSE and slight.is_slight
-    assert slight.gain is not None
-    assert number(slight.gain.value, decimals=slight.gain.decimals) == "\N{MINUS SIGN}0.000030"
-    assert not Row("a", "mae", True, Value(9), Value(9), Value(1e-5, 1e-6, 2e-5)).is_slight
-    assert not Row("a", "auc", True, Value(1), Value(1), Value(3e-4, 1e-4, 6e-4)).is_slight
-    assert Value(0.7, 0.6, 0.8).decimals is None and Value(0.7).decimals is None
+    assert number(-3e-5, decimals=decimals(-5.1e-5, -6.6e-6)) == "\N{MINUS SIGN}0.000030"
+    assert not row(Gain("mae", 1e-5, 1e-6, 2e-5), direction="lower").is_slight
+    assert not row(Gain("auc", 3e-4, 1e-4, 6e-4)).is_slight
+    assert decimals(0.6, 0.8) is None and decimals(None, None) is None
 
 
 def test_nothing_is_told_of_a_run_without_metrics() -> None:

@@ -90,13 +90,15 @@ def test_a_state_of_other_parameters_is_refused() -> None:
 
 def test_training_does_not_import_the_compiler() -> None:
     program = (
-        "import sys, torch; from torch import nn; from polytask.balancing import Equal\n"
-        "from polytask.data.examples import Examples; from polytask.model import MultiTaskModel\n"
+        "import sys, torch; from polytask.balancing import Equal\n"
+        "from polytask.encoders import SingleInput; from polytask.model import MultiTaskModel\n"
+        "from polytask.streams import Batch, InMemoryStream\n"
         "from polytask.task import binary; from polytask.training import TrainingRun, train\n"
         "from polytask.trunks import MMoE\n"
-        "model = MultiTaskModel(nn.Identity(), MMoE(4, 1), [binary('a')])\n"
-        "examples = Examples((torch.randn(50, 4),), torch.ones(50, 1))\n"
-        "for step in train(TrainingRun.start(model, Equal(1)), examples, valid=examples): pass\n"
+        "model = MultiTaskModel(SingleInput('x'), MMoE(4, 1), [binary('a')])\n"
+        "table = Batch({'x': torch.randn(50, 4)}, {'a': torch.ones(50)})\n"
+        "run, stream = TrainingRun.start(model, Equal(1)), InMemoryStream(table, 1024)\n"
+        "for step in train(run, stream, valid=table): pass\n"
         "print(step.step, 'torch._dynamo' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

@@ -1,47 +1,38 @@
 """Training: repeatable, stops when told to, puts the best weights back, and says what went wrong."""
 
-import dataclasses
 import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from polytask.balancing import Equal
-from polytask.data.examples import Examples
+from polytask.balancing import MGDA, Equal
+from polytask.encoders import SingleInput
 from polytask.errors import UserError
+from polytask.metrics import quick_metric
 from polytask.model import MultiTaskModel
-from polytask.task import binary, regression
+from polytask.streams import Batch, InMemoryStream, Mixture, Stream, with_generated
+from polytask.task import Task, binary, regression
 from polytask.training import Monitor, Settings, Term, TrainingRun, predict, train
 from polytask.training.optimizer import Optimizers, learning_rate_at
+from polytask.training.run_state import state_of
 from polytask.trunks import MMoE, SharedBottom
 
 NUM_ROWS = 300
-
-
-def make_examples(seed: int = 0) -> Examples:
-    generator = torch.Generator().manual_seed(seed)
-    x_BD = torch.randn(NUM_ROWS, 4, generator=generator)
-    noise = 0.1 * torch.randn(NUM_ROWS, generator=generator)
-    labels_BT = torch.stack([(x_BD[:, 0] + x_BD[:, 1] > 0).float(), x_BD[:, 0] + noise], dim=1)
-    return Examples(inputs=(x_BD,), labels_BT=labels_BT, weights_BT=None, group_B=None)
-
-
-def make_run(dropout: float = 0.0, **changes: object) -> TrainingRun:
-    torch.manual_seed(0)
-    trunk = MMoE(4, 2, num_experts=2, expert_hidden=(8,), dropout=dropout)
-    model = MultiTaskModel(nn.Identity(), trunk, [binary("a"), regression("b")])
-    settings = dataclasses.replace(Settings(epochs=3, batch_size=64, learning_rate=1e-2), **changes)
-    return TrainingRun.start(model, Equal(2), settings=settings)
+MakeRun = Callable[..., TrainingRun]
 
 
 def final_weights(run: TrainingRun) -> torch.Tensor:
     return torch.cat([p.detach().flatten() for p in run.model.parameters()])
 
 
-def test_it_learns_and_counts_steps_rows_and_epochs() -> None:
+def test_it_learns_and_counts_steps_rows_and_epochs(
+    make_run: MakeRun, stream: InMemoryStream
+) -> None:
     run = make_run(epochs=30)
-    steps = list(train(run, make_examples()))
+    steps = list(train(run, stream))
     assert [step.step for step in steps] == list(range(1, 151))
     assert [step.epoch for step in steps[:6]] == [0, 0, 0, 0, 0, 1]
     assert run.progress.rows == 30 * NUM_ROWS
@@ -50,76 +41,230 @@ def test_it_learns_and_counts_steps_rows_and_epochs() -> None:
     assert (last < 0.5 * first).all()
 
 
-def test_the_same_seed_gives_the_same_bits_and_another_one_does_not() -> None:
+def test_the_same_seed_gives_the_same_bits_and_another_one_does_not(
+    make_run: MakeRun, stream: InMemoryStream
+) -> None:
     results = []
     for seed in (0, 0, 1):
         run = make_run(dropout=0.2, seed=seed)
-        for _ in train(run, make_examples()):
+        for _ in train(run, stream):
             pass
         results.append(final_weights(run))
     assert torch.equal(results[0], results[1])
     assert not torch.equal(results[0], results[2])
 
 
-def test_an_interrupted_epoch_goes_on_where_it_stopped() -> None:
+def test_an_interrupted_epoch_goes_on_where_it_stopped(
+    make_run: MakeRun, stream: InMemoryStream
+) -> None:
     """The order of rows and the rate depend on counts alone, so a new loop finds its place."""
     whole = make_run()
-    for _ in train(whole, make_examples()):
+    for _ in train(whole, stream):
         pass
     halves = make_run()
-    for step in train(halves, make_examples()):
+    for step in train(halves, stream):
         if step.step == 7:
             break
-    for _ in train(halves, make_examples()):
+    for _ in train(halves, stream):
         pass
     assert halves.progress.step == whole.progress.step
     assert torch.equal(final_weights(whole), final_weights(halves))
 
 
-def test_validation_comes_as_often_as_asked_and_the_best_weights_come_back() -> None:
+def test_validation_comes_as_often_as_asked_and_the_best_weights_come_back(
+    make_run: MakeRun, stream: InMemoryStream, valid: Batch
+) -> None:
     run = make_run(epochs=4, validations_per_epoch=2, learning_rate=0.3)
-    examples, valid = make_examples(), make_examples(seed=1)
-    validations = [s.validation for s in train(run, examples, valid=valid) if s.validation]
+    validations = [s.validation for s in train(run, stream, valid=valid) if s.validation]
     assert [v.step for v in validations][:4] == [2, 5, 7, 10]
     best = max(validations, key=lambda v: v.score)
     assert run.progress.best_step == best.step
-    values = predict(run.model, valid.inputs).values
+    values = predict(run.model, valid).values
     again = Monitor.default(run.model.tasks)
     assert {(t.task, t.metric) for t in again.terms} == {("a", "auc"), ("b", "r2")}
-    from polytask.metrics import quick_metric
-
-    auc = quick_metric("auc", run.model.tasks[0].kind, values[0], valid.labels_BT[:, 0].numpy())
+    auc = quick_metric("auc", run.model.tasks[0].kind, values["a"], valid.labels["a"].numpy())
     assert auc == pytest.approx(best.metrics["a"]["auc"], abs=1e-12)
 
 
-def test_it_stops_when_patience_is_out() -> None:
+def test_it_stops_when_patience_is_out(
+    make_run: MakeRun, stream: InMemoryStream, valid: Batch
+) -> None:
     run = make_run(epochs=50, patience=2)
-    run.monitor = Monitor(
-        (Term("a", "log_loss", weight=-1.0, rises=False),)
-    )  # the worse, the better
-    steps = list(train(run, make_examples(), valid=make_examples(seed=1)))
+    run.monitor = Monitor((Term("a", "log_loss", weight=-1.0),))  # the worse, the better
+    steps = list(train(run, stream, valid=valid))
     assert steps[-1].epoch < 49
     assert run.progress.validations_since_best == 2
 
 
 def test_a_falling_metric_is_better() -> None:
-    monitor = Monitor((Term("a", "log_loss", rises=False), Term("b", "rmse", 2.0, rises=False)))
-    assert monitor.score({("a", "log_loss"): 0.5, ("b", "rmse"): 1.0}) == pytest.approx(-2.5)
+    monitor = Monitor((Term("a", "log_loss"), Term("b", "rmse", weight=2.0)))
+    found = monitor.score(
+        {"a": {"log_loss": 0.5}, "b": {"rmse": 1.0}}, [binary("a"), regression("b")]
+    )
+    assert found == pytest.approx(-2.5)
 
 
-def test_a_loss_that_is_not_finite_names_step_task_and_rows() -> None:
-    examples = make_examples()
-    order = torch.randperm(NUM_ROWS, generator=torch.Generator().manual_seed(3))
-    examples.inputs[0][order[10]] = math.inf
+@pytest.mark.parametrize("bad", [math.inf, math.nan])
+def test_a_loss_that_is_not_finite_names_step_task_batch_and_rows(
+    bad: float, make_run: MakeRun, table: Batch
+) -> None:
+    """And nothing is moved by it: not the weights, not the optimizers, not the balancer."""
+    stream = InMemoryStream(table, batch_size=64)
+    rows = stream.batch(0, 1, 2).rows
     run = make_run()
-    with pytest.raises(UserError, match=r"loss of a, b is not finite at step \d+ .*the first \d+"):
-        list(train(run, examples))
-    assert all(torch.isfinite(p).all() for p in run.model.parameters())
+    batches = iter(train(run, stream))
+    for _ in range(7):
+        next(batches)
+    table.inputs["x"][rows[9], 0] = bad
+    before = {k: v.clone() for k, v in state_of(run).tensors.items()}
+    with pytest.raises(UserError) as raised:
+        next(batches)
+    first = ", ".join(str(int(row)) for row in rows[:5])
+    assert "the loss of a, b is not finite at step 8 (epoch 2, batch 3;" in str(raised.value)
+    assert f"64 training rows, the first {first})" in str(raised.value)
+    for name, value in state_of(run).tensors.items():
+        assert torch.equal(value, before[name]), name
+    assert run.progress.step == 7
 
 
-def test_bf16_trains_and_keeps_float32_parameters() -> None:
+def test_only_the_task_that_is_not_finite_is_named(make_run: MakeRun, table: Batch) -> None:
+    table.labels["b"][17] = math.inf
+    with pytest.raises(UserError, match=r"the loss of b is not finite at step 1 .*300 training"):
+        list(train(make_run(), InMemoryStream(table, 300)))
+
+
+def test_a_step_carries_its_batch(make_run: MakeRun, stream: InMemoryStream, table: Batch) -> None:
+    for step in train(make_run(epochs=2), stream):
+        place = (0, step.epoch, (step.step - 1) % 5)
+        assert torch.equal(step.batch.rows, stream.batch(*place).rows)
+        assert torch.equal(step.batch.inputs["x"], table.inputs["x"][step.batch.rows])
+        assert step.rows == len(step.batch)
+
+
+class Scripted(Monitor):
+    """A monitor that says what it was given to say."""
+
+    scores: ClassVar[list[float]] = []
+
+    def score(self, values: Mapping[str, Mapping[str, float]], tasks: Sequence[Task]) -> float:
+        return self.scores.pop(0)
+
+
+@pytest.mark.parametrize(
+    ("patience", "scores", "num_validations", "best"),
+    [
+        (2, [1.0, 0.0, 2.0, 0.0, 1.0, 9.0], 5, 3),
+        (1, [1.0, 2.0, 3.0, 3.0, 9.0], 4, 3),
+        (3, [5.0, 4.0, 3.0, 2.0, 9.0], 4, 1),
+        (0, [5.0, 4.0, 3.0, 2.0, 1.0, 0.0, 9.0, 1.0], 8, 7),
+    ],
+)
+def test_patience_counts_validations_since_the_best(
+    patience: int,
+    scores: list[float],
+    num_validations: int,
+    best: int,
+    make_run: MakeRun,
+    stream: InMemoryStream,
+    valid: Batch,
+) -> None:
+    """A better score begins the count anew; the weights of the best are put back."""
+    run = make_run(epochs=8, patience=patience)
+    run.monitor = Scripted(())
+    Scripted.scores = list(scores)
+    weights, found = [], []
+    for step in train(run, stream, valid=valid):
+        if step.validation is not None:
+            found.append(step.validation)
+            weights.append(final_weights(run))
+    assert len(found) == num_validations
+    assert [v.is_best for v in found][best - 1] and not any(v.is_best for v in found[best:])
+    assert run.progress.best_step == 5 * best
+    assert torch.equal(final_weights(run), weights[best - 1])
+
+
+def test_clipping_bounds_the_joint_length_of_the_gradients(
+    make_run: MakeRun, stream: InMemoryStream
+) -> None:
+    lengths: dict[float | None, list[float]] = {}
+    for clip_norm in (None, 1e6, 0.05):
+        run = make_run(epochs=1, clip_norm=clip_norm)
+        lengths[clip_norm] = [
+            torch.cat([p.grad.flatten() for p in run.model.parameters()]).norm().item()
+            for _ in train(run, stream)
+        ]
+    assert lengths[0.05] == pytest.approx([0.05] * 5, rel=1e-3)
+    assert lengths[1e6] == lengths[None]
+    assert min(lengths[None]) > 0.1
+
+
+@pytest.mark.parametrize("measure_at", ["seam", "parameters"])
+def test_gradients_are_measured_where_the_settings_say(
+    measure_at: str, make_run: MakeRun, stream: InMemoryStream
+) -> None:
+    """The first step's Gram matrix, against autograd at the place itself."""
+    run = make_run(MGDA(2), measure_at=measure_at)
+    batch = stream.batch(0, 0, 0)
+    result = run.model(batch.inputs)
+    shared = list(run.model.trunk.experts.parameters())
+    places = shared if measure_at == "parameters" else list(result.seam)
+    rows = []
+    for loss in run.model.losses(result, batch):
+        gradients = torch.autograd.grad(
+            loss, [p for p in places if p.requires_grad], retain_graph=True, allow_unused=True
+        )
+        rows.append(torch.cat([g.flatten() for g in gradients if g is not None]).double())
+    expected = torch.stack(rows) @ torch.stack(rows).T
+    gram_TT = next(train(run, stream)).balancing.gram_TT
+    torch.testing.assert_close(gram_TT, expected, rtol=1e-4, atol=1e-9)
+
+
+def test_rules_on_losses_measure_nothing(make_run: MakeRun, stream: InMemoryStream) -> None:
+    assert next(train(make_run(), stream)).balancing.gram_TT is None
+
+
+def streams_to_resume(table: Batch) -> dict[str, Stream]:
+    halves = [
+        Batch({"x": table.inputs["x"][:150]}, {"a": table.labels["a"][:150]}),
+        Batch({"x": table.inputs["x"][150:]}, {"b": table.labels["b"][150:]}),
+    ]
+    mixture = Mixture([InMemoryStream(half, 40) for half in halves])
+
+    def noisy(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        return {"b": batch.labels["a"] + torch.randn(len(batch), generator=generator)}
+
+    return {"mixture": mixture, "generated": with_generated(InMemoryStream(table, 40), noisy)}
+
+
+@pytest.mark.parametrize("name", ["mixture", "generated"])
+def test_any_stream_is_resumed_to_the_same_bits(name: str, make_run: MakeRun, table: Batch) -> None:
+    runs = []
+    for stops in ((), (1, 11, 12)):
+        run = make_run(dropout=0.3)
+        for stop in (*stops, math.inf):
+            for step in train(run, streams_to_resume(table)[name]):
+                if step.step == stop:
+                    break
+        runs.append(run)
+    assert runs[0].progress.step == runs[1].progress.step == 24
+    assert torch.equal(final_weights(runs[0]), final_weights(runs[1]))
+
+
+def test_a_batch_of_one_data_set_leaves_the_other_tasks_alone(
+    make_run: MakeRun, table: Batch
+) -> None:
+    for step in train(make_run(epochs=1), streams_to_resume(table)["mixture"]):
+        assert step.balancing.active_T.tolist() == [
+            "a" in step.batch.labels,
+            "b" in step.batch.labels,
+        ]
+
+
+def test_bf16_trains_and_keeps_float32_parameters(
+    make_run: MakeRun, stream: InMemoryStream
+) -> None:
     run = make_run(precision="bf16")
-    steps = list(train(run, make_examples()))
+    steps = list(train(run, stream))
     assert steps[-1].balancing.losses_T.sum() < steps[0].balancing.losses_T.sum()
     assert all(p.dtype == torch.float32 for p in run.model.parameters())
 
@@ -168,17 +313,16 @@ def test_weight_decay_spares_embeddings_and_biases() -> None:
     }
 
 
-def test_sparse_tables_are_trained_and_clipping_works() -> None:
+def test_sparse_tables_are_trained_where_the_batch_has_their_rows() -> None:
     torch.manual_seed(0)
     table = nn.Embedding(50, 4, sparse=True)
-    model = MultiTaskModel(table, SharedBottom(4, 1, hidden=(4,)), [binary("a")])
-    run = TrainingRun.start(model, Equal(1), settings=Settings(epochs=1, clip_norm=1e-3))
+    model = MultiTaskModel(
+        SingleInput("ids", table), SharedBottom(4, 1, hidden=(4,)), [binary("a")]
+    )
+    run = TrainingRun.start(model, Equal(1), settings=Settings(epochs=1))
     before = table.weight.detach().clone()
     ids = torch.arange(40)
-    examples = Examples(
-        inputs=(ids,), labels_BT=(ids % 2).float().unsqueeze(1), weights_BT=None, group_B=None
-    )
-    list(train(run, examples))
+    list(train(run, InMemoryStream(Batch({"ids": ids}, {"a": (ids % 2).float()}), 1024)))
     changed = (table.weight.detach() != before).any(dim=1)
     # A row whose hidden units are all dead gets a zero gradient; rows not in the batch none.
     assert changed[:40].sum() > 20 and not changed[40:].any()

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from polytask.trunks import (
     CGC,
@@ -129,6 +129,48 @@ def test_what_does_not_fit_keeps_its_values() -> None:
     assert {name.split(".")[1] + name.split(".")[2] for name in left} == {"own1", "gates1"}
     narrow = MMoE(5, 2, expert_hidden=(3, 2)).double()
     assert inherit(narrow, numbered(MMoE(5, 2)), tasks={0: 0}) == {"gates.0.linear.weight"}
+
+
+def test_rows_of_another_meaning_are_left_though_there_are_as_many() -> None:
+    """Three shared experts, or one of each task and a shared one."""
+    old = PLE(5, 2, merge_from=2, num_task_experts=1, num_shared_experts=3)
+    new = PLE(5, 2, num_task_experts=1, num_shared_experts=1)
+    ours, theirs = new.levels[0].shared_gate.linear, old.levels[0].shared_gate.linear
+    assert ours.weight.shape == theirs.weight.shape
+    inherited = inherit(new, old, tasks={0: 0, 1: 1})
+    assert "levels.0.own.0.first.weight" in inherited
+    assert "levels.0.shared_gate.linear.weight" not in inherited
+
+
+def test_trunks_without_a_common_task_or_entry_of_x() -> None:
+    """What holds a block for each task has nothing in common; what all tasks share has."""
+    old, new = numbered(CrossStitch(5, 2)), CrossStitch(5, 2).double()
+    assert inherit(new, old, tasks={}) == set()
+    mixed = {"experts.weights.0", "experts.first.bias", "experts.biases.0"}
+    assert inherit(MMoE(5, 2), MMoE(5, 2), tasks={}, features=([], [])) == mixed
+
+
+class Scaled(Trunk):
+    """Nothing but one number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.num_tasks, self.out_features = 1, 5
+        self.scale = nn.Parameter(torch.tensor(2.0))
+
+    def share(self, x_BD: Tensor) -> tuple[Tensor, ...]:
+        return (self.scale * x_BD,)
+
+    def split(self, seam: tuple[Tensor, ...]) -> list[Tensor]:
+        return list(seam)
+
+    def input_weights(self) -> tuple[Tensor, ...]:
+        return ()
+
+
+def test_a_parameter_without_dimensions() -> None:
+    old, new = numbered(Scaled()), Scaled().double()
+    assert inherit(new, old, tasks={0: 0}) == {"scale"} and new.scale.item() == 1.0
 
 
 def test_blocks_by_hand() -> None:

@@ -6,74 +6,33 @@
 The room stands alone: it has never heard of a model, and needs only torch and scipy.
 """
 
-from collections.abc import Mapping
-
 from polytask.balancing.accumulation import Accumulator
 from polytask.balancing.backward import balanced_backward
 from polytask.balancing.balancer import Balancer, CoordinateRule, GramRule, Scalarization
+from polytask.balancing.conflict_rules import CAGrad, CosineGate, GradVac, PCGrad
 from polytask.balancing.coordinate import GradDrop
 from polytask.balancing.gradient_rules import (
     IMTLG,
     MGDA,
     AlignedMTL,
-    CAGrad,
     ConFIG,
-    CosineGate,
     DualProj,
     FairGrad,
-    GradVac,
     NashMTL,
     ParetoEfficient,
-    PCGrad,
     UPGrad,
 )
 from polytask.balancing.gradnorm import GradNorm
 from polytask.balancing.grouping import grouped_backward
 from polytask.balancing.histories import DWA, STCH
+from polytask.balancing.laws import Law
 from polytask.balancing.learned import FAMO, IMTLL, Uncertainty
 from polytask.balancing.measurement import Measurement, Need, Step, Weights
 from polytask.balancing.parallel import Ranks
 from polytask.balancing.reach import Reach, last_shared_layer, reach
+from polytask.balancing.registry import BALANCERS, WRAPPERS, register
 from polytask.balancing.scalarization import GLS, RLW, Decayed, Equal, ScaleInvariant, Static
-from polytask.balancing.wrappers import Combined, EveryNthStep, NormClipped, Smoothed
-
-BALANCERS: Mapping[str, type[Balancer]] = {
-    "equal": Equal,
-    "static": Static,
-    "decayed": Decayed,
-    "rlw": RLW,
-    "uncertainty": Uncertainty,
-    "dwa": DWA,
-    "gls": GLS,
-    "scale_invariant": ScaleInvariant,
-    "imtl_l": IMTLL,
-    "famo": FAMO,
-    "stch": STCH,
-    "gradnorm": GradNorm,
-    "mgda": MGDA,
-    "pareto_efficient": ParetoEfficient,
-    "pcgrad": PCGrad,
-    "gradvac": GradVac,
-    "cagrad": CAGrad,
-    "imtl_g": IMTLG,
-    "nash_mtl": NashMTL,
-    "fair_grad": FairGrad,
-    "aligned_mtl": AlignedMTL,
-    "upgrad": UPGrad,
-    "dual_proj": DualProj,
-    "config": ConFIG,
-    "graddrop": GradDrop,
-    "cosine_gate": CosineGate,
-}
-"""Every rule by name; each is made by `rule(num_tasks, **options)` and has defaults for all options."""
-
-WRAPPERS: Mapping[str, type[Balancer]] = {
-    "smoothed": Smoothed,
-    "norm_clipped": NormClipped,
-    "every_nth_step": EveryNthStep,
-    "combined": Combined,
-}
-"""Rules made of other rules, by name; each takes its rules, and no num_tasks."""
+from polytask.balancing.wrappers import Combined, EveryNthStep, NormClipped, Smoothed, Wrapper
 
 __all__ = [
     "BALANCERS",
@@ -103,6 +62,7 @@ __all__ = [
     "GradNorm",
     "GradVac",
     "GramRule",
+    "Law",
     "Measurement",
     "NashMTL",
     "Need",
@@ -119,8 +79,10 @@ __all__ = [
     "UPGrad",
     "Uncertainty",
     "Weights",
+    "Wrapper",
     "balanced_backward",
     "grouped_backward",
     "last_shared_layer",
     "reach",
+    "register",
 ]

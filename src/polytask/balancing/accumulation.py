@@ -6,8 +6,8 @@ from typing import final
 import torch
 from torch import Tensor
 
-from polytask.balancing.backward import decide, fill, gradients_due, with_gram, with_ones
-from polytask.balancing.balancer import Balancer
+from polytask.balancing.applying import apply, settle
+from polytask.balancing.balancer import Balancer, check_balancer
 from polytask.balancing.gradients import Place, Rows, gram_of, take_gradients
 from polytask.balancing.measurement import (
     Measurement,
@@ -25,18 +25,21 @@ from polytask.balancing.reach import last_shared_layer, reach
 class Accumulator:
     """The gradients of one optimizer step, gathered from micro-batches.
 
-        accumulator = Accumulator(balancer)
-        for batch in micro_batches:
-            accumulator.add(losses_of(batch), counts=num_labels_of(batch))
-        accumulator.finish()                              # in the place of balanced_backward
-
     Weights and gradients are those of one batch of all rows, under every rule. Every rule then costs
     a backward pass a task and micro-batch, and memory for the T gradients of every parameter that
     T losses reach, embedding tables included (with `sparse=True` only the rows that were read).
     `parameters` narrows what gradient rules measure, as in `balanced_backward`.
+
+    >>> from polytask.balancing import MGDA, Accumulator
+    >>> x, accumulator = torch.ones(2, requires_grad=True), Accumulator(MGDA(2))
+    >>> for num_rows in (32, 16):
+    ...     accumulator.add([x[0], 3 * x[1]], counts=[num_rows, num_rows])
+    >>> accumulator.finish().weights.shared_T  # in the place of balanced_backward
+    tensor([0.9000, 0.1000], dtype=torch.float64)
     """
 
     def __init__(self, balancer: Balancer, *, parameters: Iterable[Tensor] | None = None) -> None:
+        check_balancer(balancer)
         self.balancer = balancer
         self.parameters = None if parameters is None else list(parameters)
         self._clear()
@@ -49,10 +52,10 @@ class Accumulator:
         `counts`: the rows, or the sum of their weights, that each loss is the mean of. Without them
         micro-batches count alike.
         """
+        check_losses(losses)
         num_tasks = self.balancer.num_tasks
         if len(losses) != num_tasks or (counts is not None and len(counts) != num_tasks):
             raise ValueError(f"there must be a loss and a count for each of the {num_tasks} tasks")
-        check_losses(losses)
         losses_T, active_T = read_losses(losses)
         counts_T = torch.tensor([1.0] * len(losses) if counts is None else [*counts]).double()
         counts_T = counts_T.where(active_T, 0.0)
@@ -73,18 +76,19 @@ class Accumulator:
 
     def finish(self, *, penalty: Tensor | None = None, epoch: int | None = None) -> Step:
         """Decide, add the balanced gradients to `.grad`, and begin anew."""
+        penalty = check_penalty(penalty)
+        read_losses([], penalty)
         losses_T, active_T = self._loss_sums_T / self._counts_T, self._counts_T > 0
         measured = Measurement(losses_T, active_T, step=int(self.balancer.num_steps), epoch=epoch)
         plan = self._plan(measured)
         rows = [self._mean_rows(place) for place in plan.places]
+        gram_TT = None
         if plan.measured:
             gram_TT = gram_of(rows[: len(plan.measured)], measured.num_tasks)
-            measured = with_gram(measured, gram_TT, plan.tasks)
-        weights = decide(self.balancer, measured)
-        if plan.measured:
-            weights = with_ones(weights, active_T & ~measured.active_T)
-        fill(rows, gradients_due(rows, plan, self.balancer, measured, weights, None), None)
         penalty = check_penalty(penalty)
+        read_losses([], penalty)
+        measured, weights = settle(self.balancer, measured, gram_TT, plan.tasks)
+        apply(rows, plan, self.balancer, measured, weights)
         if penalty is not None:
             torch.autograd.backward(penalty)
         self._clear()

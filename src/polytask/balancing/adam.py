@@ -10,8 +10,14 @@ from torch import Tensor, nn
 class Adam(nn.Module):
     """One Adam (Kingma and Ba, ICLR 2015, Algorithm 1) a task, in float64.
 
-    Every task counts its own updates, so a task that was absent goes on where it stopped.
+    https://arxiv.org/abs/1412.6980. Every task counts its own updates, so a task that was absent goes on where it stopped.
     `weight_decay` is added to the gradient, as in `torch.optim.Adam`.
+
+    >>> from polytask.balancing.adam import Adam
+    >>> values_T, ones_T = torch.zeros(3).double(), torch.ones(2).double()
+    >>> Adam(3, learning_rate=0.1).step(values_T, ones_T, torch.tensor([0, 2]))
+    >>> values_T
+    tensor([-0.1000,  0.0000, -0.1000], dtype=torch.float64)
     """
 
     mean_T: Tensor

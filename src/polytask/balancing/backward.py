@@ -1,16 +1,14 @@
 """One call in the place of `loss.backward()`: measure, decide, fill `.grad`."""
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 import torch
 from torch import Tensor
-from torch.autograd.graph import get_gradient_edge
 
-from polytask.balancing.balancer import Balancer, CoordinateRule
-from polytask.balancing.gradients import Rows, accumulate, gram_of, jacobian_of, take_gradients
+from polytask.balancing.applying import apply, averaging, decide, settle
+from polytask.balancing.balancer import Balancer, check_balancer
+from polytask.balancing.gradients import Rows, gram_of, take_gradients
 from polytask.balancing.measurement import (
     Measurement,
     Need,
@@ -54,14 +52,24 @@ def balanced_backward(
     parameters or only to the seam.
 
     Raises ValueError, before any `.grad` is written, for a loss or a gradient that is not finite.
+
+    >>> from polytask.balancing import NashMTL, balanced_backward
+    >>> trunk, heads = torch.nn.Linear(3, 4), [torch.nn.Linear(4, 1) for _ in range(2)]
+    >>> z = trunk(torch.ones(8, 3))
+    >>> losses = [head(z).square().mean() for head in heads]
+    >>> step = balanced_backward(losses, NashMTL(2))  # in the place of sum(losses).backward()
+    >>> step.weights.private_T, trunk.weight.grad.shape
+    (tensor([1., 1.], dtype=torch.float64), torch.Size([4, 3]))
     """
     if parameters is not None and seam is not None:
         raise ValueError(
             "pass `parameters` or `seam`, not both: gradients are measured at one place"
         )
     check_losses(losses)
-    losses_T, active_T = read_losses(losses if ranks is None else ranks.mean_losses(losses))
+    check_balancer(balancer, len(losses))
     penalty = check_penalty(penalty)
+    whole = [*losses, penalty] if ranks is None else ranks.mean_losses([*losses, penalty])
+    losses_T, active_T = read_losses(whole[:-1], whole[-1])
     if loss_scale != 1.0:
         losses = [None if loss is None else loss * loss_scale for loss in losses]
         penalty = None if penalty is None else penalty * loss_scale
@@ -75,16 +83,24 @@ def balanced_backward(
     rows = take_gradients(losses, plan.places, keep_graph=keep_graph)
     if ranks is not None and not plan.at_seam:
         ranks.average_rows(rows)
+    measured = replace(measured, at_seam=plan.at_seam)
     gram_TT = _gram(rows, plan, measured.num_tasks, ranks) / loss_scale**2
-    if loss_scale != 1.0 and not gram_TT.diagonal().isfinite().all():
+    overflows = loss_scale != 1.0 and not bool(gram_TT.diagonal().isfinite().all())
+    if overflows:
         # The plain sum: the GradScaler finds what overflowed, skips the step and scales less.
         balancer = Equal(measured.num_tasks)
-    else:
-        measured = with_gram(measured, gram_TT, plan.tasks)
-    weights = with_ones(decide(balancer, measured), active_T & ~measured.active_T)
+    measured, weights = settle(balancer, measured, None if overflows else gram_TT, plan.tasks)
     if plan.fills:
-        with _averaging(_unfinished(rows, plan, penalty), ranks):
-            fill(rows, gradients_due(rows, plan, balancer, measured, weights, ranks), penalty)
+        weights = apply(
+            rows,
+            plan,
+            balancer,
+            measured,
+            weights,
+            penalty=penalty,
+            ranks=ranks,
+            loss_scale=loss_scale,
+        )
     else:
         _weighted_backward(losses, weights, penalty, ranks)
     return Step(losses_T, weights, active_T, measured.gram_TT)
@@ -110,20 +126,6 @@ def _plan(
     return exact_plan(losses, parameters)
 
 
-def _averaging(leaves: Iterable[Tensor], ranks: Ranks | None) -> AbstractContextManager[None]:
-    alike = [] if ranks is None else list(leaves)
-    return ranks.averaging(alike) if ranks is not None and alike else nullcontext()
-
-
-def _unfinished(rows: Sequence[Rows], plan: Plan, penalty: Tensor | None) -> Iterator[Tensor]:
-    """The leaves that `fill` gives gradients of this rank's part of the batch alone."""
-    roots = [row.place.edge for row in rows if row.place.leaf is None]
-    edges = [(root.node, root.output_nr) for root in roots]
-    below = leaves_under([*edges, edge_of(penalty)] if penalty is not None else edges)
-    above = [row.place.leaf for row in rows if plan.at_seam and row.place.leaf is not None]
-    yield from dict.fromkeys([*above, *below])
-
-
 def _reached(losses: Losses, penalty: Tensor | None) -> Iterator[Tensor]:
     yield from leaves_under([edge_of(root) for root in [*losses, penalty] if root is not None])
 
@@ -136,105 +138,11 @@ def _gram(rows: Sequence[Rows], plan: Plan, num_tasks: int, ranks: Ranks | None)
     return ranks.sum(gram_TT) / ranks.world**2
 
 
-def with_gram(measured: Measurement, gram_TT: Tensor, tasks: frozenset[int]) -> Measurement:
-    """Add the Gram matrix. Tasks that reach nothing measured are left to themselves."""
-    for task in sorted(tasks):
-        if not gram_TT[task, task].isfinite():
-            raise ValueError(
-                f"the gradient of task {task} is not finite, though its loss is: nothing was "
-                "written to .grad; look for a square root or logarithm at 0, or clip the input"
-            )
-    joined_T = torch.tensor([task in tasks for task in range(measured.num_tasks)])
-    return replace(measured, active_T=joined_T, gram_TT=gram_TT)
-
-
-def decide(balancer: Balancer, measured: Measurement) -> Weights:
-    """The balancer's weights; ValueError if they are not finite."""
-    weights: Weights = balancer(measured)
-    if not all(map(math.isfinite, [*weights.shared_T.tolist(), *weights.private_T.tolist()])):
-        raise ValueError(
-            f"{type(balancer).__name__} decided on weights that are not finite, "
-            f"{weights.shared_T.tolist()}, for losses {measured.losses_T.tolist()}"
-        )
-    return weights
-
-
-def with_ones(weights: Weights, left_out_T: Tensor) -> Weights:
-    """Tasks that are present but reach nothing that was measured keep their gradient."""
-    shared_T, private_T = (weights_T.masked_fill(left_out_T, 1.0) for weights_T in weights)
-    return Weights(shared_T, private_T)
-
-
-def gradients_due(
-    rows: Sequence[Rows],
-    plan: Plan,
-    balancer: Balancer,
-    measured: Measurement,
-    weights: Weights,
-    ranks: Ranks | None,
-) -> Iterator[Tensor | None]:
-    """What is due at each place, made one at a time: measured, carried, then private ones."""
-    shared, private = weights.shared_T.tolist(), weights.private_T.tolist()
-    num_measured, num_shared = len(plan.measured), len(plan.measured) + len(plan.carried)
-    if isinstance(balancer, CoordinateRule):
-        others = ranks if plan.at_seam else None
-        yield from _coordinate_update(rows[:num_measured], balancer, measured, others)
-    else:
-        yield from (row.weighted_sum(shared) for row in rows[:num_measured])
-    yield from (row.weighted_sum(shared) for row in rows[num_measured:num_shared])
-    yield from (row.weighted_sum(private) for row in rows[num_shared:])
-
-
-def _coordinate_update(
-    rows: Sequence[Rows],
-    balancer: CoordinateRule,
-    measured: Measurement,
-    others: Ranks | None,
-) -> list[Tensor | None]:
-    """The rule's update at each place; `others` hold further coordinates of the same tensors."""
-    examples = [row.example() for row in rows]
-    sizes = [0 if example is None else example.numel() for example in examples]
-    tasks_A = measured.active_T.nonzero().squeeze(1)
-    rows_AP = jacobian_of(rows, tasks_A.tolist())
-    if others is None:
-        update_P = balancer.combine(rows_AP, tasks_A, measured.of(tasks_A))
-    else:
-        # Coordinates are decided about one by one, so zeros can stand in for the others'.
-        columns_P, num_columns = others.columns(sizes)
-        whole_AQ = rows_AP.new_zeros(len(rows_AP), num_columns)
-        whole_AQ[:, columns_P] = rows_AP
-        update_P = balancer.combine(whole_AQ, tasks_A, measured.of(tasks_A))[columns_P]
-    parts = torch.split(update_P, sizes)
-    return [
-        None if example is None else part.view(example.shape).to(example)
-        for part, example in zip(parts, examples)
-    ]
-
-
-def fill(rows: Sequence[Rows], gradients: Iterator[Tensor | None], penalty: Tensor | None) -> None:
-    """Write the leaves' gradients, then pass on what is due at tensors inside the graph."""
-    roots, seeds = [], []
-    for row, gradient in zip(rows, gradients):
-        row.by_task.clear()
-        if gradient is None:
-            continue
-        if row.place.leaf is not None:
-            accumulate(row.place.leaf, gradient)
-        else:
-            roots.append(row.place.edge)
-            seeds.append(gradient)
-    if penalty is not None:
-        roots.append(get_gradient_edge(penalty))
-        seeds.append(torch.ones_like(penalty))
-    if roots:
-        torch.autograd.backward(roots, seeds)
-
-
 def _weighted_backward(
     losses: Losses, weights: Weights, penalty: Tensor | None, ranks: Ranks | None
 ) -> None:
     """Backward of sum w_i L_i (+ penalty): one pass, or two if private parameters weigh otherwise."""
-    with _averaging(_reached(losses, penalty), ranks):
+    with averaging(_reached(losses, penalty), ranks):
         _weighted_passes(losses, weights, penalty)
 
 

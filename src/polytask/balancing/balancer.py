@@ -1,5 +1,6 @@
 """The contract of every rule: measurement -> weights, with all state in buffers."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Self
@@ -7,6 +8,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from polytask.balancing.laws import Law
 from polytask.balancing.measurement import Measurement, Need, Weights
 
 
@@ -19,11 +21,16 @@ class Balancer(nn.Module, ABC):
 
     A rule implements `weigh`. It is called with the present tasks only, so that an absent one
     changes nothing for the others; `tasks_A` are the places of the present tasks in the state.
+
+    >>> from polytask.balancing import MGDA, Balancer, Measurement
+    >>> gram_TT = torch.tensor([[1.0, 0.0], [0.0, 9.0]]).double()
+    >>> losses_T = torch.ones(2).double()
+    >>> MGDA(2)(Measurement(losses_T, losses_T > 0, gram_TT)).shared_T
+    tensor([0.9000, 0.1000], dtype=torch.float64)
     """
 
     needs: Need
     at_last_layer: bool = False  # whether to measure at the last shared layer (GradNorm)
-    needs_losses_after_step: bool = False  # whether `after_step` must be called (FAMO)
     num_steps: Tensor
 
     def __init__(self, num_tasks: int) -> None:
@@ -32,6 +39,33 @@ class Balancer(nn.Module, ABC):
             raise ValueError(f"num_tasks must be at least 1, but {num_tasks=}")
         self.num_tasks = num_tasks
         self.register_buffer("num_steps", torch.zeros((), dtype=torch.int64))
+
+    @property
+    def laws(self) -> frozenset[Law]:
+        """What the rule, with its options, claims; a test holds it to that."""
+        return frozenset({Law.ANY_ORDER})
+
+    @property
+    def degree(self) -> float:
+        """How the update grows with the gradients, the losses held: d(s J) = s^degree d(J)."""
+        return 1.0
+
+    @property
+    def rescales_at_seam(self) -> bool:
+        """Whether lengths that were measured at a seam would give an update of another length."""
+        return self.degree != 1.0
+
+    def length_at_parameters(self, length: float, at_seam: float) -> float:
+        """The length of the update due at the parameters, where the weights make it `length`.
+
+        The same weights give an update of length `at_seam` at the seam. Taking the parameters'
+        gradients to be length / at_seam times the seam's, the rule would have decided on weights
+        that much to the power of degree - 1 times as large.
+        """
+        return length * math.pow(length / at_seam, self.degree - 1.0)
+
+    def shared_scaled(self, factor: float, active_T: Tensor) -> None:
+        """Hear by what the shared weights just decided on were multiplied; EveryNthStep listens."""
 
     @abstractmethod
     def weigh(self, measured: Measurement, tasks_A: Tensor) -> Weights:
@@ -44,8 +78,11 @@ class Balancer(nn.Module, ABC):
                 f"this {type(self).__name__} was made for {self.num_tasks} tasks, "
                 f"but was given {measured.num_tasks} losses"
             )
-        tasks_A = measured.active_T.nonzero().squeeze(1)
-        self.num_steps.add_(1)
+        weights = self._weights_of_all(measured, measured.active_T.nonzero().squeeze(1))
+        self.num_steps.add_(1)  # Last: a rule that refuses a step has not taken it.
+        return weights
+
+    def _weights_of_all(self, measured: Measurement, tasks_A: Tensor) -> Weights:
         if len(tasks_A) == self.num_tasks:
             return self.weigh(measured, tasks_A)
         weights = Weights(*torch.zeros(2, self.num_tasks, dtype=torch.float64))
@@ -59,6 +96,11 @@ class Balancer(nn.Module, ABC):
         """What the coming step must measure; never more than `needs`."""
         return self.needs
 
+    @property
+    def needs_losses_after_step(self) -> bool:
+        """Whether the step just decided on waits for `after_step`, which costs a forward pass (FAMO)."""
+        return False
+
     def after_step(self, losses: Sequence[Tensor | None]) -> None:
         """Take the losses of the same batch after the optimizer's step; only FAMO listens."""
 
@@ -70,6 +112,14 @@ class Scalarization(Balancer, ABC):
     """A rule on the losses: one scalar formula, whose derivative the weights are.
 
     Shared and private parameters are weighed alike, and no extra backward pass is made.
+
+    >>> from polytask.balancing import Scalarization, balanced_backward
+    >>> class Squares(Scalarization):
+    ...     def derivative(self, losses_A, tasks_A, measured):
+    ...         return 2 * losses_A
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> balanced_backward([x[0], 3 * x[1]], Squares(2)).weights.shared_T
+    tensor([2., 6.], dtype=torch.float64)
     """
 
     needs = Need.LOSSES
@@ -88,6 +138,14 @@ class GramRule(Balancer, ABC):
 
     With weights w the shared parameters move by J^T w; private parameters keep their own gradient.
     A single task, and tasks that share nothing, are left alone: their weight is 1.
+
+    >>> from polytask.balancing import GramRule, balanced_backward
+    >>> class UnitLength(GramRule):
+    ...     def solve(self, gram_AA, tasks_A, measured):
+    ...         return 1 / gram_AA.diagonal().sqrt()
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> balanced_backward([x[0], 3 * x[1]], UnitLength(2)).weights.shared_T
+    tensor([1.0000, 0.3333], dtype=torch.float64)
     """
 
     needs = Need.GRAM
@@ -95,6 +153,22 @@ class GramRule(Balancer, ABC):
     @abstractmethod
     def solve(self, gram_AA: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         """The shared weights of the present tasks, two or more; advances the state of the rule."""
+
+    def check_options(self) -> None:
+        """ValueError for options that `solve` refuses: it is tried on gradients that are all zero.
+
+        To be called last in the constructor, so that each option is checked once, where it is used.
+        """
+        losses_T = torch.ones(self.num_tasks, dtype=torch.float64)
+        gram_TT = torch.zeros(self.num_tasks, self.num_tasks, dtype=torch.float64)
+        measured = Measurement(losses_T, losses_T > 0, gram_TT)
+        self.solve(gram_TT, torch.arange(self.num_tasks), measured)
+
+    def of_tasks(self, values: Sequence[float] | None, tasks_A: Tensor) -> list[float] | None:
+        """An option with a number a task, for the present tasks."""
+        if values is None or len(tasks_A) == self.num_tasks:
+            return None if values is None else list(values)
+        return [values[task] for task in tasks_A.tolist()]
 
     def weigh(self, measured: Measurement, tasks_A: Tensor) -> Weights:
         ones_A = torch.ones_like(measured.losses_T)
@@ -104,7 +178,17 @@ class GramRule(Balancer, ABC):
 
 
 class CoordinateRule(Balancer, ABC):
-    """A rule that decides about each coordinate of the shared gradient by itself."""
+    """A rule that decides about each coordinate of the shared gradient by itself.
+
+    >>> from polytask.balancing import CoordinateRule, balanced_backward
+    >>> class Largest(CoordinateRule):
+    ...     def combine(self, jacobian_AP, tasks_A, measured):
+    ...         return jacobian_AP.amax(0)
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> _ = balanced_backward([x.sum(), 3 * x[1]], Largest(2))
+    >>> x.grad
+    tensor([1., 3.])
+    """
 
     needs = Need.JACOBIAN
 
@@ -115,3 +199,26 @@ class CoordinateRule(Balancer, ABC):
     def weigh(self, measured: Measurement, tasks_A: Tensor) -> Weights:
         ones_A = torch.ones_like(measured.losses_T)
         return Weights(ones_A, ones_A)
+
+
+def check_balancer(balancer: object, num_tasks: int | None = None) -> None:
+    """TypeError for the class or the name of a rule, or anything else that decides nothing.
+
+    >>> from polytask.balancing.balancer import check_balancer
+    >>> try:
+    ...     check_balancer("upgrad")
+    ... except TypeError as error:
+    ...     print(str(error)[:34])
+    the balancer is the name 'upgrad',
+    """
+    if isinstance(balancer, Balancer):
+        return
+    number = "3" if num_tasks is None else num_tasks
+    given, advice = f"is a {type(balancer).__name__}", f"such as UPGrad(num_tasks={number})"
+    if isinstance(balancer, type):
+        given = f"is the class {balancer.__name__}"
+        advice = f"an instance of it: {balancer.__name__}(num_tasks={number})"
+    elif isinstance(balancer, str):
+        given = f"is the name {balancer!r}"
+        advice = f"the rule itself: BALANCERS[{balancer!r}](num_tasks={number})"
+    raise TypeError(f"the balancer {given}, but must be a balancer: pass {advice}")

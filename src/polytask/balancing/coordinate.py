@@ -16,9 +16,16 @@ from polytask.balancing.scalarization import task_vector
 def grad_drop(jacobian_TP: Tensor, uniform_P: Tensor, leak_T: Tensor) -> Tensor:
     """Keep one sign a coordinate (Chen et al., NeurIPS 2020, GradDrop, Algorithm 1).
 
+    https://arxiv.org/abs/2010.06808
+
     The share of positive gradient is P = (1 + sum_i g_i / sum_i |g_i|) / 2; a coordinate keeps its
     positive gradients where P is above the uniform number, its negative ones where it is below.
     `leak_T` lets that part of a task's gradient through anyway.
+
+    >>> from polytask.balancing.coordinate import grad_drop
+    >>> jacobian_TP = torch.tensor([[1.0, 2.0], [-3.0, 1.0]])
+    >>> grad_drop(jacobian_TP, torch.tensor([0.5, 0.5]), torch.zeros(2))
+    tensor([-3.,  3.])
     """
     leak_T = leak_T.to(jacobian_TP)
     # Blocks whose intermediate values, a row a task, stay in the cache.
@@ -39,10 +46,18 @@ def _keep_one_sign(jacobian_TN: Tensor, uniform_N: Tensor, leak_T: Tensor) -> Te
 class GradDrop(CoordinateRule):
     """Drop one sign of the gradient at each coordinate, at random by its share (GradDrop).
 
+    https://arxiv.org/abs/2010.06808
+
     `leak`: one number for all tasks or one a task, 0 (the paper's rule) to 1 (the plain sum).
     DIFF: at the parameters, or coordinate by coordinate at the seam; the paper multiplies the
     gradient of an activation by its sign and sums it over the batch to find P. The uniform numbers
     are drawn from (seed, step).
+
+    >>> from polytask.balancing import GradDrop, balanced_backward
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> _ = balanced_backward([x.sum(), x[0] - 2 * x[1]], GradDrop(2, seed=1))
+    >>> x.grad
+    tensor([2., 1.])
     """
 
     leak_T: Tensor

@@ -1,31 +1,48 @@
-"""The rules on the Gram matrix as balancers: options and state around the functions of `gram`."""
+"""The rules on the Gram matrix that keep no state: options around the functions of `gram`.
+
+A class states the options; the function of `gram` checks them, when the class is made, and decides.
+"""
 
 from collections.abc import Sequence
-from typing import Literal, final
+from typing import final
 
-import torch
 from torch import Tensor
 
 from polytask.balancing import gram
 from polytask.balancing.balancer import GramRule
-from polytask.balancing.measurement import Measurement, Weights
-from polytask.balancing.randomness import seed_at
-from polytask.balancing.scalarization import task_vector
+from polytask.balancing.gram.equalising import SingularScale
+from polytask.balancing.gram.minimum_norm import EfficientSolver, Normalisation
+from polytask.balancing.laws import NEVER_AGAINST_A_TASK, Law
+from polytask.balancing.measurement import Measurement
 
 
 @final
 class MGDA(GramRule):
     """The shortest convex combination of the gradients (Sener and Koltun, NeurIPS 2018, eq. 3).
 
-    `normalisation` divides each gradient first: by its norm (l2), its loss, or both (loss+).
+    https://arxiv.org/abs/1810.04650. `normalisation` divides each gradient first: by its norm (l2),
+    its loss, or both (loss+).
+
+    >>> from polytask.balancing import MGDA, balanced_backward
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> step = balanced_backward([x[0], 3 * x[1]], MGDA(2))
+    >>> step.weights.shared_T
+    tensor([0.9000, 0.1000], dtype=torch.float64)
     """
 
-    def __init__(
-        self, num_tasks: int, *, normalisation: Literal["none", "l2", "loss", "loss+"] = "none"
-    ) -> None:
+    def __init__(self, num_tasks: int, *, normalisation: Normalisation = "none") -> None:
         super().__init__(num_tasks)
-        _one_of(normalisation, ("none", "l2", "loss", "loss+"), name="normalisation")
-        self.normalisation = normalisation
+        self.normalisation: Normalisation = normalisation
+        self.check_options()
+
+    @property
+    def laws(self) -> frozenset[Law]:
+        by_scale = {Law.SCALE_INVARIANT} if self.normalisation in ("l2", "loss") else set()
+        return NEVER_AGAINST_A_TASK | by_scale
+
+    @property
+    def degree(self) -> float:
+        return 0.0 if self.normalisation in ("l2", "loss+") else 1.0
 
     def solve(self, gram_AA: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         return gram.mgda(gram_AA, normalisation=self.normalisation, losses_T=measured.losses_T)
@@ -35,127 +52,53 @@ class MGDA(GramRule):
 class ParetoEfficient(GramRule):
     """PE-LTR (Lin et al., RecSys 2019, Algorithm 2): min |sum_i w_i g_i|, w_i >= c_i, sum w = 1.
 
-    `two_step` is the paper's relaxation and projection, `exact` the solution of the problem.
+    https://doi.org/10.1145/3298689.3346998. `two_step` is the paper's relaxation and projection,
+    `exact` the solution of the problem.
     DIFF: weights are used at the step that they were solved at (Algorithm 1: one step later), and
     heads are not weighed.
-    """
 
-    lower_bounds_T: Tensor
+    >>> from polytask.balancing import ParetoEfficient, balanced_backward
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> step = balanced_backward([x[0], 3 * x[1]], ParetoEfficient(2, lower_bounds=[0.0, 0.5]))
+    >>> step.weights.shared_T
+    tensor([0.5000, 0.5000], dtype=torch.float64)
+    """
 
     def __init__(
         self,
         num_tasks: int,
         *,
         lower_bounds: Sequence[float] | None = None,
-        solver: Literal["two_step", "exact"] = "two_step",
+        solver: EfficientSolver = "two_step",
     ) -> None:
         super().__init__(num_tasks)
-        _one_of(solver, ("two_step", "exact"), name="solver")
-        bounds_T = task_vector(
-            0.0 if lower_bounds is None else lower_bounds, num_tasks, name="lower_bounds"
-        )
-        if (bounds_T < 0).any() or bounds_T.sum() > 1 + 1e-12:
-            raise ValueError(
-                f"lower_bounds must be >= 0 and sum to at most 1, but are {bounds_T.tolist()}, "
-                f"which sum to {bounds_T.sum().item():g}"
-            )
-        self.solver = solver
-        self.register_buffer("lower_bounds_T", bounds_T, persistent=False)
+        self.lower_bounds = lower_bounds
+        self.solver: EfficientSolver = solver
+        self.check_options()
+
+    @property
+    def laws(self) -> frozenset[Law]:
+        is_mgda = self.solver == "exact" and not any(self.lower_bounds or ())
+        return NEVER_AGAINST_A_TASK if is_mgda else super().laws
 
     def solve(self, gram_AA: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
-        bounds_A = self.lower_bounds_T[tasks_A]
+        bounds_A = self.of_tasks(self.lower_bounds, tasks_A)
         return gram.pareto_efficient(gram_AA, lower_bounds=bounds_A, solver=self.solver)
 
 
 @final
-class PCGrad(GramRule):
-    """Project each gradient off those it conflicts with (Yu et al., NeurIPS 2020, Algorithm 1).
-
-    The order of the visits is drawn from (seed, step).
-    """
-
-    def __init__(
-        self, num_tasks: int, *, seed: int = 0, reduction: Literal["sum", "mean"] = "sum"
-    ) -> None:
-        super().__init__(num_tasks)
-        _one_of(reduction, ("sum", "mean"), name="reduction")
-        self.seed, self.reduction = seed, reduction
-
-    def solve(self, gram_AA: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
-        seed = seed_at(self.seed, measured.step)
-        return gram.pcgrad(gram_AA, seed=seed, reduction=self.reduction)
-
-
-@final
-class GradVac(GramRule):
-    """Turn gradients towards each other up to their usual cosine (Wang et al., ICLR 2021).
-
-    The usual cosine of each pair is a running mean with weight `decay` on the newest.
-    """
-
-    target_TT: Tensor
-
-    def __init__(
-        self,
-        num_tasks: int,
-        *,
-        decay: float = 1e-2,
-        seed: int = 0,
-        reduction: Literal["sum", "mean"] = "sum",
-    ) -> None:
-        super().__init__(num_tasks)
-        _one_of(reduction, ("sum", "mean"), name="reduction")
-        if not 0 <= decay <= 1:
-            raise ValueError(f"decay must lie between 0 and 1, but {decay=}")
-        self.decay, self.seed = decay, seed
-        self.reduction = reduction
-        self.register_buffer("target_TT", torch.zeros(num_tasks, num_tasks, dtype=torch.float64))
-
-    def solve(self, gram_AA: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
-        pairs = (tasks_A[:, None], tasks_A)
-        solved = gram.gradvac(
-            gram_AA,
-            target_TT=self.target_TT[pairs],
-            decay=self.decay,
-            seed=seed_at(self.seed, measured.step),
-            reduction=self.reduction,
-        )
-        self.target_TT[pairs] = solved.target_TT
-        return solved.weights_T
-
-
-@final
-class CAGrad(GramRule):
-    """The mean gradient, bent towards the worst task (Liu et al., NeurIPS 2021, Algorithm 1).
-
-    `c` is the radius around the mean gradient in units of its length; `rescale` divides by 1,
-    1 + c^2 or 1 + c.
-    """
-
-    def __init__(
-        self,
-        num_tasks: int,
-        *,
-        c: float = 0.4,
-        rescale: Literal[0, 1, 2] = 0,
-        reduction: Literal["mean", "sum"] = "mean",
-    ) -> None:
-        super().__init__(num_tasks)
-        _one_of(rescale, (0, 1, 2), name="rescale")
-        _one_of(reduction, ("sum", "mean"), name="reduction")
-        if c < 0:
-            raise ValueError(f"c must be at least 0, but {c=}")
-        self.c = c
-        self.rescale = rescale
-        self.reduction = reduction
-
-    def solve(self, gram_AA: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
-        return gram.cagrad(gram_AA, c=self.c, rescale=self.rescale, reduction=self.reduction)
-
-
-@final
 class IMTLG(GramRule):
-    """Equal projections of the update on all unit gradients (Liu et al., ICLR 2021, IMTL-G)."""
+    """Equal projections of the update on all unit gradients (Liu et al., ICLR 2021, IMTL-G).
+
+    https://openreview.net/forum?id=IMPnRXEWpvr. The weights sum to 1 and may be negative: where
+    their sum before that is negative, all tasks lose.
+
+    >>> from polytask.balancing import IMTLG, balanced_backward
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> step = balanced_backward([x[0], 3 * x[1]], IMTLG(2))
+    >>> step.weights.shared_T
+    tensor([0.7500, 0.2500], dtype=torch.float64)
+    """
 
     def solve(self, gram_AA: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         return gram.imtl_g(gram_AA)
@@ -165,9 +108,23 @@ class IMTLG(GramRule):
 class NashMTL(GramRule):
     """The Nash bargaining solution G w = 1 / w (Navon et al., ICML 2022, Claim 3.1).
 
-    No factor on a loss changes the update, whose length is the root of the number of tasks; the
-    authors clip it to 1: `NormClipped(NashMTL(3), max_norm=1.0)`.
+    https://arxiv.org/abs/2202.01017. No factor on a loss changes the update, whose length is the root
+    of the number of tasks; the authors clip it to 1: `NormClipped(NashMTL(3), max_norm=1.0)`.
+
+    >>> from polytask.balancing import NashMTL, balanced_backward
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> step = balanced_backward([x[0], 3 * x[1]], NashMTL(2))
+    >>> step.weights.shared_T
+    tensor([1.0000, 0.3333], dtype=torch.float64)
     """
+
+    @property
+    def laws(self) -> frozenset[Law]:
+        return NEVER_AGAINST_A_TASK | {Law.SCALE_INVARIANT}
+
+    @property
+    def degree(self) -> float:
+        return 0.0
 
     def solve(self, gram_AA: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         return gram.nash_mtl(gram_AA)
@@ -175,13 +132,32 @@ class NashMTL(GramRule):
 
 @final
 class FairGrad(GramRule):
-    """alpha-fair utilities, G w = w^(-1/alpha) (Ban and Ji, ICML 2024); alpha = 1 is Nash-MTL."""
+    """alpha-fair utilities, G w = w^(-1/alpha) (Ban and Ji, ICML 2024); alpha = 1 is Nash-MTL.
+
+    https://arxiv.org/abs/2402.15638. alpha = 0 is the plain sum.
+
+    >>> from polytask.balancing import FairGrad, balanced_backward
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> step = balanced_backward([x[0], 3 * x[1]], FairGrad(2, alpha=2.0))
+    >>> step.weights.shared_T
+    tensor([1.0000, 0.2311], dtype=torch.float64)
+    """
 
     def __init__(self, num_tasks: int, *, alpha: float = 1.0) -> None:
         super().__init__(num_tasks)
-        if alpha <= 0:
-            raise ValueError(f"alpha must be above 0, but {alpha=}")
         self.alpha = alpha
+        self.check_options()
+
+    @property
+    def laws(self) -> frozenset[Law]:
+        if self.alpha == 0.0:
+            return frozenset({Law.ANY_ORDER, Law.LINEAR_UNDER_SCALING})
+        by_scale = {Law.SCALE_INVARIANT} if self.alpha == 1.0 else set()
+        return NEVER_AGAINST_A_TASK | by_scale
+
+    @property
+    def degree(self) -> float:
+        return (1.0 - self.alpha) / (1.0 + self.alpha)
 
     def solve(self, gram_AA: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         return gram.fair_grad(gram_AA, alpha=self.alpha)
@@ -191,23 +167,29 @@ class FairGrad(GramRule):
 class AlignedMTL(GramRule):
     """Gradients aligned to equal singular values (Senushkin et al., CVPR 2023, Algorithm 1).
 
-    `preference` weighs the aligned gradients, 1 / T each without it.
+    https://arxiv.org/abs/2305.19000. `preference` weighs the aligned gradients, 1 each without it.
+
+    >>> from polytask.balancing import AlignedMTL, balanced_backward
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> step = balanced_backward([x[0], 3 * x[1]], AlignedMTL(2))
+    >>> step.weights.shared_T
+    tensor([1.0000, 0.3333], dtype=torch.float64)
     """
 
     def __init__(
         self,
         num_tasks: int,
         *,
-        scale: Literal["min", "median", "rmse"] = "min",
+        scale: SingularScale = "min",
         preference: Sequence[float] | None = None,
     ) -> None:
         super().__init__(num_tasks)
-        _one_of(scale, ("min", "median", "rmse"), name="scale")
-        self.scale = scale
-        self.preference = _preference(preference, num_tasks)
+        self.scale: SingularScale = scale
+        self.preference = preference
+        self.check_options()
 
     def solve(self, gram_AA: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
-        preference_A = _of_tasks(self.preference, tasks_A)
+        preference_A = self.of_tasks(self.preference, tasks_A)
         return gram.aligned_mtl(gram_AA, scale=self.scale, preference=preference_A)
 
 
@@ -215,85 +197,74 @@ class AlignedMTL(GramRule):
 class UPGrad(GramRule):
     """Each gradient projected so as to hurt no task, then summed (Quinton and Rey, 2024).
 
-    `preference` weighs the gradients, 1 / T each without it.
+    https://arxiv.org/abs/2406.16232. `preference` weighs the gradients, 1 / T each without it.
+
+    >>> from polytask.balancing import UPGrad, balanced_backward
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> step = balanced_backward([x[0], x[1] - x[0]], UPGrad(2))
+    >>> step.weights.shared_T
+    tensor([1.0000, 0.7500], dtype=torch.float64)
     """
 
     def __init__(self, num_tasks: int, *, preference: Sequence[float] | None = None) -> None:
         super().__init__(num_tasks)
-        self.preference = _preference(preference, num_tasks)
+        self.preference = preference
+        self.check_options()
+
+    @property
+    def laws(self) -> frozenset[Law]:
+        # A task that is preferred by nothing is not hurt, but need not gain.
+        is_for_all = self.preference is None or all(share > 0.0 for share in self.preference)
+        gains = {Law.DESCENDS_FOR_ALL} if is_for_all else set()
+        return frozenset({Law.ANY_ORDER, Law.NON_CONFLICTING, Law.LINEAR_UNDER_SCALING}) | gains
 
     def solve(self, gram_AA: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
-        return gram.upgrad(gram_AA, preference=_of_tasks(self.preference, tasks_A))
+        return gram.upgrad(gram_AA, preference=self.of_tasks(self.preference, tasks_A))
 
 
 @final
 class DualProj(GramRule):
-    """The mean gradient projected so as to hurt no task (Lopez-Paz and Ranzato, NeurIPS 2017).
+    """The mean gradient projected so as to hurt no task (Lopez-Paz and Ranzato, NeurIPS 2017, eq. 8).
 
-    `preference` weighs the gradients in the mean, 1 / T each without it.
+    https://arxiv.org/abs/1706.08840. `preference` weighs the gradients in the mean, 1 / T each
+    without it.
+
+    >>> from polytask.balancing import DualProj, balanced_backward
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> step = balanced_backward([x[0], x[1] - 3 * x[0]], DualProj(2))
+    >>> step.weights.shared_T
+    tensor([1.5000, 0.5000], dtype=torch.float64)
     """
 
     def __init__(self, num_tasks: int, *, preference: Sequence[float] | None = None) -> None:
         super().__init__(num_tasks)
-        self.preference = _preference(preference, num_tasks)
+        self.preference = preference
+        self.check_options()
+
+    @property
+    def laws(self) -> frozenset[Law]:
+        return frozenset({Law.ANY_ORDER, Law.NON_CONFLICTING})
 
     def solve(self, gram_AA: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
-        return gram.dual_proj(gram_AA, preference=_of_tasks(self.preference, tasks_A))
+        return gram.dual_proj(gram_AA, preference=self.of_tasks(self.preference, tasks_A))
 
 
 @final
 class ConFIG(GramRule):
-    """Equal cosines with all gradients (Liu et al., ICLR 2025, ConFIG)."""
+    """Equal cosines with all gradients (Liu et al., ICLR 2025, ConFIG).
+
+    https://arxiv.org/abs/2408.11104. It hurts no task where the gradients are independent.
+
+    >>> from polytask.balancing import ConFIG, balanced_backward
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> step = balanced_backward([x[0], 3 * x[1]], ConFIG(2))
+    >>> step.weights.shared_T
+    tensor([2.0000, 0.6667], dtype=torch.float64)
+    """
+
+    @property
+    def laws(self) -> frozenset[Law]:
+        return frozenset({Law.ANY_ORDER, Law.LINEAR_UNDER_SCALING})
 
     def solve(self, gram_AA: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         return gram.config(gram_AA)
-
-
-@final
-class CosineGate(GramRule):
-    """Auxiliary tasks count only while their gradient agrees with the main one.
-
-    "gate": weight 1 if the cosine is above 0, else 0; "cosine": the cosine itself, at least 0 (Du et
-    al., 2018, "Adapting auxiliary losses using gradient similarity"). `main` is the main task's
-    place. Where the main task is absent its gradient cannot be asked, and no other task counts.
-    """
-
-    def __init__(
-        self, num_tasks: int, *, main: int = 0, mode: Literal["gate", "cosine"] = "gate"
-    ) -> None:
-        super().__init__(num_tasks)
-        _one_of(mode, ("gate", "cosine"), name="mode")
-        if not 0 <= main < num_tasks:
-            raise ValueError(f"main must be the place of a task, 0 to {num_tasks - 1}, but {main=}")
-        self.main, self.mode = main, mode
-
-    def weigh(self, measured: Measurement, tasks_A: Tensor) -> Weights:
-        if self.main in tasks_A.tolist():
-            return super().weigh(measured, tasks_A)
-        return Weights(torch.zeros_like(measured.losses_T), torch.ones_like(measured.losses_T))
-
-    def solve(self, gram_AA: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
-        is_main_A = tasks_A == self.main
-        inner_A = gram_AA[is_main_A].squeeze(0)
-        lengths_A = gram_AA.diagonal().sqrt()
-        cosines_A = inner_A / (lengths_A * lengths_A[is_main_A]).clamp(min=1e-300)
-        weights_A = (cosines_A > 0).double() if self.mode == "gate" else cosines_A.clamp(0, 1)
-        return weights_A.masked_fill(is_main_A, 1.0)
-
-
-def _one_of(value: str | int, allowed: Sequence[str | int], *, name: str) -> None:
-    if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(map(str, allowed))}, but is {value!r}")
-
-
-def _preference(preference: Sequence[float] | None, num_tasks: int) -> list[float] | None:
-    if preference is None:
-        return None
-    preference_T = task_vector(preference, num_tasks, name="preference")
-    if (preference_T < 0).any():
-        raise ValueError(f"preference must be >= 0, but {preference=}")
-    return preference_T.tolist()
-
-
-def _of_tasks(values: list[float] | None, tasks_A: Tensor) -> list[float] | None:
-    return None if values is None else [values[task] for task in tasks_A.tolist()]

@@ -17,9 +17,16 @@ def gradnorm_gradient(
 ) -> Tensor:
     """d L_grad / d w (Chen et al., ICML 2018, eq. 2), the targets held constant.
 
+    https://arxiv.org/abs/1711.02257
+
     `norms_T` are |grad_W L_i| of the unweighted losses, `ratios_T` are L_i(t) / L_i(0). With
     G_i = w_i n_i and the target mean(G) r_i^alpha, d |G_i - target_i| / d w_i is +n_i or -n_i, so no
     second derivative is needed.
+
+    >>> from polytask.balancing.gradnorm import gradnorm_gradient
+    >>> ones_T, norms_T = torch.ones(2), torch.tensor([1.0, 3.0])
+    >>> gradnorm_gradient(ones_T, norms_T, ones_T, alpha=1.5)
+    tensor([-1.,  3.])
     """
     grad_norms_T = weights_T * norms_T
     mean_ratio = ratios_T.mean()
@@ -32,6 +39,8 @@ def gradnorm_gradient(
 class GradNorm(Balancer):
     """GradNorm (Chen et al., ICML 2018, Algorithm 1): weights of all parameters, summing to T.
 
+    https://arxiv.org/abs/1711.02257
+
     The norms are measured at `last_shared_layer`, or at the `parameters` handed to
     `balanced_backward`. Step t uses w(t), then w moves by an Adam of its own and is renormalised.
     `initial_losses`: L(0) of each task, log C for a cross-entropy over C classes; without it the
@@ -41,6 +50,13 @@ class GradNorm(Balancer):
     DIFF: w is held above `min_weight` before it is renormalised, as a large step could make it
     negative. With absent tasks the present ones keep the sum of their weights, and the weights
     that are used are scaled to sum to their number.
+
+    >>> from polytask.balancing import GradNorm, balanced_backward
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> rule = GradNorm(2, learning_rate=0.1)
+    >>> _ = balanced_backward([x[0], 3 * x[1]], rule)
+    >>> rule.weights_T  # of the next step
+    tensor([1.1000, 0.9000], dtype=torch.float64)
     """
 
     needs = Need.GRAM

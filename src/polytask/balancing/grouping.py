@@ -5,8 +5,8 @@ from itertools import chain
 
 from torch import Tensor
 
-from polytask.balancing.backward import decide, fill, gradients_due, with_gram, with_ones
-from polytask.balancing.balancer import Balancer
+from polytask.balancing.applying import fill, gradients_due, settle
+from polytask.balancing.balancer import Balancer, check_balancer
 from polytask.balancing.gradients import Place, Rows, gram_of, take_gradients
 from polytask.balancing.measurement import (
     Measurement,
@@ -35,13 +35,21 @@ def grouped_backward(
     reaches keep their gradient, named or not; what no loss reaches is passed over.
 
     Raises ValueError for a shared parameter in no group or in two, and for rules that weigh losses.
+
+    >>> from polytask.balancing import MGDA, UPGrad, grouped_backward
+    >>> x, y = torch.ones(2, requires_grad=True), torch.ones(2, requires_grad=True)
+    >>> losses = [x[0] + y[0], 3 * x[1] + y[1]]
+    >>> steps = grouped_backward(losses, [MGDA(2), UPGrad(2)], [[x], [y]])
+    >>> [step.weights.shared_T for step in steps]
+    [tensor([0.9000, 0.1000], dtype=torch.float64), tensor([0.5000, 0.5000], dtype=torch.float64)]
     """
+    check_losses(losses)
     for balancer in balancers:
+        check_balancer(balancer, len(losses))
         if balancer.needs == Need.LOSSES or balancer.at_last_layer:
             raise ValueError(f"{type(balancer).__name__} weighs losses: it has no weights a group")
-    check_losses(losses)
-    losses_T, active_T = read_losses(losses)
     penalty = check_penalty(penalty)
+    losses_T, active_T = read_losses(losses, penalty)
     graph = reach(losses)
     refuse_hidden_tasks(losses, graph)
     plans = [_plan(graph, leaves) for leaves in _shared_groups(graph, groups, len(balancers))]
@@ -52,9 +60,8 @@ def grouped_backward(
     for balancer, plan in zip(balancers, plans):
         mine, start = rows[start : start + len(plan.places)], start + len(plan.places)
         measured = Measurement(losses_T, active_T, step=int(balancer.num_steps), epoch=epoch)
-        if mine:
-            measured = with_gram(measured, gram_of(mine, len(losses)), plan.tasks)
-        weights = with_ones(decide(balancer, measured), active_T & ~measured.active_T)
+        gram_TT = gram_of(mine, len(losses)) if mine else None
+        measured, weights = settle(balancer, measured, gram_TT, plan.tasks)
         steps.append(Step(losses_T, weights, active_T, measured.gram_TT))
         due.append(gradients_due(mine, plan, balancer, measured, weights, None))
     fill(rows, chain(*due, _alone(rows[start:])), penalty)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from polytask.balancing.balancer import Scalarization
+from polytask.balancing.laws import Law
 from polytask.balancing.measurement import Measurement
 from polytask.balancing.scalarization import require_positive, task_vector
 
@@ -15,10 +16,20 @@ from polytask.balancing.scalarization import require_positive, task_vector
 class DWA(Scalarization):
     """Dynamic weight average (Liu, Johns, Davison, CVPR 2019, eq. 7).
 
+    https://arxiv.org/abs/1803.10704
+
     w_k = T softmax(r_k / temperature), r_k the ratio of the mean losses of the last two windows of
     `window` steps (the paper's window is an epoch); 1 during the first two windows. A task that had
     no label in a window keeps the means that it had.
     DIFF: the ratio is clipped at `max_ratio`, since a loss that was almost 0 would take all weight.
+
+    >>> from polytask.balancing import DWA, balanced_backward
+    >>> x, rule = torch.ones(2, requires_grad=True), DWA(2, window=1)
+    >>> losses = [[x[0], 3 * x[1]], [0.5 * x[0], 3 * x[1]], [x[0], 3 * x[1]]]
+    >>> [balanced_backward(batch, rule).weights.shared_T.tolist() for batch in losses][:2]
+    [[1.0, 1.0], [1.0, 1.0]]
+    >>> rule.last_T / rule.last_but_one_T
+    tensor([0.5000, 1.0000], dtype=torch.float64)
     """
 
     sum_T: Tensor
@@ -50,6 +61,10 @@ class DWA(Scalarization):
         self.register_buffer("last_but_one_T", torch.full_like(zeros_T, torch.nan))
         self.register_buffer("window_index", torch.zeros((), dtype=torch.int64))
 
+    @property
+    def laws(self) -> frozenset[Law]:
+        return frozenset({Law.ANY_ORDER, Law.LINEAR_UNDER_SCALING})
+
     def derivative(self, losses_A: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         require_positive(losses_A, tasks_A, rule="DWA", zero_is_fine=True)
         self._close_window(measured.step // self.window)
@@ -75,10 +90,18 @@ class DWA(Scalarization):
 class STCH(Scalarization):
     """Smooth Tchebycheff (Lin et al., ICML 2024) of the log losses, times T.
 
+    https://arxiv.org/abs/2402.19078
+
     T mu log sum_k exp(log(L_k / nadir_k) / mu). Without `nadir` it is each task's mean loss over the
     first `warmup_steps` steps, during which sum_k log L_k is minimised. Small `mu`: the worst task
     alone; large `mu`: all tasks alike.
     DIFF: on log losses and times T, as in the authors' multi-task code; the paper's is on losses.
+
+    >>> from polytask.balancing import STCH, balanced_backward
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> step = balanced_backward([x[0], 3 * x[1]], STCH(2, nadir=[1.0, 6.0]))
+    >>> step.weights.shared_T
+    tensor([1.3333, 0.2222], dtype=torch.float64)
     """
 
     nadir_T: Tensor
@@ -103,6 +126,12 @@ class STCH(Scalarization):
             raise ValueError(f"nadir must be above 0, but {nadir=}")
         self.register_buffer("nadir_T", nadir_T)
         self.register_buffer("count_T", torch.zeros(num_tasks, dtype=torch.float64))
+
+    @property
+    def laws(self) -> frozenset[Law]:
+        # A nadir of one's own does not follow the factor on a loss; a measured one does.
+        by_scale = {Law.SCALE_INVARIANT} if self.warmup_steps else set()
+        return frozenset({Law.ANY_ORDER}) | by_scale
 
     def derivative(self, losses_A: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         require_positive(losses_A, tasks_A, rule="STCH")

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from polytask.balancing.adam import Adam
 from polytask.balancing.balancer import Scalarization
+from polytask.balancing.laws import Law
 from polytask.balancing.measurement import Measurement, read_losses_after_step
 from polytask.balancing.scalarization import require_positive, task_vector
 
@@ -18,6 +19,8 @@ Form = Literal["regression", "classification"]
 class Uncertainty(Scalarization):
     """Homoscedastic uncertainty (Kendall, Gal, Cipolla, CVPR 2018, eq. 7 and 10), s = log sigma^2.
 
+    https://arxiv.org/abs/1705.07115 and https://arxiv.org/abs/1805.06334
+
     regression: exp(-s) L / 2 + s / 2; classification: exp(-s) L + s / 2. `non_negative` puts
     log(1 + exp(s)) in the place of s / 2 (Liebel and Koerner, 2018), so that the total
     cannot fall below 0.
@@ -27,7 +30,14 @@ class Uncertainty(Scalarization):
     left in `log_variance_T.grad` for an optimizer of yours:
     `{"params": balancer.parameters(), "weight_decay": 0.0}`.
 
-    DIFF: s is held in [-max_log_variance, max_log_variance]; a loss of 0 would drive it off.
+    DIFF: s is held in [-max_log_variance, max_log_variance]; a loss of 0 would drive it off. A
+    negative loss, which the formula allows, would do so with a growing weight: it is refused.
+
+    >>> from polytask.balancing import Uncertainty, balanced_backward
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> step = balanced_backward([x[0], 3 * x[1]], Uncertainty(2, forms=["classification", "regression"]))
+    >>> step.weights.shared_T
+    tensor([1.0000, 0.5000], dtype=torch.float64)
     """
 
     log_variance_T: nn.Parameter
@@ -60,6 +70,7 @@ class Uncertainty(Scalarization):
             self.adam = Adam(num_tasks, learning_rate=learning_rate)
 
     def derivative(self, losses_A: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
+        require_positive(losses_A, tasks_A, rule="Uncertainty", zero_is_fine=True)
         s_T = self.log_variance_T.detach().clamp_(-self.max_log_variance, self.max_log_variance)
         s_A = s_T[tasks_A]
         weights_A = self.factor_T[tasks_A] * (-s_A).exp()
@@ -81,8 +92,17 @@ class Uncertainty(Scalarization):
 class IMTLL(Scalarization):
     """sum_k exp(s_k) L_k - s_k (Liu et al., ICLR 2021, IMTL-L); at the optimum w_k = 1 / L_k.
 
+    https://openreview.net/forum?id=IMPnRXEWpvr
+
     s is learned by an Adam of its own in closed form; a new s is used from the next step on.
-    DIFF: s is held in [-max_log_scale, max_log_scale].
+    DIFF: s is held in [-max_log_scale, max_log_scale]; a negative loss has no optimum: refused.
+
+    >>> from polytask.balancing import IMTLL, balanced_backward
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> rule = IMTLL(2, learning_rate=0.1)
+    >>> steps = [balanced_backward([x[0], 3 * x[1]], rule) for _ in range(2)]
+    >>> [step.weights.shared_T.tolist() for step in steps][0], rule.log_scale_T
+    ([1.0, 1.0], tensor([ 0.0000, -0.1993], dtype=torch.float64))
     """
 
     log_scale_T: Tensor
@@ -96,6 +116,7 @@ class IMTLL(Scalarization):
         self.adam = Adam(num_tasks, learning_rate=learning_rate)
 
     def derivative(self, losses_A: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
+        require_positive(losses_A, tasks_A, rule="IMTLL", zero_is_fine=True)
         weights_A = self.log_scale_T[tasks_A].exp()
         self.adam.step(self.log_scale_T, weights_A * losses_A - 1, tasks_A)
         self.log_scale_T.clamp_(-self.max_log_scale, self.max_log_scale)
@@ -106,6 +127,8 @@ class IMTLL(Scalarization):
 class FAMO(Scalarization):
     """Fast adaptive multitask optimisation (Liu et al., NeurIPS 2023, Algorithm 1).
 
+    https://arxiv.org/abs/2306.03792
+
     With z = softmax(xi) the step is on sum_k c z_k log L_k, c = 1 / sum_k (z_k / L_k) held
     constant: the weights c z_k / L_k sum to 1. After the optimizer's step hand over the losses of
     the *same* batch, `after_step(losses)`: xi then moves by Adam along the change of the log losses.
@@ -113,9 +136,16 @@ class FAMO(Scalarization):
     `min_losses` are lower bounds that are subtracted from the losses. The authors also clip the
     shared gradient to norm 1: wrap in NormClipped, or clip in the loop.
     DIFF: no 1e-8 is added to the losses; a loss at or below its bound is refused.
+
+    >>> from polytask.balancing import FAMO, balanced_backward
+    >>> x, rule = torch.ones(2, requires_grad=True), FAMO(2)
+    >>> balanced_backward([x[0], 3 * x[1]], rule).weights.shared_T
+    tensor([0.7500, 0.2500], dtype=torch.float64)
+    >>> rule.after_step([torch.tensor(0.5), torch.tensor(3.0)])  # after optimizer.step()
+    >>> rule.logits_T
+    tensor([-0.0250,  0.0250], dtype=torch.float64)
     """
 
-    needs_losses_after_step = True
     logits_T: Tensor
     min_losses_T: Tensor
     log_losses_T: Tensor
@@ -137,6 +167,10 @@ class FAMO(Scalarization):
         self.register_buffer("log_losses_T", torch.full_like(bounds_T, torch.nan))
         self.adam = Adam(num_tasks, learning_rate=learning_rate, weight_decay=weight_decay)
 
+    @property
+    def laws(self) -> frozenset[Law]:
+        return frozenset({Law.ANY_ORDER, Law.SCALE_INVARIANT})
+
     def derivative(self, losses_A: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         if not self.log_losses_T.isnan().all():
             raise ValueError(
@@ -148,6 +182,10 @@ class FAMO(Scalarization):
         self.log_losses_T[tasks_A] = excess_A.log()
         weights_A = self.logits_T[tasks_A].softmax(0) / excess_A
         return weights_A / weights_A.sum()
+
+    @property
+    def needs_losses_after_step(self) -> bool:
+        return not bool(self.log_losses_T.isnan().all())
 
     def after_step(self, losses: Sequence[Tensor | None]) -> None:
         """Move xi by what the step did to the log losses of the tasks that were present in it."""

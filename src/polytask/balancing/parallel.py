@@ -28,6 +28,14 @@ class Ranks:
     ranks is then the mean over all rows, however the labels are spread. Where a rank has no label of
     a task the sum is a zero that still depends on the outputs; a task without a label anywhere is
     None on all ranks.
+
+    >>> from torch import distributed
+    >>> from polytask.balancing import Ranks
+    >>> store = distributed.HashStore()
+    >>> distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    >>> Ranks().mean(torch.tensor([4.0, 2.0]))
+    tensor([4., 2.])
+    >>> distributed.destroy_process_group()
     """
 
     group: ProcessGroup | None = None

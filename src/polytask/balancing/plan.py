@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from polytask.balancing.gradients import Place
+from polytask.balancing.measurement import STACKED
 from polytask.balancing.reach import (
     Reach,
     branches_of_joined_losses,
@@ -122,10 +123,7 @@ def refuse_hidden_tasks(losses: Losses, graph: Reach) -> None:
         return
     owners = [_tasks_with_gradient(losses, leaves) for leaves in branches]
     if all(len(tasks) <= 1 for tasks in owners) and len(frozenset().union(*owners)) >= 2:
-        raise ValueError(
-            "the losses were stacked (or their predictions were), so that every loss seems to "
-            "reach every head; keep predictions and losses apart: a list with one tensor a task"
-        )
+        raise ValueError(STACKED)
 
 
 def _tasks_with_gradient(losses: Losses, leaves: Sequence[Tensor]) -> set[int]:

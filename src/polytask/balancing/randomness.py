@@ -6,7 +6,10 @@ _MASK = (1 << 64) - 1
 
 
 def seed_at(seed: int, step: int) -> int:
-    """A seed for one step, in [0, 2^63): two rounds of SplitMix64 (Steele et al., OOPSLA 2014)."""
+    """A seed for one step, in [0, 2^63): two rounds of SplitMix64 (Steele et al., OOPSLA 2014).
+
+    https://doi.org/10.1145/2660193.2660195
+    """
     mixed = _mix(_mix(seed & _MASK) ^ (step & _MASK))
     return mixed >> 1
 

@@ -31,6 +31,11 @@ class Reach:
     `nodes` are where gradients arrive at the leaves, `consumers` the operations that read a leaf
     directly, `reached` the losses of every node, in an order in which a node stands before all that
     it was computed from; `cut` are the losses of every seam tensor above which the walk stayed.
+
+    >>> from polytask.balancing import reach
+    >>> x, y = torch.ones(2, requires_grad=True), torch.ones(2, requires_grad=True)
+    >>> [leaf is x for leaf in reach([(x * y).sum(), x.sum()]).shared()]
+    [True]
     """
 
     leaves: dict[Tensor, Tasks]
@@ -61,7 +66,14 @@ class Reach:
 
 
 def reach(losses: Sequence[Tensor | None], *, above: Sequence[Tensor] = ()) -> Reach:
-    """Which of the losses reach which leaves; `above` a seam only, if there is one."""
+    """Which of the losses reach which leaves; `above` a seam only, if there is one.
+
+    >>> from polytask.balancing import reach
+    >>> x, y = torch.ones(2, requires_grad=True), torch.ones(2, requires_grad=True)
+    >>> found = reach([(x * y).sum(), x.sum()])
+    >>> sorted(found.of(x)), sorted(found.of(y))
+    ([0, 1], [0])
+    """
     roots = {task: edge_of(loss) for task, loss in enumerate(losses) if loss is not None}
     stops: set[Edge] = {edge_of(tensor) for tensor in above if tensor.requires_grad}
     order = _topological_order(roots.values(), stops)
@@ -115,10 +127,18 @@ def last_shared_layer(
 ) -> list[Tensor]:
     """The shared parameters that act last: GradNorm's W (Chen et al., ICML 2018, section 3.1).
 
+    https://arxiv.org/abs/1711.02257
+
     Shared are, here, the parameters that as many losses reach as reach any (below the seam, if one
     is given; embedding tables excepted). One of them is last if no loss reaches the operation that
     reads it through another that reads a shared one. A Linear before the heads gives its weight and
     bias, parallel experts the last layer of each. Empty if nothing is shared.
+
+    >>> from polytask.balancing import last_shared_layer
+    >>> first, last = torch.nn.Linear(3, 3), torch.nn.Linear(3, 2, bias=False)
+    >>> outputs = last(first(torch.ones(1, 3)))[0]
+    >>> [layer is last.weight for layer in last_shared_layer([outputs[0], outputs[1]])]
+    [True]
     """
     graph = reach(losses)
     shared = _shared_by_most(graph, leaves_below(seam) if seam else None)

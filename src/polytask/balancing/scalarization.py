@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from polytask.balancing.balancer import Scalarization
+from polytask.balancing.laws import Law
 from polytask.balancing.measurement import Measurement
 from polytask.balancing.randomness import generator_at
 
@@ -25,18 +26,32 @@ def task_vector(values: Sequence[float] | float, num_tasks: int, *, name: str) -
 def require_positive(
     losses_A: Tensor, tasks_A: Tensor, *, rule: str, zero_is_fine: bool = False
 ) -> None:
-    """ValueError, naming the task, for a loss that is not above 0."""
+    """ValueError, naming the task, for a loss that is not above 0, or below it if zero is fine."""
+    least = "of at least" if zero_is_fine else "above"
     for task, loss in zip(tasks_A.tolist(), losses_A.tolist()):
         if loss < 0 or (loss == 0 and not zero_is_fine):
             raise ValueError(
-                f"{rule} needs losses above 0, but that of task {task} is {loss:g}; "
-                "add a constant to it that keeps it positive, or choose another rule"
+                f"{rule} needs losses {least} 0, but that of task {task} is {loss:g}; "
+                "add a constant to it that keeps it positive, or choose a rule on the gradients"
             )
 
 
 @final
 class Equal(Scalarization):
-    """The plain sum of the losses (Kurin et al., NeurIPS 2022: "unitary scalarization")."""
+    """The plain sum of the losses (Kurin et al., NeurIPS 2022: "unitary scalarization").
+
+    https://arxiv.org/abs/2201.04122
+
+    >>> from polytask.balancing import Equal, balanced_backward
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> step = balanced_backward([x[0], 3 * x[1]], Equal(2))
+    >>> step.weights.shared_T
+    tensor([1., 1.], dtype=torch.float64)
+    """
+
+    @property
+    def laws(self) -> frozenset[Law]:
+        return frozenset({Law.ANY_ORDER, Law.LINEAR_UNDER_SCALING})
 
     def derivative(self, losses_A: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         return torch.ones_like(losses_A)
@@ -44,13 +59,24 @@ class Equal(Scalarization):
 
 @final
 class Static(Scalarization):
-    """Weights set by hand and kept: sum_k w_k L_k. Without `weights` it is the plain sum."""
+    """Weights set by hand and kept: sum_k w_k L_k. Without `weights` it is the plain sum.
+
+    >>> from polytask.balancing import Static, balanced_backward
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> step = balanced_backward([x[0], 3 * x[1]], Static(2, weights=[1.0, 0.5]))
+    >>> step.weights.shared_T
+    tensor([1.0000, 0.5000], dtype=torch.float64)
+    """
 
     weights_T: Tensor
 
     def __init__(self, num_tasks: int, *, weights: Sequence[float] | None = None) -> None:
         super().__init__(num_tasks)
         self.register_buffer("weights_T", _weights(weights, num_tasks), persistent=False)
+
+    @property
+    def laws(self) -> frozenset[Law]:
+        return frozenset({Law.ANY_ORDER, Law.LINEAR_UNDER_SCALING})
 
     def derivative(self, losses_A: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         return self.weights_T[tasks_A]
@@ -60,8 +86,16 @@ class Static(Scalarization):
 class Decayed(Scalarization):
     """w_k gamma_k^t (Tang et al., RecSys 2020, PLE, section 4.3), t the epoch or the step, from 0.
 
+    https://doi.org/10.1145/3383313.3412236
+
     `decay` is one gamma for all or one a task; above 1 a weight grows. In epochs,
     `balanced_backward` must be told the epoch.
+
+    >>> from polytask.balancing import Decayed, balanced_backward
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> rule = Decayed(2, decay=[1.0, 0.5])
+    >>> balanced_backward([x[0], 3 * x[1]], rule, epoch=2).weights.shared_T
+    tensor([1.0000, 0.2500], dtype=torch.float64)
     """
 
     weights_T: Tensor
@@ -85,6 +119,10 @@ class Decayed(Scalarization):
         self.register_buffer("weights_T", _weights(weights, num_tasks), persistent=False)
         self.register_buffer("decay_T", decay_T, persistent=False)
 
+    @property
+    def laws(self) -> frozenset[Law]:
+        return frozenset({Law.ANY_ORDER, Law.LINEAR_UNDER_SCALING})
+
     def derivative(self, losses_A: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         time = measured.step if self.unit == "step" else measured.epoch
         if time is None:
@@ -99,8 +137,16 @@ class Decayed(Scalarization):
 class RLW(Scalarization):
     """Random weights, new at every step, that sum to 1 (Lin et al., TMLR 2022).
 
+    https://arxiv.org/abs/2111.10603
+
     "normal": softmax of standard normal numbers; "dirichlet": uniform on the simplex.
     DIFF: drawn from (seed, step), not from the global generator.
+
+    >>> from polytask.balancing import RLW, balanced_backward
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> step = balanced_backward([x[0], 3 * x[1]], RLW(2, seed=1))
+    >>> round(step.weights.shared_T.sum().item(), 6)
+    1.0
     """
 
     def __init__(
@@ -115,6 +161,10 @@ class RLW(Scalarization):
             raise ValueError(f"distribution must be 'normal' or 'dirichlet', but {distribution=}")
         self.distribution, self.seed = distribution, seed
 
+    @property
+    def laws(self) -> frozenset[Law]:
+        return frozenset({Law.LINEAR_UNDER_SCALING})
+
     def derivative(self, losses_A: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         generator = generator_at(self.seed, measured.step)
         draw_A = torch.empty_like(losses_A)
@@ -126,7 +176,20 @@ class RLW(Scalarization):
 
 @final
 class GLS(Scalarization):
-    """The geometric mean (prod_k L_k)^(1/T) (Chennupati et al., CVPR workshops 2019)."""
+    """The geometric mean (prod_k L_k)^(1/T) (Chennupati et al., CVPR workshops 2019).
+
+    https://arxiv.org/abs/1904.08492
+
+    >>> from polytask.balancing import GLS, balanced_backward
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> step = balanced_backward([x[0], 3 * x[1]], GLS(2))
+    >>> step.weights.shared_T
+    tensor([0.8660, 0.2887], dtype=torch.float64)
+    """
+
+    @property
+    def laws(self) -> frozenset[Law]:
+        return frozenset({Law.ANY_ORDER, Law.SCALE_INVARIANT})
 
     def derivative(self, losses_A: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         require_positive(losses_A, tasks_A, rule="GLS")
@@ -135,7 +198,20 @@ class GLS(Scalarization):
 
 @final
 class ScaleInvariant(Scalarization):
-    """sum_k log L_k (Navon et al., ICML 2022, baseline SI): no factor on a loss changes anything."""
+    """sum_k log L_k (Navon et al., ICML 2022, baseline SI): no factor on a loss changes anything.
+
+    https://arxiv.org/abs/2202.01017
+
+    >>> from polytask.balancing import ScaleInvariant, balanced_backward
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> step = balanced_backward([x[0], 3 * x[1]], ScaleInvariant(2))
+    >>> step.weights.shared_T
+    tensor([1.0000, 0.3333], dtype=torch.float64)
+    """
+
+    @property
+    def laws(self) -> frozenset[Law]:
+        return frozenset({Law.ANY_ORDER, Law.SCALE_INVARIANT})
 
     def derivative(self, losses_A: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         require_positive(losses_A, tasks_A, rule="ScaleInvariant")

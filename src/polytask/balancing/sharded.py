@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
-from polytask.balancing.backward import decide, seeded_backward, with_gram, with_ones
-from polytask.balancing.balancer import Balancer, CoordinateRule
+from polytask.balancing.applying import settle
+from polytask.balancing.backward import seeded_backward
+from polytask.balancing.balancer import Balancer, CoordinateRule, check_balancer
 from polytask.balancing.gradients import Place, Rows, accumulate, gram_of
 from polytask.balancing.measurement import (
     Measurement,
@@ -46,17 +47,20 @@ def sharded_backward(
     A rule on the losses costs one pass. Raises ValueError for a parameter that is no shard, for a rule
     per coordinate, and for GradNorm without `parameters`.
     """
+    check_losses(losses)
+    check_balancer(balancer, len(losses))
     shards = [shard for shard in shards if shard.requires_grad]
     _check(shards, balancer, parameters)
-    check_losses(losses)
-    losses_T, active_T = read_losses(ranks.mean_losses(losses))
     penalty = check_penalty(penalty)
+    whole = ranks.mean_losses([*losses, penalty])
+    losses_T, active_T = read_losses(whole[:-1], whole[-1])
     measured = Measurement(losses_T, active_T, step=int(balancer.num_steps), epoch=epoch)
+    gram_TT, tasks = None, frozenset[int]()
     measures = balancer.need(measured.step, active_T) != Need.LOSSES and int(active_T.sum()) > 1
     if measures:
         rows = _take_shards(losses, shards, keep_graph=penalty is not None)
-        measured = _measure(measured, rows, ranks, parameters)
-    weights = with_ones(decide(balancer, measured), active_T & ~measured.active_T)
+        gram_TT, tasks = _measure(rows, len(losses), ranks, parameters)
+    measured, weights = settle(balancer, measured, gram_TT, tasks)
     if not measures and torch.equal(weights.shared_T, weights.private_T):
         seeded_backward(losses, weights.shared_T.tolist(), penalty)
         return Step(losses_T, weights, active_T)
@@ -107,21 +111,16 @@ def _take_shards(losses: Losses, shards: Sequence[Tensor], *, keep_graph: bool) 
 
 
 def _measure(
-    measured: Measurement,
-    rows: Sequence[Rows],
-    ranks: Ranks,
-    parameters: Iterable[Tensor] | None,
-) -> Measurement:
-    """Add the Gram matrix: the sum of the shards' products, as each coordinate lies on one rank."""
+    rows: Sequence[Rows], num_tasks: int, ranks: Ranks, parameters: Iterable[Tensor] | None
+) -> tuple[Tensor | None, frozenset[int]]:
+    """The Gram matrix, the sum of the shards' products as each coordinate lies on one rank; its tasks."""
     shared = [row for row in rows if len(row.place.tasks) >= 2]
     if parameters is not None:
         wanted = set(parameters)
         shared = [row for row in shared if row.place.leaf in wanted]
-    if not shared:
-        return measured
+    tasks = frozenset[int]().union(*(row.place.tasks for row in shared))
     local = [Rows(row.place, [_local(gradient) for gradient in row.by_task]) for row in shared]
-    tasks = frozenset().union(*(row.place.tasks for row in shared))
-    return with_gram(measured, ranks.sum(gram_of(local, measured.num_tasks)), tasks)
+    return (ranks.sum(gram_of(local, num_tasks)) if shared else None), tasks
 
 
 def _local(gradient: Tensor | None) -> Tensor | None:

@@ -17,6 +17,7 @@ Array = NDArray[np.float64]
 _MAX_PIVOTING_STEPS = 8
 _CLEARLY_REGULAR = 1e-3
 """Cholesky factors of a cosine matrix with no smaller diagonal entry need no pivoting."""
+_PROXIMAL_STEPS = 3
 
 
 @cache
@@ -30,17 +31,20 @@ def _optimize() -> ModuleType:
 
 
 def rows_of(cosines_TT: Array, *, tolerance: float) -> Array:
-    """Rows (T, R) whose inner products are the cosines, R their rank (Cholesky, LAPACK).
+    """Rows (T, R) whose inner products are the cosines, R their rank (LAPACK).
 
-    Pivots up to `tolerance` count as rounding.
+    The Cholesky factor; where that is nearly singular, the eigenvectors whose eigenvalues are above
+    `tolerance`: unlike pivots, these do not depend on the order of the tasks.
     """
+    if not cosines_TT.any():
+        return np.zeros((len(cosines_TT), 0))
     factor_TT: Array
     factor_TT, info = _lapack().dpotrf(cosines_TT, lower=1, clean=1)
-    if info == 0 and factor_TT.diagonal().min() >= _CLEARLY_REGULAR:
+    if info == 0 and factor_TT.diagonal().min() >= max(_CLEARLY_REGULAR, tolerance**0.5):
         return factor_TT
-    factor_TT, pivots_T, rank, _ = _lapack().dpstrf(cosines_TT, tol=tolerance, lower=1)
-    rows_TR = np.empty((len(cosines_TT), rank))
-    rows_TR[pivots_T - 1] = np.tril(factor_TT)[:, :rank]
+    values_T, vectors_TT = np.linalg.eigh(cosines_TT)
+    is_kept_T = values_T > tolerance
+    rows_TR: Array = vectors_TT[:, is_kept_T] * np.sqrt(values_T[is_kept_T])
     return rows_TR
 
 
@@ -64,7 +68,10 @@ def pseudo_solve_ones(cosines_TT: Array, rows_TR: Array) -> Array:
 
 
 def project_on_simplex(point_T: Array, *, total: float) -> Array:
-    """The nearest point with w >= 0, sum w = `total` (Held, Wolfe and Crowder, Math. Prog. 1974)."""
+    """The nearest point with w >= 0, sum w = `total` (Held, Wolfe and Crowder, Math. Prog. 1974).
+
+    https://doi.org/10.1007/BF01580223
+    """
     descending_T = np.sort(point_T)[::-1]
     shifts_T = (np.cumsum(descending_T) - total) / np.arange(1, len(point_T) + 1)
     # The running shifts rise as long as the next entry stays positive, then fall.
@@ -130,13 +137,24 @@ def least_distance_multipliers(units_TR: Array, bounds_T: Array) -> Array:
 
 
 def cone_multipliers(
-    cosines_TT: Array, units_TR: Array, coefficients_KT: Array, *, tolerance: float
+    cosines_TT: Array,
+    units_TR: Array,
+    coefficients_KT: Array,
+    *,
+    tolerance: float,
+    ridge: float,
 ) -> Array:
     """x (K, T): argmin |(a_k + x_k) U| over x_k >= 0, for each row a_k of the coefficients.
 
-    (a_k + x_k) U is then the projection of a_k U on the dual cone {d: U d >= 0}.
+    (a_k + x_k) U is then the projection of a_k U on the dual cone {d: U d >= 0}. Where directions
+    are dependent many x serve, and the cone can be so thin that rounding opens or closes it: there
+    the shortest x is taken, the limit of a vanishing penalty `ridge` on |x|^2.
     """
-    if len(coefficients_KT) > 1 and units_TR.shape[1] == len(units_TR):
+    if units_TR.shape[1] < len(units_TR):
+        return _shortest_cone_multipliers(
+            cosines_TT, units_TR, coefficients_KT, tolerance=tolerance, ridge=ridge
+        )
+    if len(coefficients_KT) > 1:
         found_KT = _pivot_all(cosines_TT, coefficients_KT @ cosines_TT, tolerance=tolerance)
         if found_KT is not None:
             return found_KT
@@ -144,8 +162,38 @@ def cone_multipliers(
     return np.stack([nonnegative_least_squares(units_TR.T, target_R) for target_R in targets_KR])
 
 
+def _shortest_cone_multipliers(
+    cosines_TT: Array,
+    units_TR: Array,
+    coefficients_KT: Array,
+    *,
+    tolerance: float,
+    ridge: float,
+) -> Array:
+    """Proximal steps x <- argmin |(a + x) U|^2 + ridge |x - last x|^2 over x >= 0, from x = 0.
+
+    Each is strictly convex, so its solution is unique and moves little when the directions do. Along
+    a singular vector of U the square of whose value is far above the ridge two steps are enough; far
+    below it, where U is rounding, x hardly moves.
+    """
+    identity_TT = np.eye(len(units_TR))
+    ridged_TT = cosines_TT + ridge * identity_TT
+    offsets_KT = coefficients_KT @ cosines_TT
+    rows_ST = np.vstack([units_TR.T, np.sqrt(ridge) * identity_TT])
+    x_KT = np.zeros_like(coefficients_KT)
+    for _ in range(_PROXIMAL_STEPS):
+        found_KT = _pivot_all(ridged_TT, offsets_KT - ridge * x_KT, tolerance=tolerance)
+        if found_KT is None:
+            targets_KS = np.hstack([-(coefficients_KT @ units_TR), np.sqrt(ridge) * x_KT])
+            found_KT = np.stack([nonnegative_least_squares(rows_ST, t_S) for t_S in targets_KS])
+        x_KT = found_KT
+    return x_KT
+
+
 def _pivot_all(matrix_TT: Array, offsets_KT: Array, *, tolerance: float) -> Array | None:
     """x >= 0, y = M x + q >= 0, x.y = 0 for K offsets q at once; None if that did not settle.
+
+    https://doi.org/10.1090/S0025-5718-1994-1250776-4
 
     Block principal pivoting (Portugal, Judice and Vicente, Math. Comp. 1994): every index that
     breaks its sign changes sides. It has no guarantee, but what it returns is checked.

@@ -8,14 +8,21 @@ from typing import final
 import torch
 from torch import Tensor
 
-from polytask.balancing.balancer import Balancer, CoordinateRule
+from polytask.balancing.balancer import Balancer, CoordinateRule, check_balancer
+from polytask.balancing.laws import Law
 from polytask.balancing.measurement import Measurement, Need, Weights
 
 
 class Wrapper(Balancer, ABC):
-    """Changes what another rule decides. TypeError for a rule per coordinate: it has no weights."""
+    """Changes what another rule decides. TypeError for a rule per coordinate: it has no weights.
+
+    >>> from polytask.balancing import NashMTL, Smoothed, Wrapper
+    >>> isinstance(Smoothed(NashMTL(2)), Wrapper), Smoothed(NashMTL(2)).needs.name
+    (True, 'GRAM')
+    """
 
     def __init__(self, inner: Balancer) -> None:
+        check_balancer(inner)
         if isinstance(inner, CoordinateRule):
             raise TypeError(
                 f"{type(self).__name__} changes the weights of a rule, but {type(inner).__name__} "
@@ -25,10 +32,32 @@ class Wrapper(Balancer, ABC):
         self.inner = inner
         self.needs = inner.needs
         self.at_last_layer = inner.at_last_layer
-        self.needs_losses_after_step = inner.needs_losses_after_step
+
+    @property
+    def laws(self) -> frozenset[Law]:
+        # Weights of earlier steps know nothing of this step's gradients.
+        return self.inner.laws & {Law.ANY_ORDER, Law.LINEAR_UNDER_SCALING}
+
+    @property
+    def degree(self) -> float:
+        return self.inner.degree
+
+    @property
+    def rescales_at_seam(self) -> bool:
+        return self.inner.rescales_at_seam
+
+    def length_at_parameters(self, length: float, at_seam: float) -> float:
+        return self.inner.length_at_parameters(length, at_seam)
+
+    def shared_scaled(self, factor: float, active_T: Tensor) -> None:
+        self.inner.shared_scaled(factor, active_T)
 
     def need(self, step: int, active_T: Tensor) -> Need:
         return self.inner.need(step, active_T)
+
+    @property
+    def needs_losses_after_step(self) -> bool:
+        return self.inner.needs_losses_after_step
 
     def after_step(self, losses: Sequence[Tensor | None]) -> None:
         self.inner.after_step(losses)
@@ -38,7 +67,15 @@ class Wrapper(Balancer, ABC):
 class Smoothed(Wrapper):
     """w <- decay w + (1 - decay) new (Zhou et al., NeurIPS 2022, CR-MOGM).
 
+    https://papers.neurips.cc/paper_files/paper/2022/hash/f91bd64a3620aad8e70a27ad9cb3ca57-Abstract-Conference.html
+
     DIFF: a task's first weight is taken as it is; the paper starts from equal weights.
+
+    >>> from polytask.balancing import MGDA, Smoothed, balanced_backward
+    >>> x, rule = torch.ones(2, requires_grad=True), Smoothed(MGDA(2), decay=0.5)
+    >>> _ = balanced_backward([x[0], 3 * x[1]], rule)
+    >>> balanced_backward([x[0], x[1]], rule).weights.shared_T
+    tensor([0.7000, 0.3000], dtype=torch.float64)
     """
 
     smoothed_WT: Tensor
@@ -65,8 +102,15 @@ class Smoothed(Wrapper):
 class NormClipped(Wrapper):
     """Scales the shared weights down so that the shared update is no longer than `max_norm`.
 
-    The length is that of what is measured: sqrt(w^T G w). Private weights stay. A rule on the losses
+    The length is that of what is measured, sqrt(w^T G w); of the parameters' gradient where that is
+    done at a seam. Private weights stay. A rule on the losses
     is measured too then; a single present task is not.
+
+    >>> from polytask.balancing import NashMTL, NormClipped, balanced_backward
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> _ = balanced_backward([x[0], 3 * x[1]], NormClipped(NashMTL(2), max_norm=1.0))
+    >>> round(x.grad.norm().item(), 6)
+    1.0
     """
 
     def __init__(self, inner: Balancer, *, max_norm: float = 1.0) -> None:
@@ -76,12 +120,23 @@ class NormClipped(Wrapper):
         self.max_norm = max_norm
         self.needs = max(inner.needs, Need.GRAM)
 
+    @property
+    def laws(self) -> frozenset[Law]:
+        return self.inner.laws - {Law.LINEAR_UNDER_SCALING}
+
     def need(self, step: int, active_T: Tensor) -> Need:
         return self.needs
 
+    @property
+    def rescales_at_seam(self) -> bool:
+        return True
+
+    def length_at_parameters(self, length: float, at_seam: float) -> float:
+        return min(self.inner.length_at_parameters(length, at_seam), self.max_norm)
+
     def weigh(self, measured: Measurement, tasks_A: Tensor) -> Weights:
         weights = self.inner.weigh(measured, tasks_A)
-        if measured.gram_TT is None:
+        if measured.gram_TT is None or measured.at_seam:
             return weights
         shared_A = weights.shared_T
         length = (shared_A @ measured.gram_TT @ shared_A).clamp(min=0).sqrt()
@@ -95,6 +150,12 @@ class EveryNthStep(Wrapper):
 
     The steps in between cost one backward pass through what is shared. A task that had no weight
     yet makes the rule decide at once.
+
+    >>> from polytask.balancing import MGDA, EveryNthStep, balanced_backward
+    >>> x, rule = torch.ones(2, requires_grad=True), EveryNthStep(MGDA(2), interval=2)
+    >>> _ = balanced_backward([x[0], 3 * x[1]], rule)
+    >>> balanced_backward([x[0], x[1]], rule).weights.shared_T  # kept
+    tensor([0.9000, 0.1000], dtype=torch.float64)
     """
 
     weights_WT: Tensor
@@ -105,6 +166,7 @@ class EveryNthStep(Wrapper):
         if interval < 1:
             raise ValueError(f"interval must be at least 1, but {interval=}")
         self.interval = interval
+        self.decides_now = True
         self.register_buffer("weights_WT", torch.zeros(2, self.num_tasks, dtype=torch.float64))
         self.register_buffer("decided_T", torch.zeros(self.num_tasks, dtype=torch.bool))
 
@@ -113,10 +175,18 @@ class EveryNthStep(Wrapper):
         return self.inner.need(step, active_T) if is_due else Need.LOSSES
 
     def weigh(self, measured: Measurement, tasks_A: Tensor) -> Weights:
-        if self._is_due(measured.step, tasks_A):
+        self.decides_now = self._is_due(measured.step, tasks_A)
+        if self.decides_now:
             self.weights_WT[:, tasks_A] = torch.stack(self.inner.weigh(measured, tasks_A))
             self.decided_T[tasks_A] = True
         return Weights(*self.weights_WT[:, tasks_A])
+
+    def length_at_parameters(self, length: float, at_seam: float) -> float:
+        # Kept weights were brought to the parameters' lengths when they were decided on.
+        return self.inner.length_at_parameters(length, at_seam) if self.decides_now else length
+
+    def shared_scaled(self, factor: float, active_T: Tensor) -> None:
+        self.weights_WT[0, active_T] *= factor
 
     def _is_due(self, step: int, tasks_A: Tensor) -> bool:
         return step % self.interval == 0 or not bool(self.decided_T[tasks_A].all())
@@ -128,9 +198,17 @@ class Combined(Balancer):
 
     With v from the first and u from the second, which sees the gradients v_i g_i, the shared weights
     are u v and the private ones v.
+
+    >>> from polytask.balancing import MGDA, Combined, ScaleInvariant, balanced_backward
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> step = balanced_backward([x[0], 3 * x[1]], Combined(ScaleInvariant(2), MGDA(2)))
+    >>> step.weights.shared_T, step.weights.private_T
+    (tensor([0.5000, 0.1667], dtype=torch.float64), tensor([1.0000, 0.3333], dtype=torch.float64))
     """
 
     def __init__(self, loss_rule: Balancer, gradient_rule: Balancer) -> None:
+        check_balancer(loss_rule)
+        check_balancer(gradient_rule)
         if loss_rule.needs != Need.LOSSES or gradient_rule.needs != Need.GRAM:
             raise TypeError(
                 "Combined needs a rule on the losses, then a rule on the Gram matrix, but got "
@@ -143,7 +221,17 @@ class Combined(Balancer):
         super().__init__(loss_rule.num_tasks)
         self.loss_rule, self.gradient_rule = loss_rule, gradient_rule
         self.needs = Need.GRAM
-        self.needs_losses_after_step = loss_rule.needs_losses_after_step
+
+    @property
+    def laws(self) -> frozenset[Law]:
+        # The weighed gradients v_i g_i, v_i > 0, agree and conflict as the g_i do.
+        of_gradients = {Law.NON_CONFLICTING, Law.DESCENDS_FOR_ALL}
+        in_any_order = self.loss_rule.laws & self.gradient_rule.laws & {Law.ANY_ORDER}
+        return in_any_order | (self.gradient_rule.laws & of_gradients)
+
+    @property
+    def degree(self) -> float:
+        return self.gradient_rule.degree
 
     def need(self, step: int, active_T: Tensor) -> Need:
         return self.gradient_rule.need(step, active_T)
@@ -155,6 +243,10 @@ class Combined(Balancer):
             gram_AA = gram_AA * private_A[:, None] * private_A
         weighed = replace(measured, losses_T=private_A * measured.losses_T, gram_TT=gram_AA)
         return Weights(self.gradient_rule.weigh(weighed, tasks_A).shared_T * private_A, private_A)
+
+    @property
+    def needs_losses_after_step(self) -> bool:
+        return self.loss_rule.needs_losses_after_step
 
     def after_step(self, losses: Sequence[Tensor | None]) -> None:
         self.loss_rule.after_step(losses)

@@ -123,14 +123,15 @@ def evaluate(
     """Evaluate a run on another table, per task; counted in its metrics.json."""
     from polytask.cli.tables import show_evaluation
     from polytask.fitting import load
-    from polytask.fitting.run_folder.folder import RunFolder
+    from polytask.records import count_test_evaluation
 
-    scores = load(run).evaluate(table)
-    RunFolder.open(run).count_test_evaluation()
+    evaluations = load(run).evaluate(table)
+    count_test_evaluation(run)
     if sys.stdout.isatty():
-        show_evaluation(Console(), scores)
+        show_evaluation(Console(), evaluations)
     else:
-        typer.echo(json.dumps(scores, indent=2))
+        flat = {task: evaluation.to_dict() for task, evaluation in evaluations.items()}
+        typer.echo(json.dumps(flat, indent=2))
 
 
 @app.command()

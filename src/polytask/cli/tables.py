@@ -8,25 +8,14 @@ from rich.table import Table
 
 from polytask.data.inspect import ColumnReport
 from polytask.fitting import Prepared, Run
-from polytask.fitting.comparing.score import Metrics
-
-# What stands in the table of results, in this order; metrics.json holds the rest.
-SHOWN = (
-    "auc",
-    "conditional_auc",
-    "gauc",
-    "log_loss",
-    "calibration",
-    "accuracy",
-    "macro_auc",
-    "mae",
-    "rmse",
-    "r2",
-    "xauc",
-    "gxauc",
-    "poisson_deviance",
+from polytask.records import (
+    Evaluation,
+    Gain,
+    MetricValue,
+    RunRecord,
+    TaskResult,
+    TaskScores,
 )
-
 
 _WIDE = 120
 _ONLY_WIDE = ("distinct", "missing", "examples")
@@ -87,57 +76,51 @@ def show_columns(console: Console, reports: Sequence[ColumnReport], *, num_rows:
 
 def show_results(console: Console, run: Run) -> None:
     """Each task's metrics: single-task models beside the multi-task one, and the gain."""
-    single = _mapping(run.metrics["baseline"]).get("single")
-    part = "test" if "test" in _mapping(next(iter(_tasks(run.metrics).values()), {})) else "valid"
-    title = f"{part} metrics with 95 % intervals" if run.config.intervals else f"{part} metrics"
+    has_singles = run.metrics.num_single_models > 0
+    title = f"{run.metrics.reported_part or 'no'} metrics"
+    title += " with 95 % intervals" if run.config.intervals else ""
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for name in ("task", "metric", *(("single-task",) if single else ()), "multi-task"):
+    for name in ("task", "metric", *(("single-task",) if has_singles else ()), "multi-task"):
         table.add_column(name, no_wrap=name in ("task", "metric"))
-    if single:
+    if has_singles:
         table.add_column("gain")
-    for name, parts in _tasks(run.metrics).items():
-        ours = _mapping(_mapping(parts).get(part))
-        theirs = _mapping(_mapping(_mapping(single).get(name)).get(part))
-        gains = _mapping(_mapping(run.metrics["gain_over_single"]).get(name))
-        for row in _rows(name, ours, theirs, gains, with_single=bool(single)):
+    for name, result in run.metrics.tasks.items():
+        for row in _result_rows(name, result, has_singles=has_singles):
             table.add_row(*row)
     console.print()
     console.print(table)
-    if single:
+    if has_singles:
         console.print("gain: positive is better than single-task; ~ its interval covers zero")
     else:
         console.print("no single-task baseline was trained (--baseline none)")
 
 
-def show_evaluation(console: Console, scores: Mapping[str, Mapping[str, object]]) -> None:
+def show_evaluation(console: Console, evaluations: Mapping[str, Evaluation]) -> None:
     """Metrics per task of one evaluation."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("task", "metric", "value"):
         table.add_column(name, no_wrap=True)
-    for name, values in scores.items():
-        for row in _rows(name, values, {}, {}, with_single=False):
+    for name, evaluation in evaluations.items():
+        result = TaskResult(TaskScores(test=evaluation))
+        for row in _result_rows(name, result, has_singles=False):
             table.add_row(*row)
     console.print(table)
 
 
-def show_cost(console: Console, metrics: Metrics) -> None:
+def show_cost(console: Console, metrics: RunRecord) -> None:
     """Parameters, training seconds and microseconds a row: one model against K."""
-    cost = _mapping(metrics["cost"])
     table = Table(box=None, pad_edge=False, header_style="bold")
-    heads = ("cost", "parameters", "training s", "rows/s", "prediction us/row")
-    for name in heads:
+    for name in ("cost", "parameters", "training s", "rows/s", "prediction us/row"):
         table.add_column(name, justify="left" if name == "cost" else "right")
-    singles = _mapping(metrics["baseline"]) and _mapping(_mapping(metrics["baseline"])["single"])
-    names = {"multi_task": "one model", "single_task": f"{len(singles)} models"}
-    for key, name in names.items():
-        if key in cost:
-            values = _mapping(cost[key])
+    several = f"{metrics.num_single_models} models"
+    for name, cost in (("one model", metrics.cost.multi_task), (several, metrics.cost.single_task)):
+        if cost is not None:
             table.add_row(
                 name,
-                f"{values['parameters']:,}",
-                f"{values['train_seconds']:.1f}",
-                f"{values['train_rows_per_second']:,.0f}",
-                f"{values['microseconds_per_row']:.2f}",
+                f"{cost.parameters:,}",
+                f"{cost.train_seconds:.1f}",
+                f"{cost.train_rows_per_second:,.0f}",
+                f"{cost.microseconds_per_row:.2f}",
             )
     console.print()
     console.print(table)
@@ -145,63 +128,35 @@ def show_cost(console: Console, metrics: Metrics) -> None:
 
 def _task_line(prepared: Prepared, position: int) -> str:
     task, count = prepared.tasks[position], prepared.label_counts[position]
-    labels_B = prepared.train.labels_BT[:, position]
+    labels_B = prepared.train.labels[task.name]
     labels_B = labels_B[task.kind.is_labelled(labels_B)].double()
     positive = task.kind.options().get("positive")
     yes = f", yes = {positive}" if positive else ""
     given = f", given {task.given}" if task.given else ""
     line = f"{task.name}: {task.kind.name} of column {task.column}{yes}{given}"
-    rate = task.kind.summary(labels_B.numpy()).in_words
+    summary = task.kind.summary(labels_B.numpy())
+    rate = f"{summary.mean:.2%} yes of " if summary.is_share and summary.mean is not None else ""
     missing = len(prepared.train) - count.labelled
     unlabelled = f", {missing:,} not labelled" if missing else ""
     return f"{line}; {rate}{count.labelled:,} rows{unlabelled} ({prepared.kind_reasons[position]})"
 
 
-def _rows(
-    task: str,
-    ours: Mapping[str, object],
-    theirs: Mapping[str, object],
-    gains: Mapping[str, object],
-    *,
-    with_single: bool,
-) -> Iterator[tuple[str, ...]]:
-    first = True
-    for metric in SHOWN:
-        if metric not in ours:
-            continue
-        name = f"{metric} ({ours[f'{metric}_groups']} groups)" if _grouped(metric, ours) else metric
-        cells = [task if first else "", name]
-        if with_single:
-            cells.append(_cell(theirs, metric))
-        cells.append(_cell(ours, metric))
-        if with_single:
-            cells.append(_cell(gains, metric, signed=True))
-        yield tuple(cells)
-        first = False
+def _result_rows(task: str, result: TaskResult, *, has_singles: bool) -> Iterator[tuple[str, ...]]:
+    """A line a metric, in the order of the evaluation."""
+    ours = result.multi.reported
+    theirs = result.single.reported if result.single is not None else None
+    groups = f" ({ours.num_groups} groups)" if ours is not None and ours.num_groups else ""
+    for place, metric in enumerate(ours.all_metrics() if ours is not None else ()):
+        single = theirs[metric.name] if theirs is not None and metric.name in theirs else None
+        shown = (single, metric, result.gain(metric.name)) if has_singles else (metric,)
+        yield f"{task}{groups}" if place == 0 else "", metric.name, *(_cell(each) for each in shown)
 
 
-def _grouped(metric: str, values: Mapping[str, object]) -> bool:
-    return f"{metric}_groups" in values
-
-
-def _cell(values: Mapping[str, object], metric: str, *, signed: bool = False) -> str:
-    value = values.get(metric)
-    if not isinstance(value, int | float):
+def _cell(shown: MetricValue | Gain | None) -> str:
+    if shown is None:
         return "-"
-    sign = "+" if signed else ""
-    text = f"{value:{sign}.4f}"
-    interval = values.get(f"{metric}_interval")
-    if isinstance(interval, list):
-        low, high = interval
-        text += f" [{low:{sign}.4f}, {high:{sign}.4f}]"
-        if signed and low <= 0 <= high:
-            text += " ~"
-    return text
-
-
-def _tasks(metrics: Metrics) -> Mapping[str, object]:
-    return _mapping(metrics["tasks"])
-
-
-def _mapping(value: object) -> Mapping[str, object]:
-    return value if isinstance(value, Mapping) else {}
+    sign = "+" if isinstance(shown, Gain) else ""
+    text = f"{shown.value:{sign}.4f}"
+    if shown.low is not None and shown.high is not None:
+        text += f" [{shown.low:{sign}.4f}, {shown.high:{sign}.4f}]"
+    return f"{text} ~" if isinstance(shown, Gain) and shown.covers_zero else text

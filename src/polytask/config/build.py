@@ -170,6 +170,7 @@ def build_monitor(text: str | None, tasks: Sequence[Task], *, has_groups: bool =
     if text is None:
         return Monitor.default(tasks)
     monitor = Monitor(tuple(_term(part.strip(), tasks) for part in text.split(",")))
+    monitor.check(tasks)
     kinds = {task.name: task.kind for task in tasks}
     for term in monitor.terms:
         if not has_groups and kinds[term.task].metric(term.metric).needs_groups:
@@ -188,8 +189,8 @@ def _term(text: str, tasks: Sequence[Task]) -> Term:
     if task not in kinds:
         raise UserError(f"monitor {text!r}: unknown task {task!r}{nearest(task, kinds)}")
     try:
-        definition = kinds[task].metric(metric)
-        return Term.of(task, definition, float(weight) if weight else 1.0)
+        kinds[task].metric(metric)
+        return Term(task, metric, float(weight) if weight else 1.0)
     except UserError as error:
         raise UserError(f"monitor {text!r}: {error}") from None
     except ValueError:

@@ -1,9 +1,7 @@
 """Inputs that give a label away: every input alone against every task."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +10,8 @@ from numpy.typing import NDArray
 from polytask.columns.numbers import finite_numbers
 from polytask.columns.values import coded
 from polytask.data.schema import Schema
+from polytask.records import Leak
+from polytask.records.run import LeakMetric
 from polytask.task import Task
 
 _MOST_ROWS = 200_000
@@ -22,32 +22,7 @@ _FEWEST_ROWS = 20
 _MOST_CELLS = 4_000_000
 """Counts of (fold, value, class) are made for so many cells at a time."""
 
-LeakMetric = Literal["AUC", "R2"]
-
 WARN_ABOVE: Mapping[LeakMetric, float] = MappingProxyType({"AUC": 0.95, "R2": 0.8})
-STOP_ABOVE: Mapping[LeakMetric, float] = MappingProxyType({"AUC": 0.99, "R2": 0.99})
-"""R2 0.99 alone is a formula of the label; a strong predictor, such as yesterday's level of a river,
-reaches 0.95."""
-
-
-@dataclass(frozen=True, slots=True)
-class Leak:
-    """One input that predicts one task suspiciously well by itself."""
-
-    column: str
-    task: str
-    metric: LeakMetric
-    value: float
-
-    @property
-    def stops(self) -> bool:
-        """Whether it is too good to be trained on unseen."""
-        return self.value > STOP_ABOVE[self.metric]
-
-    @property
-    def finding(self) -> str:
-        """What was found, in words."""
-        return f"{self.column!r} alone gives {self.task} {self.metric} {self.value:.3f}"
 
 
 def find_leaks(

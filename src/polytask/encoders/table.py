@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polytask.encoders.lookup import embedding
+
+NUMBERS, CATEGORIES = "numbers", "categories"
 
 # Above this many rows in one table, Adam's pass over all rows costs more than the batch does.
 SPARSE_ABOVE = 500_000
@@ -139,8 +141,8 @@ class TabularEncoder(nn.Module):
     Columns of so large a vocabulary that a dense gradient would dominate the step (`sparse_above`
     rows) share a second matrix with sparse gradients. Zeros fill x up to a multiple of 8.
 
-    **Shape** numeric (B, N), float32 with NaN where missing, and ids (B, C), int64
-    -> (B, out_features).
+    **Shape** inputs "numbers" (B, N), float32 with NaN where missing, and "categories" (B, C),
+    int64 ids -> (B, out_features). What there is no column of need not be among them.
     """
 
     def __init__(
@@ -174,16 +176,16 @@ class TabularEncoder(nn.Module):
         self.out_features = math.ceil(width / _MULTIPLE) * _MULTIPLE
         self.num_zeros = self.out_features - width
 
-    def forward(self, numeric_BN: Tensor, categorical_BC: Tensor) -> Tensor:
+    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
         parts = []
         if self.dense is not None:
-            whole = self.sparse is None
-            ids = categorical_BC if whole else categorical_BC[:, self.small_columns]
+            ids = inputs[CATEGORIES]
+            ids = ids if self.sparse is None else ids[:, self.small_columns]
             parts.append(self.dense(ids))
         if self.sparse is not None:
-            parts.append(self.sparse(categorical_BC[:, self.large_columns]))
+            parts.append(self.sparse(inputs[CATEGORIES][:, self.large_columns]))
         if self.numeric.out_features:
-            parts.append(self.numeric(numeric_BN))
+            parts.append(self.numeric(inputs[NUMBERS]))
         if self.num_zeros:
             parts.append(parts[0].new_zeros(len(parts[0]), self.num_zeros))
         return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]

@@ -1,4 +1,4 @@
-"""Plan -> TrainingRun: models are tried out before the first is trained, and built when they are due."""
+"""ModelPlan -> TrainingRun: models are tried out before the first is trained, and built when they are due."""
 
 from collections.abc import Sequence
 
@@ -15,12 +15,14 @@ from polytask.config.build import (
 )
 from polytask.data.encoder import TableEncoder
 from polytask.fitting.own_parts import OwnParts
-from polytask.fitting.plan import Plan
+from polytask.fitting.plan import ModelPlan
+from polytask.fitting.preparing.prepare import Prepared
 from polytask.model import MultiTaskModel
+from polytask.training.randomness import drawn_from
 from polytask.training.run import TrainingRun
 
 
-def try_out(plans: Sequence[Plan], columns: TableEncoder, own: OwnParts) -> None:
+def try_out(plans: Sequence[ModelPlan], columns: TableEncoder, own: OwnParts) -> None:
     """Build every model without memory for its weights, its balancer and its monitor.
 
     Raises UserError for an option that does not fit, before the first step of any.
@@ -29,20 +31,20 @@ def try_out(plans: Sequence[Plan], columns: TableEncoder, own: OwnParts) -> None
         with torch.device("meta"):
             model_of(plan, columns, own)
         balancer_of(plan, own)
-        build_monitor(plan.config.monitor, plan.tasks, has_groups=plan.train.group_B is not None)
+        build_monitor(plan.config.monitor, plan.tasks, has_groups=plan.train.groups is not None)
 
 
 def start_training(
-    plan: Plan,
-    columns: TableEncoder,
+    plan: ModelPlan,
+    prepared: Prepared,
     own: OwnParts,
     *,
     device: torch.device,
     ranks: Ranks | None = None,
 ) -> TrainingRun:
     """A model with fresh weights, drawn from the run's seed alone, on its device."""
-    torch.manual_seed(plan.config.seed)
-    model = model_of(plan, columns, own)
+    with drawn_from(plan.config.seed):
+        model = model_of(plan, prepared.columns, own)
     return TrainingRun.start(
         model.to(device),
         balancer_of(plan, own),
@@ -52,7 +54,7 @@ def start_training(
     )
 
 
-def model_of(plan: Plan, columns: TableEncoder, own: OwnParts) -> MultiTaskModel:
+def model_of(plan: ModelPlan, columns: TableEncoder, own: OwnParts) -> MultiTaskModel:
     """The plan's network."""
     return build_model(
         plan.config,
@@ -63,7 +65,7 @@ def model_of(plan: Plan, columns: TableEncoder, own: OwnParts) -> MultiTaskModel
     )
 
 
-def balancer_of(plan: Plan, own: OwnParts) -> Balancer:
+def balancer_of(plan: ModelPlan, own: OwnParts) -> Balancer:
     """The plan's rule; with one task there is nothing to weigh."""
     own_balancer = own.fresh_balancer(num_tasks=len(plan.tasks)) if plan.role == "main" else None
     return own_balancer or build_balancer(

@@ -36,7 +36,8 @@ def fit(
 
     tasks: [NAME=]COLUMN[:KIND[:YES]], as on the command line, or tasks such as binary("click").
     `test` and `valid` may be tables.
-    encoder: any module (numeric_BN, categorical_BC) -> (B, out_features) in the place of ours.
+    encoder: any module {"numbers": (B, N), "categories": (B, C)} -> (B, out_features) in the place of
+    ours.
     trunk: a name, a mapping of a name and options, what makes one (MMoE, partial(MMoE,
     num_experts=4)), or a trunk; balancer: a name, a mapping, or a balancer such as NashMTL(3).
     The other options are those of `polytask fit`. Raises UserError for what the user can mend.

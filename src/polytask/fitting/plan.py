@@ -1,15 +1,14 @@
 """Plans: every model of a fit, known before the first one is trained."""
 
-import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from polytask.config import FitConfig
 from polytask.config.build import options_for_tasks
-from polytask.data.examples import Examples
 from polytask.fitting.preparing.prepare import Prepared
+from polytask.streams import Batch, InMemoryStream, Stream
 from polytask.task import Task
 
 MULTI_TASK = "multi-task"
@@ -25,7 +24,7 @@ class From:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Plan:
+class ModelPlan:
     """One model to be trained: its tasks, its rows, its options, and where it starts.
 
     The `main` model is the run's; a `baseline` is compared with it; a `stage` is there for the
@@ -36,13 +35,17 @@ class Plan:
     role: Role
     config: FitConfig
     tasks: tuple[Task, ...]
-    train: Examples
-    valid: Examples | None
-    test: Examples | None
+    train: Batch
+    valid: Batch | None
+    test: Batch | None
     start: From | None = None
 
+    def stream(self) -> Stream:
+        """The training rows in batches."""
+        return InMemoryStream(self.train, self.config.batch_size)
 
-def plans_of(config: FitConfig, prepared: Prepared) -> list[Plan]:
+
+def plans_of(config: FitConfig, prepared: Prepared) -> list[ModelPlan]:
     """The model for all tasks, and where a baseline is asked for one a goal."""
     plans = [multi_task(config, prepared)]
     if config.baseline == "single":
@@ -51,7 +54,7 @@ def plans_of(config: FitConfig, prepared: Prepared) -> list[Plan]:
     return plans
 
 
-def check_order(plans: Sequence[Plan]) -> None:
+def check_order(plans: Sequence[ModelPlan]) -> None:
     """ValueError unless names differ, one plan is the main one, and starts lie before."""
     names = [plan.name for plan in plans]
     if len(set(names)) < len(names):
@@ -64,9 +67,9 @@ def check_order(plans: Sequence[Plan]) -> None:
             raise ValueError(f"plan {plan.name!r} starts from {source!r}, which is none before it")
 
 
-def multi_task(config: FitConfig, prepared: Prepared) -> Plan:
+def multi_task(config: FitConfig, prepared: Prepared) -> ModelPlan:
     """All tasks at once."""
-    return Plan(
+    return ModelPlan(
         MULTI_TASK,
         "main",
         config,
@@ -78,15 +81,20 @@ def multi_task(config: FitConfig, prepared: Prepared) -> Plan:
     )
 
 
-def single_task(config: FitConfig, prepared: Prepared, position: int) -> Plan:
+def single_task(config: FitConfig, prepared: Prepared, position: int) -> ModelPlan:
     """One goal alone, with the same options. Its label is the joint one where it is given another: an
     ordinary binary."""
     task = _alone(prepared, position)
-    parts = (prepared.train, prepared.valid, prepared.test)
-    train, valid, test = (None if part is None else _column(part, position) for part in parts)
-    assert train is not None
     own = options_for_tasks(config, [position], [task])
-    return Plan(f"single: {task.name}", "baseline", own, (task,), train, valid, test)
+    return ModelPlan(
+        f"single: {task.name}",
+        "baseline",
+        own,
+        (task,),
+        prepared.train,
+        prepared.valid,
+        prepared.test,
+    )
 
 
 def _alone(prepared: Prepared, position: int) -> Task:
@@ -94,14 +102,5 @@ def _alone(prepared: Prepared, position: int) -> Task:
     task = prepared.tasks[position]
     if task.given is None:
         return task
-    kind = task.kind.starting_at(prepared.train.labels_BT[:, position].double().numpy())
-    return dataclasses.replace(task, kind=kind, given=None)
-
-
-def _column(examples: Examples, position: int) -> Examples:
-    weights_BT = examples.weights_BT
-    return dataclasses.replace(
-        examples,
-        labels_BT=examples.labels_BT[:, position : position + 1].contiguous(),
-        weights_BT=None if weights_BT is None else weights_BT[:, position : position + 1],
-    )
+    kind = task.kind.starting_at(prepared.train.labels[task.name].double().numpy())
+    return replace(task, kind=kind, given=None)

@@ -13,23 +13,18 @@ from polytask.fitting.comparing.comparison import Trained, summarize
 from polytask.fitting.events import Event, ModelFinished, ModelStarted, Notice
 from polytask.fitting.figures.explain import explain_trunk
 from polytask.fitting.figures.figures import make_figures
+from polytask.fitting.history import step_record, validation_record
 from polytask.fitting.own_parts import OwnParts
-from polytask.fitting.plan import Plan, check_order
+from polytask.fitting.plan import ModelPlan, check_order
 from polytask.fitting.preparing.prepare import Prepared
 from polytask.fitting.processes.torchrun import is_first, raise_on_all
-from polytask.fitting.records import (
-    Record,
-    StepRecord,
-    first_losses,
-    step_record,
-    validation_record,
-)
 from polytask.fitting.run_folder.folder import RunFolder
 from polytask.fitting.run_folder.loading import load
 from polytask.fitting.run_folder.run import Run
 from polytask.fitting.run_folder.run_checkpoints import RunCheckpoints
 from polytask.fitting.warm_start import warm_start
 from polytask.model import MultiTaskModel
+from polytask.records import HistoryRecord, append_history, read_history
 from polytask.report import write_report
 from polytask.training.loop import TrainStep, train
 from polytask.training.run import TrainingRun
@@ -43,13 +38,12 @@ class Session:
 
     config: FitConfig
     prepared: Prepared
-    plans: list[Plan]
+    plans: list[ModelPlan]
     device: torch.device
     own: OwnParts
     ranks: Ranks | None
     checkpoints: RunCheckpoints | None = None
-    history: list[Record] = field(default_factory=list)
-    first_losses: dict[str, dict[str, float]] = field(default_factory=dict)
+    history: list[HistoryRecord] = field(default_factory=list)
     models: dict[str, MultiTaskModel] = field(default_factory=dict)
     trained: dict[str, Trained] = field(default_factory=dict)
     has_warned: bool = False
@@ -70,18 +64,16 @@ class Session:
                 interrupted, self.prepared, config=self.config, own=self.own
             )
 
-    def run(self, plan: Plan) -> Iterator[Event]:
+    def run(self, plan: ModelPlan) -> Iterator[Event]:
         """Train one model, or what is left of it: started, its steps, finished."""
-        run = start_training(
-            plan, self.prepared.columns, self.own, device=self.device, ranks=self.ranks
-        )
+        run = start_training(plan, self.prepared, self.own, device=self.device, ranks=self.ranks)
         number = self.plans.index(plan)
         yield from raise_on_all(
             self.ranks, lambda: self._begin(plan, run, number) if is_first(self.ranks) else []
         )
-        steps = run.steps_per_epoch(len(plan.train)) * run.settings.epochs
-        yield ModelStarted(plan.name, run, steps)
-        for step in train(run, plan.train, valid=plan.valid):
+        stream = plan.stream()
+        yield ModelStarted(plan.name, run, stream.num_batches(0) * run.settings.epochs)
+        for step in train(run, stream, valid=plan.valid):
             if is_first(self.ranks):
                 self._log(plan.name, run, step)
             if self.checkpoints is not None:
@@ -109,18 +101,17 @@ class Session:
             main.model,
             summarize(self.config, self.prepared, [main, *baselines], processes=processes),
             self.history,
-            make_figures(self.prepared, main.model, main.rows).to_dict(),
+            make_figures(self.prepared, main.model, main.rows),
         )
         if self.folder:
             self.folder.write_encoders(run.columns, run.targets)
-            self.folder.write_metrics(run.metrics)
-            self.folder.write_figures(run.figures)
+            run.write_records(self.folder.path)
             write_report(self.folder.path)
             # The last act: as long as there are checkpoints, the run is not finished.
             self.folder.remove_checkpoints()
         return run
 
-    def _begin(self, plan: Plan, run: TrainingRun, number: int) -> list[Notice]:
+    def _begin(self, plan: ModelPlan, run: TrainingRun, number: int) -> list[Notice]:
         """Bring a fresh model to where it starts; before the first one of a new run make the folder."""
         notices = self._restore(plan, run, number)
         if number == 0 and self.checkpoints is None and self.config.out is not None:
@@ -130,12 +121,12 @@ class Session:
             )
         return notices
 
-    def _restore(self, plan: Plan, run: TrainingRun, number: int) -> list[Notice]:
+    def _restore(self, plan: ModelPlan, run: TrainingRun, number: int) -> list[Notice]:
         """Bring a fresh model to its newest checkpoint, or to the weights that its plan starts from."""
         notices = []
         if self.checkpoints is not None and self.checkpoints.is_resuming:
             restored = self.checkpoints.restore(run, number)
-            self.history = self.checkpoints.folder.read_history()
+            self.history = read_history(self.checkpoints.folder.path)
             notices = [Notice(text) for text in restored.notices]
             if restored.log_bytes is not None:
                 return notices
@@ -151,32 +142,27 @@ class Session:
         earlier = load(source)
         warm_start(model, columns, earlier.model, earlier.columns)
 
-    def _warn_of_collapse(self, run: TrainingRun, step: TrainStep, plan: Plan) -> Iterator[Notice]:
+    def _warn_of_collapse(
+        self, run: TrainingRun, step: TrainStep, plan: ModelPlan
+    ) -> Iterator[Notice]:
         """Once, at the first validation after which experts of the main model are of no use."""
         if step.validation is None or plan.valid is None or plan.role != "main":
             return
         if self.has_warned or not is_first(self.ranks):
             return
-        collapse = explain_trunk(run.model, plan.valid.inputs, most_rows=_WATCHED_ROWS).collapse
+        collapse = explain_trunk(run.model, plan.valid, most_rows=_WATCHED_ROWS).collapse
         if collapse is not None:
             self.has_warned = True
             yield Notice(f"step {step.step:,}: {collapse}")
 
-    def _record(self, name: str, run: TrainingRun, step: TrainStep) -> StepRecord:
-        if name not in self.first_losses:
-            self.first_losses[name] = first_losses(self.history, name)
-        record = step_record(name, run, step, first_losses=self.first_losses[name])
-        self.first_losses[name] = {**record.losses, **self.first_losses[name]}
-        return record
-
     def _log(self, name: str, run: TrainingRun, step: TrainStep) -> None:
-        records: list[Record] = []
+        records: list[HistoryRecord] = []
         # The first step is always there: the report measures all losses by it.
         if step.step == 1 or step.step % self.config.log_every == 0:
-            records.append(self._record(name, run, step))
+            records.append(step_record(name, run, step))
         if step.validation is not None:
-            records.append(validation_record(name, step.validation))
+            records.append(validation_record(name, run, step.validation))
         for record in records:
             self.history.append(record)
             if self.folder:
-                self.folder.append(record)
+                append_history(self.folder.path, record)

@@ -136,7 +136,7 @@ class Binary(Kind):
 
     def summary(self, labels_B: Floats) -> Summary:
         rate = float(labels_B.mean()) if len(labels_B) else None
-        return Summary(rate, "" if rate is None else f"{rate:.2%} yes of ")
+        return Summary(rate, is_share=True)
 
     def chart(self, predictions: Floats, labels_B: Floats) -> Chart:
         title = "predicted probability of yes"

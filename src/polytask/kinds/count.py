@@ -88,7 +88,7 @@ class Count(Kind):
 
     @property
     def metrics(self) -> tuple[Definition, ...]:
-        return (POISSON_DEVIANCE, RMSE, MAE, CALIBRATION, XAUC, GXAUC)
+        return (XAUC, GXAUC, POISSON_DEVIANCE, MAE, RMSE, CALIBRATION)
 
     def chart(self, predictions: Floats, labels_B: Floats) -> Chart:
         return Chart(predictions, labels_B, "log1p")

@@ -62,7 +62,8 @@ class Kind(ABC):
 
     def is_labelled(self, labels_B: Tensor) -> Tensor:
         """Rows whose label enters the loss."""
-        return ~labels_B.isnan()
+        missing_B = labels_B.isnan()
+        return ~(missing_B if labels_B.ndim == 1 else missing_B.flatten(1).any(dim=1))
 
     @property
     def num_outputs(self) -> int:
@@ -155,11 +156,11 @@ Columns = Mapping[str, NDArray[np.generic]]
 
 class Summary(NamedTuple):
     """`mean` is the share of yes, or the mean in the label's own unit; for classes the share of
-    `most_frequent`. None where there is no label. `in_words` stands before the number of rows."""
+    `most_frequent`. None where there is no label. `is_share`: the mean is a share of yes."""
 
     mean: float | None
-    in_words: str = ""
     most_frequent: str | None = None
+    is_share: bool = False
 
 
 class Chart(NamedTuple):

@@ -134,7 +134,7 @@ class Multiclass(Kind):
 
     @property
     def metrics(self) -> tuple[Definition, ...]:
-        return (ACCURACY, MACRO_AUC, CLASS_LOG_LOSS)
+        return (MACRO_AUC, ACCURACY, CLASS_LOG_LOSS)
 
     def named_predictions(self, task: str, predictions: NDArray[np.floating]) -> Columns:
         """The likeliest class, and NAME_p_CLASS: the probability of each."""

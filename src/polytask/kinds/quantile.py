@@ -89,12 +89,34 @@ class Quantile(Kind):
 
     @property
     def metrics(self) -> tuple[Definition, ...]:
-        ends = self.levels[-1] - (self.levels[0] if len(self.levels) > 1 else 0.0)
-        skill, loss = (partial(each, levels=self.levels) for each in (_skill, _pinball))
+        skill, loss, coverage = (
+            partial(each, levels=self.levels) for each in (_skill, _pinball, _coverage)
+        )
         return (
-            Definition("pinball_skill", True, skill, EQUAL),
-            Definition("pinball", False, loss, NO_ROWS),
-            Definition("coverage", None, _coverage, NO_ROWS, best=ends),
+            Definition(
+                "pinball_skill",
+                "pinball skill",
+                "higher",
+                skill,
+                EQUAL,
+                "share of the loss of constant quantiles that is saved: 0 is no better, 1 is perfect",
+            ),
+            Definition(
+                "pinball",
+                "pinball loss",
+                "lower",
+                loss,
+                NO_ROWS,
+                "mean pinball loss of the levels, in the label's own unit",
+            ),
+            Definition(
+                "coverage",
+                "coverage",
+                "to 1",
+                coverage,
+                NO_ROWS,
+                "labels between the outer quantiles over the share that belongs there",
+            ),
         )
 
     def named_predictions(self, task: str, predictions: NDArray[np.floating]) -> Columns:
@@ -137,9 +159,9 @@ def _skill(rows: Rows, *, levels: tuple[float, ...]) -> Statistic:
     return of_sums(rows, lambda sums_RK: 1 - ratio(sums_RK), loss_B, constant_B)
 
 
-def _coverage(rows: Rows) -> Statistic:
-    """The share of labels between the outer quantiles; with one quantile, of those up to it."""
-    below_B = rows.label_B <= rows.predictions[:, -1]
-    if rows.predictions.shape[1] > 1:
-        below_B &= rows.label_B >= rows.predictions[:, 0]
-    return of_sums(rows, ratio, below_B.astype(np.float64), 1.0)
+def _coverage(rows: Rows, *, levels: tuple[float, ...]) -> Statistic:
+    """The share of labels between the outer quantiles (with one quantile: up to it) over its due."""
+    inside_B, due = rows.label_B <= rows.predictions[:, -1], levels[-1]
+    if len(levels) > 1:
+        inside_B, due = inside_B & (rows.label_B >= rows.predictions[:, 0]), due - levels[0]
+    return of_sums(rows, ratio, inside_B.astype(np.float64), due)

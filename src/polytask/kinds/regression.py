@@ -13,7 +13,7 @@ from polytask.kinds.kind import Chart, Floats, Kind, Labels, fitted
 from polytask.kinds.noise import Noise, full_precision, noisy_squared_error
 from polytask.kinds.scale import Scale, Transform
 from polytask.metrics import Definition, LabelSpace
-from polytask.metrics.definitions import GXAUC, MAE, R2, RMSE, XAUC
+from polytask.metrics.definitions import CALIBRATION_OF_ANY, GXAUC, MAE, R2, RMSE, XAUC
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class Regression(Kind):
 
     @property
     def metrics(self) -> tuple[Definition, ...]:
-        return (RMSE, MAE, R2, XAUC, GXAUC)
+        return (R2, XAUC, GXAUC, MAE, RMSE, CALIBRATION_OF_ANY)
 
     def chart(self, predictions: Floats, labels_B: Floats) -> Chart:
         return Chart(predictions, labels_B, "linear" if self.transform is None else "log1p")

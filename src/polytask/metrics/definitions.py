@@ -1,6 +1,6 @@
-"""The metrics: what is computed, and which way is better. A kind of task lists those it is judged by."""
+"""The metrics: what is computed, what it means, where better is. A kind of task lists its own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from polytask.errors import UserError, nearest
 from polytask.metrics.arrays import Booleans, Floats
+from polytask.metrics.intervals import Interval
 from polytask.metrics.ranking import binary_pairs, ordered_pairs
 from polytask.metrics.rows import Rows
 from polytask.metrics.spaces import LabelSpace
@@ -20,6 +21,7 @@ from polytask.metrics.statistic import (
     ratio,
     share_within_groups,
 )
+from polytask.records import Direction, MetricValue
 
 UNDEFINED = OfSums(np.zeros((2, 1)), ratio)
 """A metric that these rows do not define: its value is 0 / 0."""
@@ -27,23 +29,30 @@ UNDEFINED = OfSums(np.zeros((2, 1)), ratio)
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """One metric. `absent_if` says in words when it is not defined.
-
-    `higher_is_better` is None where a metric is good near a value, `best`.
-    """
+    """One metric. `absent_if` says in words when it is not defined, `meaning` what it tells a reader."""
 
     name: str
-    higher_is_better: bool | None
+    title: str
+    direction: Direction
     statistic: Callable[[Rows], Statistic]
     absent_if: str
+    meaning: str
     needs_groups: bool = False
-    best: float = 1.0
 
     def advantage(self, value_a: Floats, value_b: Floats) -> Floats:
-        """What a is better by than b, elementwise; see `Gain`."""
-        if self.higher_is_better is None:
-            return np.abs(value_b - self.best) - np.abs(value_a - self.best)
-        return value_a - value_b if self.higher_is_better else value_b - value_a
+        """How much better a is than b, elementwise; see `Gain`."""
+        match self.direction:
+            case "to 1":
+                return np.abs(value_b - 1) - np.abs(value_a - 1)
+            case "higher":
+                return value_a - value_b
+            case "lower":
+                return value_b - value_a
+
+    def record(self, value: float, interval: Interval | None = None) -> MetricValue:
+        """The metric's value with what a reader has to know of it."""
+        low, high = (None, None) if interval is None else (interval.low, interval.high)
+        return MetricValue(self.name, value, low, high, self.direction, self.title)
 
 
 class Scored(Protocol):
@@ -67,6 +76,11 @@ def definition_of(name: str, kind: Scored) -> Definition:
             return definition
     names = [definition.name for definition in kind.metrics]
     raise UserError(f"unknown metric {name!r} of a {kind.space.kind} task{nearest(name, names)}")
+
+
+def glossary(kinds: Iterable[Scored]) -> dict[str, str]:
+    """What each metric of these kinds means, in one line, by name."""
+    return {each.name: each.meaning for kind in kinds for each in kind.metrics}
 
 
 def as_events(rows: Rows) -> Rows:
@@ -159,6 +173,9 @@ def _accuracy(rows: Rows) -> Statistic:
 
 
 def _calibration(rows: Rows) -> Statistic:
+    """Mean predicted over mean observed, for labels of 0 or more."""
+    if rows.label_B.min() < 0:
+        return UNDEFINED
     return of_sums(rows, ratio, rows.predictions, rows.label_B)
 
 
@@ -201,16 +218,99 @@ EQUAL = "the labels are all equal"
 NO_SUM = "the labels sum to 0"
 NO_GROUP = "no group has two different labels"
 
-AUC = Definition("auc", True, _auc, ONE_CLASS)
-GAUC = Definition("gauc", True, _gauc, NO_GROUP, needs_groups=True)
-LOG_LOSS = Definition("log_loss", False, _binary_log_loss, NO_ROWS)
-CALIBRATION = Definition("calibration", None, _calibration, NO_SUM)
-ACCURACY = Definition("accuracy", True, _accuracy, NO_ROWS)
-MACRO_AUC = Definition("macro_auc", True, _macro_auc, ONE_CLASS)
-CLASS_LOG_LOSS = Definition("log_loss", False, _class_log_loss, NO_ROWS)
-RMSE = Definition("rmse", False, _rmse, NO_ROWS)
-MAE = Definition("mae", False, _mae, NO_ROWS)
-R2 = Definition("r2", True, _r2, EQUAL)
-XAUC = Definition("xauc", True, _xauc, EQUAL)
-GXAUC = Definition("gxauc", True, _gxauc, NO_GROUP, needs_groups=True)
-POISSON_DEVIANCE = Definition("poisson_deviance", False, _poisson_deviance, NO_ROWS)
+AUC = Definition(
+    "auc",
+    "AUC",
+    "higher",
+    _auc,
+    ONE_CLASS,
+    "how often a random yes scores above a random no: 0.5 is chance, 1 is perfect",
+)
+GAUC = Definition(
+    "gauc",
+    "GAUC",
+    "higher",
+    _gauc,
+    NO_GROUP,
+    "AUC within each group, such as a user, in the mean over the groups' rows",
+    needs_groups=True,
+)
+_MEANING_OF_LOG_LOSS = (
+    "minus the mean logarithm of the probability given to what happened: 0 is perfect"
+)
+LOG_LOSS = Definition(
+    "log_loss", "log loss", "lower", _binary_log_loss, NO_ROWS, _MEANING_OF_LOG_LOSS
+)
+CLASS_LOG_LOSS = Definition(
+    "log_loss", "log loss", "lower", _class_log_loss, NO_ROWS, _MEANING_OF_LOG_LOSS
+)
+CALIBRATION = Definition(
+    "calibration",
+    "calibration",
+    "to 1",
+    _calibration,
+    NO_SUM,
+    "mean prediction over mean label: above 1 the model promises too much",
+)
+CALIBRATION_OF_ANY = replace(CALIBRATION, absent_if=f"{NO_SUM}, or some are negative")
+MACRO_AUC = Definition(
+    "macro_auc",
+    "macro AUC",
+    "higher",
+    _macro_auc,
+    ONE_CLASS,
+    "AUC of each class against the others, in the mean over the classes",
+)
+ACCURACY = Definition(
+    "accuracy",
+    "accuracy",
+    "higher",
+    _accuracy,
+    NO_ROWS,
+    "share of rows whose most probable class is the right one",
+)
+R2 = Definition(
+    "r2",
+    "R²",
+    "higher",
+    _r2,
+    EQUAL,
+    "share of the labels' variance that is explained: 0 is no better than always predicting the "
+    "mean, 1 is perfect",
+)
+XAUC = Definition(
+    "xauc",
+    "XAUC",
+    "higher",
+    _xauc,
+    EQUAL,
+    "share of pairs of rows that are in the right order: 0.5 is chance, 1 is perfect",
+)
+GXAUC = Definition(
+    "gxauc",
+    "GXAUC",
+    "higher",
+    _gxauc,
+    NO_GROUP,
+    "XAUC within each group, in the mean over the groups' rows",
+    needs_groups=True,
+)
+MAE = Definition(
+    "mae", "MAE", "lower", _mae, NO_ROWS, "mean distance to the label, in the label's own unit"
+)
+RMSE = Definition(
+    "rmse",
+    "RMSE",
+    "lower",
+    _rmse,
+    NO_ROWS,
+    "root of the mean squared distance to the label, in the label's own unit",
+)
+POISSON_DEVIANCE = Definition(
+    "poisson_deviance",
+    "Poisson deviance",
+    "lower",
+    _poisson_deviance,
+    NO_ROWS,
+    "how far the predicted counts are from the labels, in units of their own noise: 0 is perfect",
+)

@@ -14,15 +14,16 @@ from polytask.metrics.definitions import (
     mixed_groups,
 )
 from polytask.metrics.intervals import (
+    Interval,
     interval_of_difference,
     interval_of_resamples,
     interval_of_share,
     resample,
 )
-from polytask.metrics.result import Gain, Interval, Metric, TaskMetrics
 from polytask.metrics.rows import Rows, read_rows
 from polytask.metrics.spaces import UNKNOWN_CLASS
 from polytask.metrics.statistic import Statistic
+from polytask.records import Evaluation, Gain, MetricValue
 
 
 def evaluate(
@@ -35,7 +36,7 @@ def evaluate(
     num_resamples: int = 200,
     seed: int = 0,
     intervals: bool = True,
-) -> TaskMetrics:
+) -> Evaluation:
     """The metrics of one task, each with its 95 % interval.
 
     `kind` says which metrics are taken and which labels and predictions can be, such as `Binary()`.
@@ -49,7 +50,7 @@ def evaluate(
     definitions = definitions_of(kind, has_groups=groups is not None)
     rows = read_rows(kind.space, predictions, labels, weights=weights, groups=groups)
     if not len(rows):
-        return _task_metrics(kind, rows, (), ("no metric: there is no labelled row",))
+        return _evaluation(kind, rows, (), ("no metric: there is no labelled row",))
     found = [(definition, definition.statistic(rows)) for definition in definitions]
     measured = [(d, s) for d, s in found if not np.isnan(s.value)]
     notes = [*_label_notes(kind, rows)]
@@ -63,10 +64,10 @@ def evaluate(
             if interval is None
         ]
     metrics = tuple(
-        Metric(definition.name, statistic.value, interval, definition.higher_is_better)
+        definition.record(statistic.value, interval)
         for (definition, statistic), interval in zip(measured, spread)
     )
-    return _task_metrics(kind, rows, metrics, tuple(notes))
+    return _evaluation(kind, rows, metrics, tuple(notes))
 
 
 def compare(
@@ -80,7 +81,7 @@ def compare(
     num_resamples: int = 200,
     seed: int = 0,
 ) -> tuple[Gain, ...]:
-    """What model a is better by than model b on the same rows, with a paired 95 % interval.
+    """How much better model a is than model b on the same rows, with a paired 95 % interval.
 
     Arguments as in `evaluate`; both models see the same resamples. Metrics that are not defined on
     these rows are left out.
@@ -103,7 +104,9 @@ def compare(
             interval = interval_of_difference(gain, a.influence_U - b.influence_U)
         # Without spread a gain other than 0 is not known exactly: there is one unit, or few.
         is_known = gain == 0 or not _is_point(interval)
-        gains.append(Gain(definition.name, gain, interval if is_known else None))
+        known = interval if is_known else None
+        ends = (None, None) if known is None else (known.low, known.high)
+        gains.append(Gain(definition.name, gain, *ends))
     return tuple(gains)
 
 
@@ -161,9 +164,9 @@ def _label_notes(kind: Scored, rows: Rows) -> Iterator[str]:
         yield f"{rows_are} of classes unknown to training: every prediction there is a miss"
 
 
-def _task_metrics(
-    kind: Scored, rows: Rows, metrics: tuple[Metric, ...], notes: tuple[str, ...]
-) -> TaskMetrics:
+def _evaluation(
+    kind: Scored, rows: Rows, metrics: tuple[MetricValue, ...], notes: tuple[str, ...]
+) -> Evaluation:
     space = kind.space
     num_groups = num_group_rows = mean_label = None
     if rows.group_B is not None and not space.are_classes:
@@ -172,7 +175,7 @@ def _task_metrics(
         num_group_rows = int(is_mixed_G[rows.group_B].sum())
     if len(rows) and not space.are_classes:
         mean_label = float(np.average(rows.label_B, weights=rows.weight_B))
-    return TaskMetrics(
+    return Evaluation(
         kind=space.kind,
         num_rows=len(rows),
         num_unlabelled=rows.num_unlabelled,

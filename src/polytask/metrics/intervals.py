@@ -1,13 +1,13 @@
 """95 % intervals: from a sampling error in closed form, or from resamples."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
 
 from polytask.errors import UserError
 from polytask.metrics.arrays import Floats
-from polytask.metrics.result import Interval
 from polytask.metrics.statistic import Statistic
 
 _LEVEL = 0.95
@@ -22,6 +22,14 @@ _LEAST_DEFINED = 0.9
 
 _CELLS_AT_ONCE = 1 << 21
 """Counts drawn at once: 16 MB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A 95 % interval."""
+
+    low: float
+    high: float
 
 
 def interval_of_share(value: float, influence_U: Floats) -> Interval | None:

@@ -7,17 +7,18 @@ from matplotlib.ticker import PercentFormatter
 from polytask.report.drawing import BLUE, Panel, new_figure, step_axis, to_svg
 from polytask.report.formatting import count, percent, short
 from polytask.report.heatmap import LEFT, draw_cells, signed
-from polytask.report.records import RunRecord
+from polytask.report.reading import ReportedRun
 from polytask.report.series import (
     MULTI,
     Curve,
     conflict_rates,
     mean_cosines,
+    mean_norms,
     trained_tasks,
 )
 
 
-def cosine_panel(run: RunRecord) -> Panel | None:
+def cosine_panel(run: ReportedRun) -> Panel | None:
     """The mean cosine of each pair of tasks as a heat map; None where none was measured."""
     tasks = trained_tasks(run)
     cosines_TT = mean_cosines(run.steps, MULTI, tasks)
@@ -45,7 +46,7 @@ def cosine_panel(run: RunRecord) -> Panel | None:
     return Panel("Which tasks pull together", svg, caption.strip())
 
 
-def conflict_panel(run: RunRecord) -> Panel | None:
+def conflict_panel(run: ReportedRun) -> Panel | None:
     """The share of pairs that conflict, over the steps; None where none was measured."""
     curve = conflict_rates(run.steps, MULTI)
     if not len(curve):
@@ -58,15 +59,12 @@ def conflict_panel(run: RunRecord) -> Panel | None:
         f"{percent(float(curve.value_P.mean()))} in the mean over the run. The thick line, a mean over "
         f"neighbouring steps, goes from {percent(float(smooth[0]))} to {percent(float(smooth[-1]))}."
     )
-    similar = [
-        step.magnitude_similarity
-        for step in run.steps
-        if step.model == MULTI and step.magnitude_similarity is not None
-    ]
-    if similar:
+    lengths = mean_norms(run.steps, MULTI)
+    if len(lengths) > 1 and min(lengths.values()) > 0:
+        long, small = max(lengths, key=lengths.__getitem__), min(lengths, key=lengths.__getitem__)
         caption += (
-            f" Their lengths are alike to {np.mean(similar):.2f} in the mean: 1 is equal length, 0.1 "
-            "one twenty times the other."
+            f" The longest gradient is that of {short(long)}, in the mean "
+            f"{lengths[long] / lengths[small]:.2g} times as long as that of {short(small)}."
         )
     svg = to_svg(figure, name="conflicts", label=f"Conflict rate by step. {caption}")
     return Panel("How often tasks conflict", svg, caption)

@@ -3,30 +3,11 @@
 import math
 from collections.abc import Sequence
 
-METRIC_NAMES = {
-    "auc": "AUC",
-    "gauc": "GAUC",
-    "macro_auc": "macro AUC",
-    "log_loss": "log loss",
-    "mae": "MAE",
-    "rmse": "RMSE",
-    "r2": "R²",
-    "xauc": "XAUC",
-    "gxauc": "GXAUC",
-    "poisson_deviance": "Poisson deviance",
-}
 MINUS = "\N{MINUS SIGN}"
 _MOST_DECIMALS = 8
 NO_BREAK = "\N{NO-BREAK SPACE}"
 NOTHING = "\N{EN DASH}"
 PARTS = {"train": "training", "valid": "validation", "test": "test"}
-
-
-def metric_name(name: str) -> str:
-    """`conditional_auc` -> conditional AUC."""
-    plain = name.removeprefix("conditional_")
-    prefix = "conditional " if plain != name else ""
-    return prefix + METRIC_NAMES.get(plain, plain.replace("_", " "))
 
 
 def number(value: float, *, signed: bool = False, decimals: int | None = None) -> str:
@@ -37,6 +18,13 @@ def number(value: float, *, signed: bool = False, decimals: int | None = None) -
         if 0 < size < 5e-5:
             decimals = min(1 - math.floor(math.log10(size)), _MOST_DECIMALS)
     return f"{value:{'+' if signed else ''},.{decimals}f}".replace("-", MINUS)
+
+
+def decimals(low: float | None, high: float | None) -> int | None:
+    """As many as the interval's width deserves, where that is more than the usual ones."""
+    if low is None or high is None or not 0 < high - low < 1e-3:
+        return None
+    return min(1 - math.floor(math.log10(high - low)), _MOST_DECIMALS)
 
 
 def count(value: float) -> str:

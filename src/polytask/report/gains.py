@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from polytask.records import Costs
 from polytask.report.drawing import (
     BLUE,
     INK,
@@ -14,8 +15,7 @@ from polytask.report.drawing import (
     new_figure,
     to_svg,
 )
-from polytask.report.formatting import listing, metric_name, percent, plural, short
-from polytask.report.records import Costs
+from polytask.report.formatting import listing, percent, plural, short
 from polytask.report.results import Row, Verdict
 
 _COLOURS = {Verdict.BETTER: BLUE, Verdict.WORSE: ORANGE}
@@ -29,12 +29,13 @@ def gain_panel(rows: tuple[Row, ...]) -> Panel | None:
     if not drawn:
         return None
     by_metric = {
-        m: [r for r in drawn if r.metric == m] for m in dict.fromkeys(r.metric for r in drawn)
+        title: [row for row in drawn if row.multi.title == title]
+        for title in dict.fromkeys(row.multi.title for row in drawn)
     }
     heights = [_ROW * len(group) + 8 for group in by_metric.values()]
     figure, places = new_figure(sum(heights) + 44 * len(heights) + 18, *heights, gap=0.9, left=112)
-    for axes, (metric, group) in zip(places, by_metric.items()):
-        _draw_gains(axes, metric, group)
+    for axes, (title, group) in zip(places, by_metric.items()):
+        _draw_gains(axes, title, group)
     caption = gain_finding(drawn)
     label = f"Gain over single-task models. {caption}"
     return Panel("Gain over single-task", to_svg(figure, name="gains", label=label), caption)
@@ -89,7 +90,7 @@ def cost_panel(costs: Costs | None, *, num_models: int) -> Panel | None:
     return Panel("One model against several", to_svg(figure, name="cost", label=caption), caption)
 
 
-def _draw_gains(axes: Axes, metric: str, rows: list[Row]) -> None:
+def _draw_gains(axes: Axes, title: str, rows: list[Row]) -> None:
     places = np.arange(len(rows))[::-1]
     axes.axvline(0, color=INK, linewidth=0.9)
     largest = 0.0
@@ -109,4 +110,4 @@ def _draw_gains(axes: Axes, metric: str, rows: list[Row]) -> None:
     axes.set_xlim(-1.12 * (largest or 1), 1.12 * (largest or 1))
     axes.xaxis.set_major_locator(MaxNLocator(3, symmetric=True))
     axes.grid(axis="y", visible=False)
-    axes.set_title(f"gain in {metric_name(metric)}: right is better")
+    axes.set_title(f"gain in {title}: right is better")

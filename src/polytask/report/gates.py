@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from polytask.records import Figures, GateFigures
 from polytask.report.drawing import BLUE, INK, MUTED, Panel, new_figure, to_svg
 from polytask.report.formatting import listing, percent, short
-from polytask.report.records import Figures, Gate
 from polytask.report.series import effective_number
 
 _MOST_TICKS = 16
@@ -23,7 +23,7 @@ def gate_panels(figures: Figures) -> tuple[Panel, ...]:
     return tuple(panels)
 
 
-def finding(gate: Gate) -> str:
+def finding(gate: GateFigures) -> str:
     """The expert that the task leans on, how it varies, and how evenly all are used."""
     first = int(np.argmax(gate.mean))
     number_of = len(gate.mean)
@@ -55,7 +55,7 @@ def shared_finding(figures: Figures) -> str:
     return f"{told} (the overlap of their means)."
 
 
-def _draw(gate: Gate, top: float, *, name: str, caption: str) -> str:
+def _draw(gate: GateFigures, top: float, *, name: str, caption: str) -> str:
     figure, (axes,) = new_figure(210, 1)
     places = np.arange(1, len(gate.mean) + 1)
     axes.bar(places, gate.mean, width=0.72, color=BLUE, alpha=0.75)

@@ -1,17 +1,18 @@
-"""A RunRecord -> the HTML page."""
+"""A run folder's records -> the HTML page."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
+from polytask.records import Figures
 from polytask.report import formatting, text
 from polytask.report.conflicts import conflict_panel, cosine_panel
 from polytask.report.drawing import Panel, style
 from polytask.report.gains import cost_panel, gain_panel
 from polytask.report.gates import gate_panels, shared_finding
 from polytask.report.rates import constant_weights, pace_panel, weights_panel
-from polytask.report.records import Figures, RunRecord
+from polytask.report.reading import ReportedRun
 from polytask.report.results import SLIGHT, Row, Verdict, notes, result_rows
 from polytask.report.scores import score_panels
 from polytask.report.stitches import mask_panel, stitch_panels
@@ -29,11 +30,11 @@ class Section:
     absent: str = ""
 
 
-def render(run: RunRecord) -> str:
+def render(run: ReportedRun) -> str:
     """The whole page, self-contained."""
     metrics = run.metrics
     rows = result_rows(metrics)
-    num_singles = text.num_singles(metrics) if metrics is not None else 0
+    num_singles = metrics.num_single_models if metrics is not None else 0
     with style():
         gain = gain_panel(rows)
         cost = cost_panel(metrics.cost if metrics is not None else None, num_models=num_singles)
@@ -53,7 +54,7 @@ def render(run: RunRecord) -> str:
         has_singles=any(row.single is not None for row in rows),
         notes=notes(metrics),
         part=text.part_name(metrics),
-        labels=text.label_rows(run),
+        labels=text.label_rows(metrics),
         parts=text.part_rows(metrics),
         costs=text.cost_rows(metrics),
         gain=gain,
@@ -64,7 +65,7 @@ def render(run: RunRecord) -> str:
     )
 
 
-def _training(run: RunRecord) -> Section:
+def _training(run: ReportedRun) -> Section:
     panels = list(training_panels(run))
     pace = pace_panel(run)
     if panels and pace is not None:
@@ -80,7 +81,7 @@ def _training(run: RunRecord) -> Section:
     )
 
 
-def _balancing(run: RunRecord) -> Section:
+def _balancing(run: ReportedRun) -> Section:
     drawn = (weights_panel(run), cosine_panel(run), conflict_panel(run))
     return Section(
         "balancing",
@@ -93,7 +94,7 @@ def _balancing(run: RunRecord) -> Section:
     )
 
 
-def _scores(run: RunRecord) -> Section:
+def _scores(run: ReportedRun) -> Section:
     figures = run.figures
     part = formatting.PARTS.get(figures.part or "", "") if figures is not None else ""
     return Section(
@@ -109,7 +110,7 @@ def _scores(run: RunRecord) -> Section:
     )
 
 
-def _gates(run: RunRecord) -> Section:
+def _gates(run: ReportedRun) -> Section:
     """What the trunk does: gates, or stitches, or masks."""
     figures = run.figures
     if figures is not None and (figures.stitches or figures.masks):
@@ -168,5 +169,5 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["number"] = formatting.number
-    environment.globals |= {"Verdict": Verdict, "slight": SLIGHT}
+    environment.globals |= {"Verdict": Verdict, "slight": SLIGHT, "decimals": formatting.decimals}
     return environment

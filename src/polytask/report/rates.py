@@ -8,7 +8,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from polytask.report.drawing import INK, Panel, colour, dash, new_figure, step_axis, to_svg
 from polytask.report.formatting import count, listing, short
-from polytask.report.records import RunRecord
+from polytask.report.reading import ReportedRun
 from polytask.report.series import (
     MULTI,
     Curve,
@@ -23,7 +23,7 @@ _WIDE = 50
 """Weights that differ by more than this factor are drawn on a logarithmic scale."""
 
 
-def pace_panel(run: RunRecord) -> Panel | None:
+def pace_panel(run: ReportedRun) -> Panel | None:
     """The tasks' relative training rates; None where fewer than two tasks have one."""
     tasks = trained_tasks(run)
     rates = relative_rates({task: training_losses(run.steps, MULTI, task) for task in tasks})
@@ -49,7 +49,7 @@ def pace_panel(run: RunRecord) -> Panel | None:
     return Panel("Pace of the tasks", to_svg(figure, name="pace", label=label), caption)
 
 
-def weights_panel(run: RunRecord) -> Panel | None:
+def weights_panel(run: ReportedRun) -> Panel | None:
     """The tasks' weights over time; None where they never change."""
     tasks = trained_tasks(run)
     weights = _weights(run)
@@ -72,7 +72,7 @@ def weights_panel(run: RunRecord) -> Panel | None:
     return Panel("Weights of the tasks", to_svg(figure, name="weights", label=label), caption)
 
 
-def constant_weights(run: RunRecord) -> str:
+def constant_weights(run: ReportedRun) -> str:
     """The weights in words where they never change, else nothing."""
     weights = _weights(run)
     if not weights or not _are_constant(weights):
@@ -88,7 +88,7 @@ def _weight(value: float) -> str:
     return count(value) if value >= 100 else f"{value:.3g}"
 
 
-def _weights(run: RunRecord) -> dict[str, Curve]:
+def _weights(run: ReportedRun) -> dict[str, Curve]:
     weights = {task: task_weights(run.steps, MULTI, task) for task in trained_tasks(run)}
     return {task: curve for task, curve in weights.items() if len(curve)}
 

@@ -1,65 +1,67 @@
-"""A run folder -> a RunRecord; a file that is missing is no error, a damaged one is."""
+"""A run folder -> what the page is made of; a file that is missing is no error, a damaged one is."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
-from pydantic import TypeAdapter, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from polytask.errors import UserError
-from polytask.report.records import Figures, Metrics, RunRecord, Step, Validation
+from polytask.records import (
+    Figures,
+    RunRecord,
+    StepRecord,
+    ValidationRecord,
+    read_figures,
+    read_history,
+    read_metrics,
+)
+from polytask.records.files import FIGURES, METRICS, STEPS
 
-Fact = TypeVar("Fact")
 
-_METRICS = TypeAdapter(Metrics)
-_FIGURES = TypeAdapter(Figures)
-_LINE = TypeAdapter(Step | Validation)
+@dataclass(frozen=True, slots=True)
+class ReportedRun:
+    """A run folder as far as it goes: what is missing is None, or empty, and named in `missing`.
+
+    `options` is run.yaml, `options_text` its text.
+    """
+
+    folder: str
+    options: Mapping[str, object]
+    options_text: str
+    metrics: RunRecord | None
+    figures: Figures | None
+    steps: tuple[StepRecord, ...]
+    validations: tuple[ValidationRecord, ...]
+    missing: tuple[str, ...]
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks' names in the order of the run's configuration."""
+        tasks = self.options.get("tasks")
+        named = tasks if isinstance(tasks, list) else []
+        return tuple(str(t["name"]) for t in named if isinstance(t, Mapping) and "name" in t)
 
 
-def read_run(folder: Path) -> RunRecord:
+def read_run(folder: Path) -> ReportedRun:
     """What the folder holds; UserError where it holds no run, or a file that cannot be read."""
     if not folder.is_dir():
         raise UserError(f"{folder}: no such run folder")
     if not (folder / "run.yaml").is_file():
         raise UserError(f"{folder}: this is no run folder, it lacks run.yaml")
     text = (folder / "run.yaml").read_text(encoding="utf-8")
-    lines = _read_lines(folder / "steps.jsonl")
-    names = ("metrics.json", "figures.json", "steps.jsonl")
-    return RunRecord(
+    history = read_history(folder)
+    return ReportedRun(
         folder=str(folder),
         options=_read_options(folder / "run.yaml", text),
         options_text=text,
-        metrics=_read(folder / "metrics.json", _METRICS),
-        figures=_read(folder / "figures.json", _FIGURES),
-        steps=tuple(line for line in lines if isinstance(line, Step)),
-        validations=tuple(line for line in lines if isinstance(line, Validation)),
-        missing=tuple(name for name in names if not (folder / name).is_file()),
+        metrics=read_metrics(folder),
+        figures=read_figures(folder),
+        steps=tuple(line for line in history if isinstance(line, StepRecord)),
+        validations=tuple(line for line in history if isinstance(line, ValidationRecord)),
+        missing=tuple(n for n in (METRICS, FIGURES, STEPS) if not (folder / n).is_file()),
     )
-
-
-def _read(path: Path, adapter: TypeAdapter[Fact]) -> Fact | None:
-    if not path.is_file():
-        return None
-    try:
-        return adapter.validate_json(path.read_bytes())
-    except ValidationError as error:
-        raise UserError(f"{path}: {_first(error)}") from error
-
-
-def _read_lines(path: Path) -> list[Step | Validation]:
-    """All lines; a last one without its end was being written when the run was stopped."""
-    if not path.is_file():
-        return []
-    whole, _, _ = path.read_text(encoding="utf-8").rpartition("\n")
-    records = []
-    for number, line in enumerate(whole.splitlines(), start=1):
-        try:
-            records.append(_LINE.validate_json(line))
-        except ValidationError as error:
-            raise UserError(f"{path}:{number}: {_first(error)}") from error
-    return records
 
 
 def _read_options(path: Path, text: str) -> Mapping[str, object]:
@@ -70,9 +72,3 @@ def _read_options(path: Path, text: str) -> Mapping[str, object]:
     if not isinstance(options, dict):
         raise UserError(f"{path}: a configuration is a mapping of keys")
     return options
-
-
-def _first(error: ValidationError) -> str:
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return f"this is no record of polytask's: {where}: {first['msg']}".replace(": : ", ": ")

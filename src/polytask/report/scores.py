@@ -1,18 +1,17 @@
 """Predictions against labels: a calibration plot above a histogram, per task."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, MaxNLocator
-from numpy.typing import NDArray
 
+from polytask.records import Bin, Figures, ScoreFigures
+from polytask.records.figures import Scale
+from polytask.records.scales import BACKWARD, FORWARD, Floats
 from polytask.report.drawing import BLUE, MUTED, ORANGE, PAPER, Panel, new_figure, to_svg
 from polytask.report.formatting import count, number, percent, plural
-from polytask.report.records import Bin, Figures, Scores
-
-Floats = NDArray[np.float64]
 
 _RATES = (1e-5, 1e-4, 0.001, 0.01, 0.05, 0.2, 0.5, 0.8, 0.95, 0.99, 0.999, 0.9999, 0.99999)
 _QUANTITIES = tuple(m * 10.0**e for e in range(7) for m in (1, 3))
@@ -37,7 +36,7 @@ def score_panels(figures: Figures) -> tuple[Panel, ...]:
     return tuple(panels)
 
 
-def finding(scores: Scores) -> str:
+def finding(scores: ScoreFigures) -> str:
     """How many bins agree with the diagonal, and the one that is farthest from it."""
     bins = scores.calibration
     agreeing = [b for b in bins if b.low <= b.predicted <= b.high]
@@ -46,8 +45,6 @@ def finding(scores: Scores) -> str:
     outside = [b for b in bins if b not in agreeing]
     if not outside:
         return f"{told}: no miscalibration can be seen in {count(sum(b.rows for b in bins))} rows."
-    if scores.scale == "log1p" and scores.kind == "regression":
-        told += " (trained on the logarithm, a prediction is nearer the median than the mean)"
     worst = max(outside, key=_distance)
     show = percent if scores.scale == "logit" else number
     direction = "too high" if worst.predicted > worst.observed else "too low"
@@ -63,8 +60,8 @@ def _distance(group: Bin) -> float:
     return beyond / max(group.high - group.low, 1e-12)
 
 
-def _draw_calibration(axes: Axes, scores: Scores, limits: tuple[float, float]) -> None:
-    forward = _forward(scores.scale)
+def _draw_calibration(axes: Axes, scores: ScoreFigures, limits: tuple[float, float]) -> None:
+    forward = FORWARD[scores.scale]
     bins = scores.calibration
     columns = ("predicted", "observed", "low", "high")
     predicted, observed, low, high = (
@@ -92,8 +89,8 @@ def _draw_calibration(axes: Axes, scores: Scores, limits: tuple[float, float]) -
     axes.tick_params(labelbottom=False)
 
 
-def _draw_histogram(axes: Axes, scores: Scores, limits: tuple[float, float]) -> None:
-    edges = _forward(scores.scale)(np.asarray(scores.histogram.edges))
+def _draw_histogram(axes: Axes, scores: ScoreFigures, limits: tuple[float, float]) -> None:
+    edges = FORWARD[scores.scale](np.asarray(scores.histogram.edges))
     shares = [np.asarray(s.counts) / max(sum(s.counts), 1e-12) for s in scores.histogram.series]
     looks = ((ORANGE, 0.22, "--"), (BLUE, 0.32, "-"))
     for series, share, (colour, alpha, line) in zip(scores.histogram.series, shares, looks):
@@ -103,17 +100,13 @@ def _draw_histogram(axes: Axes, scores: Scores, limits: tuple[float, float]) -> 
     axes.yaxis.set_major_locator(MaxNLocator(3))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: percent(value)))
     axes.legend(loc="best")
-    axes.set_xlabel(_X_LABELS.get(scores.kind, "predicted"))
+    axes.set_xlabel(scores.title)
     _value_axis(axes, scores, limits, which="x")
 
 
-_X_LABELS = {
-    "binary": "predicted probability of yes",
-    "multiclass": "probability of the predicted class",
-}
-
-
-def _value_axis(axes: Axes, scores: Scores, limits: tuple[float, float], *, which: str) -> None:
+def _value_axis(
+    axes: Axes, scores: ScoreFigures, limits: tuple[float, float], *, which: str
+) -> None:
     """The scale's own ticks along x or y, over the whole range."""
     axis = axes.xaxis if which == "x" else axes.yaxis
     if which == "x":
@@ -123,7 +116,7 @@ def _value_axis(axes: Axes, scores: Scores, limits: tuple[float, float], *, whic
         return
     rates = scores.scale == "logit"
     candidates = _candidates(scores.scale, limits)
-    places = _forward(scores.scale)(candidates)
+    places = FORWARD[scores.scale](candidates)
     inside = [(p, v) for p, v in zip(places, candidates) if limits[0] <= p <= limits[1]]
     inside = _apart(inside, least=(limits[1] - limits[0]) / (5.5 if which == "x" else 7))
     axis.set_major_locator(FixedLocator([place for place, _ in inside]))
@@ -131,11 +124,11 @@ def _value_axis(axes: Axes, scores: Scores, limits: tuple[float, float], *, whic
     axis.set_major_formatter(FixedFormatter(labels))
 
 
-def _candidates(scale: str, limits: tuple[float, float]) -> Floats:
+def _candidates(scale: Scale, limits: tuple[float, float]) -> Floats:
     """Round values; evenly spaced ones where the range is so narrow that the scale is straight."""
     if limits[1] - limits[0] > _NARROW:
         return np.asarray(_RATES if scale == "logit" else (0.0, *_QUANTITIES))
-    ends = _BACKWARD[scale](np.asarray(limits))
+    ends = BACKWARD[scale](np.asarray(limits))
     ticks = np.asarray(MaxNLocator(5).tick_values(ends[0], ends[1]))
     return ticks[(ticks > 0) & (ticks < 1)] if scale == "logit" else ticks
 
@@ -149,9 +142,9 @@ def _apart(ticks: Sequence[tuple[float, float]], *, least: float) -> list[tuple[
     return kept
 
 
-def _limits(scores: Scores) -> tuple[float, float]:
+def _limits(scores: ScoreFigures) -> tuple[float, float]:
     """One range for both axes: all bins, and where nearly all scores are."""
-    forward = _forward(scores.scale)
+    forward = FORWARD[scores.scale]
     values = [v for b in scores.calibration for v in (b.predicted, b.observed)]
     if scores.scale == "logit":
         values = [v for v in values if 0 < v < 1]
@@ -165,39 +158,6 @@ def _limits(scores: Scores) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _ends(scores: Scores) -> Floats:
+def _ends(scores: ScoreFigures) -> Floats:
     edges = scores.histogram.edges
     return np.asarray([edges[0], edges[-1]])
-
-
-def _forward(scale: str) -> Callable[[Floats], Floats]:
-    return _FORWARD.get(scale, _same)
-
-
-def _logit(rate: Floats) -> Floats:
-    rate = rate.clip(1e-7, 1 - 1e-7)
-    logit: Floats = np.log(rate / (1 - rate))
-    return logit
-
-
-def _log1p(values: Floats) -> Floats:
-    logarithm: Floats = np.log1p(np.maximum(values, 0))
-    return logarithm
-
-
-def _same(values: Floats) -> Floats:
-    return values
-
-
-def _rate(logit: Floats) -> Floats:
-    rate: Floats = 1 / (1 + np.exp(-logit))
-    return rate
-
-
-def _expm1(values: Floats) -> Floats:
-    power: Floats = np.expm1(values)
-    return power
-
-
-_FORWARD = {"logit": _logit, "log1p": _log1p}
-_BACKWARD = {"logit": _rate, "log1p": _expm1}

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from polytask.report.records import RunRecord, Step, Validation
+from polytask.records import MetricValue, StepRecord, ValidationRecord
+from polytask.report.reading import ReportedRun
 
 Floats = NDArray[np.float64]
 
@@ -46,24 +47,24 @@ class Curve:
         return Curve(self.step_P, (total[last] - total[first]) / (last - first))
 
 
-def trained_tasks(run: RunRecord) -> tuple[str, ...]:
+def trained_tasks(run: ReportedRun) -> tuple[str, ...]:
     """The tasks of run.yaml, or those of the logged steps where it names none."""
     logged = [task for step in run.steps if step.model == MULTI for task in step.losses]
     return run.tasks or tuple(dict.fromkeys(logged))
 
 
-def training_losses(steps: Sequence[Step], model: str, task: str) -> Curve:
+def training_losses(steps: Sequence[StepRecord], model: str, task: str) -> Curve:
     """The task's loss at the logged steps of a model; a step without the task is left out."""
     pairs = [(s.step, s.losses[task]) for s in steps if s.model == model and task in s.losses]
     return _curve(pairs)
 
 
-def task_weights(steps: Sequence[Step], model: str, task: str) -> Curve:
+def task_weights(steps: Sequence[StepRecord], model: str, task: str) -> Curve:
     pairs = [(s.step, s.weights[task]) for s in steps if s.model == model and task in s.weights]
     return _curve(pairs)
 
 
-def conflict_rates(steps: Sequence[Step], model: str) -> Curve:
+def conflict_rates(steps: Sequence[StepRecord], model: str) -> Curve:
     """The share of pairs of tasks whose gradients conflict, at the steps that measured them."""
     return _curve(
         [
@@ -74,7 +75,7 @@ def conflict_rates(steps: Sequence[Step], model: str) -> Curve:
     )
 
 
-def mean_cosines(steps: Sequence[Step], model: str, tasks: Sequence[str]) -> Floats:
+def mean_cosines(steps: Sequence[StepRecord], model: str, tasks: Sequence[str]) -> Floats:
     """The mean over the steps of each pair's cosine (T, T); NaN where a pair was never measured."""
     total_TT, count_TT = np.zeros((2, len(tasks), len(tasks)))
     place = {task: position for position, task in enumerate(tasks)}
@@ -90,22 +91,36 @@ def mean_cosines(steps: Sequence[Step], model: str, tasks: Sequence[str]) -> Flo
     return np.divide(total_TT, count_TT, out=np.full_like(total_TT, np.nan), where=count_TT > 0)
 
 
-def validation_losses(validations: Sequence[Validation], model: str, task: str) -> Curve:
-    pairs = [
-        (v.step, v.valid_losses[task])
-        for v in validations
-        if v.model == model and task in v.valid_losses
-    ]
+def mean_norms(steps: Sequence[StepRecord], model: str) -> dict[str, float]:
+    """The mean length of each task's gradient over the steps that measured it."""
+    found: dict[str, list[float]] = {}
+    for step in steps:
+        for task, norm in step.norms.items() if step.model == model else ():
+            found.setdefault(task, []).append(norm)
+    return {task: float(np.mean(norms)) for task, norms in found.items()}
+
+
+def validated_metric(
+    validations: Sequence[ValidationRecord], model: str, task: str
+) -> MetricValue | None:
+    """The first metric of a task that a validation of the model has; None where there is none."""
+    found = (m for v in validations if v.model == model for m in v.metrics.get(task, ()))
+    return next(found, None)
+
+
+def validation_losses(validations: Sequence[ValidationRecord], model: str, task: str) -> Curve:
+    pairs = [(v.step, v.losses[task]) for v in validations if v.model == model and task in v.losses]
     return _curve(pairs)
 
 
 def validation_metric(
-    validations: Sequence[Validation], model: str, task: str, *, metric: str
+    validations: Sequence[ValidationRecord], model: str, task: str, *, metric: str
 ) -> Curve:
     pairs = [
-        (v.step, v.valid_metrics[task][metric])
+        (v.step, found.value)
         for v in validations
-        if v.model == model and metric in v.valid_metrics.get(task, {})
+        for found in v.metrics.get(task, ())
+        if v.model == model and found.name == metric
     ]
     return _curve(pairs)
 

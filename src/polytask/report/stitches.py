@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from polytask.records import Figures, MaskFigures, StitchFigures
 from polytask.report.drawing import Panel, colour, dash, new_figure, to_svg
 from polytask.report.formatting import listing, short
 from polytask.report.heatmap import LEFT, draw_cells, signed
-from polytask.report.records import Figures, Mask, Stitch
 
 
 def stitch_panels(figures: Figures) -> tuple[Panel, ...]:
@@ -56,7 +56,7 @@ def mask_panel(figures: Figures) -> Panel | None:
     return Panel("How far each task opens each layer", svg, caption)
 
 
-def _stitch_finding(stitch: Stitch) -> str:
+def _stitch_finding(stitch: StitchFigures) -> str:
     """Who reads most from somebody else."""
     foreign = [
         (abs(weight), row, source, weight)
@@ -71,12 +71,12 @@ def _stitch_finding(stitch: Stitch) -> str:
     return told if _is_square(stitch) else f"{told} A tower reads a sum over the layers."
 
 
-def _is_square(stitch: Stitch) -> bool:
+def _is_square(stitch: StitchFigures) -> bool:
     """Whether what is read into is also what is read."""
     return stitch.rows == stitch.sources
 
 
-def _mask_finding(masks: tuple[Mask, ...]) -> str:
+def _mask_finding(masks: tuple[MaskFigures, ...]) -> str:
     last = max(mask.layer for mask in masks)
     told = [f"{short(m.task)} lets {m.mean:.2f} through" for m in masks if m.layer == last]
     return (

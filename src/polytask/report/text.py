@@ -2,8 +2,9 @@
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
+from polytask.records import Cost, LabelRecord, RunRecord
 from polytask.report.formatting import (
     NOTHING,
     PARTS,
@@ -14,8 +15,8 @@ from polytask.report.formatting import (
     plural,
     seconds,
 )
-from polytask.report.records import Cost, Label, Metrics, RunRecord
-from polytask.report.results import SLIGHT, Row, Verdict, reported_part
+from polytask.report.reading import ReportedRun
+from polytask.report.results import SLIGHT, Row, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class Fact:
     meaning: str
 
 
-def headline(run: RunRecord) -> str:
+def headline(run: ReportedRun) -> str:
     """What was trained, in a line."""
     trunk, balancer = (_name(run.options.get(key)) for key in ("trunk", "balancer"))
     parts = [f"{trunk} trunk", f"balancer {balancer}"]
@@ -62,7 +63,7 @@ def headline(run: RunRecord) -> str:
     return " · ".join(parts)
 
 
-def verdict(run: RunRecord, rows: tuple[Row, ...]) -> str:
+def verdict(run: ReportedRun, rows: tuple[Row, ...]) -> str:
     """Was it worth it? In a sentence, from the tasks' main metrics."""
     mains = [row for row in rows if row.is_main]
     if run.metrics is None:
@@ -90,7 +91,7 @@ def _named(row: Row) -> str:
     return f"{row.task} (by less than {SLIGHT})" if slight else row.task
 
 
-def facts(run: RunRecord) -> tuple[Fact, ...]:
+def facts(run: ReportedRun) -> tuple[Fact, ...]:
     """The few figures to know first."""
     metrics = run.metrics
     if metrics is None:
@@ -104,12 +105,12 @@ def facts(run: RunRecord) -> tuple[Fact, ...]:
     several = metrics.cost.single_task
     if several is not None:
         share = metrics.cost.multi_task.parameters / max(several.parameters, 1)
-        meaning = f"of the parameters of {plural(num_singles(metrics), 'single-task model')}"
+        meaning = f"of the parameters of {plural(metrics.num_single_models, 'single-task model')}"
         found.append(Fact(percent(share), meaning))
     return tuple(found)
 
 
-def warnings(run: RunRecord) -> tuple[str, ...]:
+def warnings(run: ReportedRun) -> tuple[str, ...]:
     """What a reader must know before believing the figures."""
     found = []
     if run.missing:
@@ -120,13 +121,10 @@ def warnings(run: RunRecord) -> tuple[str, ...]:
     allowed = run.options.get("allow")
     for leak in metrics.data.leaks:
         asked = " It was allowed." if isinstance(allowed, list) and leak.column in allowed else ""
-        found.append(
-            f"Possible leak: column {leak.column!r} alone gives {leak.task} {leak.metric} {leak.value:.3f}."
-            f"{asked} Is it known before the event?"
-        )
+        found.append(f"Possible leak: column {leak.finding}.{asked} Is it known before the event?")
     found += [
-        f"{plural(label.conflicts, 'training row')} of {label.name} contradict the parent's label."
-        for label in metrics.data.labels.values()
+        f"{plural(label.conflicts, 'training row')} of {label.task} contradict the parent's label."
+        for label in metrics.data.labels
         if label.conflicts
     ]
     if metrics.test_evaluations > 1:
@@ -137,82 +135,57 @@ def warnings(run: RunRecord) -> tuple[str, ...]:
     return tuple(found)
 
 
-def label_rows(run: RunRecord) -> tuple[LabelRow, ...]:
-    """The table of labels; without figures.json only what metrics.json says."""
-    metrics = run.metrics
-    if run.figures is not None:
-        return tuple(_label_row(label, metrics) for label in run.figures.labels)
-    if metrics is None:
-        return ()
-    total = metrics.data.rows.get("train", 0)
-    return tuple(
-        LabelRow(
-            c.name,
-            NOTHING,
-            NOTHING,
-            NOTHING,
-            count(c.labelled),
-            _missing(total - c.labelled, total),
-            "",
-        )
-        for c in metrics.data.labels.values()
-    )
+def label_rows(metrics: RunRecord | None) -> tuple[LabelRow, ...]:
+    """The table of labels."""
+    return tuple(_label_row(label) for label in metrics.data.labels) if metrics is not None else ()
 
 
-def part_rows(metrics: Metrics | None) -> tuple[tuple[str, str], ...]:
+def part_rows(metrics: RunRecord | None) -> tuple[tuple[str, str], ...]:
     """Parts and their rows, in words."""
     rows = metrics.data.rows if metrics is not None else {}
     return tuple((PARTS.get(part, part), count(number_of)) for part, number_of in rows.items())
 
 
-def cost_rows(metrics: Metrics | None) -> tuple[CostRow, ...]:
+def cost_rows(metrics: RunRecord | None) -> tuple[CostRow, ...]:
     """The one model, and the single-task models together if there are any."""
     if metrics is None:
         return ()
     one, several = metrics.cost.multi_task, metrics.cost.single_task
     rows = [_cost_row("one model", one)]
     if several is not None:
-        rows.append(_cost_row(plural(num_singles(metrics), "single-task model"), several))
+        rows.append(_cost_row(plural(metrics.num_single_models, "single-task model"), several))
     return tuple(rows)
 
 
-def num_singles(metrics: Metrics) -> int:
-    return 0 if isinstance(metrics.baseline, str) else len(metrics.baseline.get("single", {}))
-
-
-def part_name(metrics: Metrics | None) -> str:
+def part_name(metrics: RunRecord | None) -> str:
     """The part that results are told of, in words."""
-    return PARTS.get(reported_part(metrics) or "", "") if metrics is not None else ""
+    return PARTS.get(metrics.reported_part or "", "") if metrics is not None else ""
 
 
-def command(run: RunRecord) -> str:
+def command(run: ReportedRun) -> str:
     """The command that repeats the run; TABLE stands for a table that came from memory."""
     words = ["polytask", "fit", *([] if run.options.get("table") else ["TABLE"])]
     words += ["--config", f"{run.folder}/run.yaml"]
-    threads = run.metrics.environment.get("threads") if run.metrics is not None else None
-    if threads is not None:
-        words += ["--threads", str(threads)]
+    if run.metrics is not None:
+        words += ["--threads", str(run.metrics.environment.threads)]
     return shlex.join([*words, "--out", f"{run.folder}-again"])
 
 
-def environment(run: RunRecord) -> tuple[tuple[str, str], ...]:
+def environment(run: ReportedRun) -> tuple[tuple[str, str], ...]:
     """Seed and versions."""
     if run.metrics is None:
         return (("seed", str(run.options.get("seed", "0"))),)
-    values = {"seed": run.metrics.seed, **run.metrics.environment}
+    values = {"seed": run.metrics.seed, **asdict(run.metrics.environment)}
     return tuple((name.replace("_", " "), str(value)) for name, value in values.items())
 
 
-def _label_row(label: Label, metrics: Metrics | None) -> LabelRow:
-    unseen = 0
-    if metrics is not None and label.task in metrics.data.labels:
-        unseen = metrics.data.labels[label.task].unseen
+def _label_row(label: LabelRecord) -> LabelRow:
     remarks = [
         f"yes is {label.positive}" if label.positive else "",
         f"given {label.given}" if label.given else "",
         f"trained on {label.transform}" if label.transform else "",
         "auxiliary" if label.auxiliary else "",
-        f"{count(unseen)} of an unknown class" if unseen else "",
+        f"{count(label.unseen)} of an unknown class" if label.unseen else "",
     ]
     total = label.labelled + label.missing
     return LabelRow(
@@ -226,12 +199,12 @@ def _label_row(label: Label, metrics: Metrics | None) -> LabelRow:
     )
 
 
-def _rate(label: Label) -> str:
+def _rate(label: LabelRecord) -> str:
     if label.mean is None:
         return NOTHING
-    if label.kind == "binary":
+    if label.is_share:
         return f"{percent(label.mean, digits=3)} yes"
-    if label.kind == "multiclass":
+    if label.most_frequent is not None:
         most = f"{label.most_frequent} {percent(label.mean)}"
         return f"{plural(label.num_classes, 'class').replace('classs', 'classes')}, most {most}"
     return f"mean {number(label.mean)}{f' {label.unit}' if label.unit else ''}"

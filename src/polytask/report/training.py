@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
+from polytask.records import MetricValue
 from polytask.report.drawing import (
     BLUE,
     MUTED,
@@ -17,14 +18,14 @@ from polytask.report.drawing import (
     step_axis,
     to_svg,
 )
-from polytask.report.formatting import count, metric_name, number, percent, short
-from polytask.report.records import RunRecord
-from polytask.report.results import main_metric
+from polytask.report.formatting import count, number, percent, short
+from polytask.report.reading import ReportedRun
 from polytask.report.series import (
     MULTI,
     Curve,
     trained_tasks,
     training_losses,
+    validated_metric,
     validation_losses,
     validation_metric,
 )
@@ -38,7 +39,7 @@ class _TaskCurves:
     """All curves of one task; those of the single-task model are empty where it was not trained."""
 
     task: str
-    metric: str | None
+    metric: MetricValue | None
     train: Curve
     valid: Curve
     single_valid: Curve
@@ -47,12 +48,17 @@ class _TaskCurves:
     kept_step: int | None
 
     @property
+    def rises(self) -> bool:
+        """Whether the metric is better the higher it is."""
+        return self.metric is None or self.metric.direction == "higher"
+
+    @property
     def last_step(self) -> float:
         curves = (self.train, self.valid, self.single_valid)
         return max((c.step_P[-1] for c in curves if len(c)), default=1)
 
 
-def training_panels(run: RunRecord) -> tuple[Panel, ...]:
+def training_panels(run: ReportedRun) -> tuple[Panel, ...]:
     """One panel a task: its losses above, its validation metric below."""
     panels = []
     for position, task in enumerate(trained_tasks(run)):
@@ -68,15 +74,11 @@ def training_panels(run: RunRecord) -> tuple[Panel, ...]:
     return tuple(panels)
 
 
-def _curves(run: RunRecord, task: str) -> _TaskCurves:
+def _curves(run: ReportedRun, task: str) -> _TaskCurves:
     single = f"single: {task}"
-    names: dict[str, object] = {}
-    for validation in run.validations:
-        if validation.model == MULTI:
-            names |= validation.valid_metrics.get(task, {})
-    metric = main_metric(names) or next(iter(names), None)
+    metric = validated_metric(run.validations, MULTI, task)
     best = [v.step for v in run.validations if v.model == MULTI and v.is_best]
-    shown = metric or ""
+    shown = metric.name if metric is not None else ""
     return _TaskCurves(
         task=task,
         metric=metric,
@@ -118,14 +120,14 @@ def _draw_metric(axes: Axes, curves: _TaskCurves) -> None:
     _draw_validations(axes, curves.score, curves.single_score)
     axes.yaxis.set_major_locator(MaxNLocator(4))
     axes.margins(y=0.15)
-    floor = late_floor(curves.score, curves.single_score)
+    floor = late_floor(curves.score, curves.single_score) if curves.rises else None
     if floor is not None:
         top = max(
             curve.value_P.max() for curve in (curves.score, curves.single_score) if len(curve)
         )
         axes.set_ylim(floor, top + 0.15 * (top - floor))
     cut = " (early part cut off)" if floor is not None else ""
-    axes.set_title(f"validation {metric_name(curves.metric or '')}{cut}")
+    axes.set_title(f"validation {curves.metric.title if curves.metric else ''}{cut}")
     step_axis(axes, curves.last_step)
     _draw_kept(axes, curves)
 
@@ -175,9 +177,9 @@ def _findings(curves: _TaskCurves) -> list[str]:
     task, score = short(curves.task), curves.score
     found = []
     if len(score) and curves.metric is not None:
-        name = metric_name(curves.metric)
-        best = int(score.value_P.argmax())
-        at = f"{name} {number(score.value_P[best])} at step {count(score.step_P[best])}"
+        best_of = np.argmax if curves.rises else np.argmin
+        best = int(best_of(score.value_P))
+        at = f"{curves.metric.title} {number(score.value_P[best])} at step {count(score.step_P[best])}"
         if len(score) == 1:
             found.append(f"{task} was validated once: {at}.")
         elif best == len(score) - 1:
@@ -185,7 +187,8 @@ def _findings(curves: _TaskCurves) -> list[str]:
         else:
             found.append(f"{task} stopped improving after {at}.")
         if len(curves.single_score):
-            theirs = curves.single_score.value_P.max()
+            single_P = curves.single_score.value_P
+            theirs = float(single_P[best_of(single_P)])
             found.append(f"Its single-task model reached {number(theirs)}.")
     found += _rise(curves)
     if not found and len(curves.train):

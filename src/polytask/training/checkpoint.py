@@ -2,7 +2,7 @@
 
 checkpoints = Checkpoints(Path("checkpoints"))
 checkpoints.restore(run)                     # to where the newest one is, if there is one
-for step in train(run, examples):
+for step in train(run, stream):
     if checkpoints.is_due(run, step):
         checkpoints.save(run)
 """
@@ -12,10 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from polytask.errors import UserError
-from polytask.training.arithmetic import arithmetic_of
 from polytask.training.loop import TrainStep
 from polytask.training.run import TrainingRun
-from polytask.training.run_state import ARITHMETIC, SETTINGS, apply_state, settings_facts, state_of
+from polytask.training.run_state import (
+    ARITHMETIC,
+    SETTINGS,
+    apply_state,
+    arithmetic_of,
+    settings_facts,
+    state_of,
+)
 from polytask.training.state_files import DamagedStateError, State, read_state, remove, write_state
 
 _FINISHED = "finished"

@@ -1,18 +1,17 @@
-"""A model's predictions on examples, and its validation score."""
+"""A model's predictions on a table, and its validation score."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from polytask.data.examples import Examples
-from polytask.metrics import quick_metric
 from polytask.model import MultiTaskModel, Outputs
+from polytask.streams import Batch, Stream
 from polytask.task import Task
 from polytask.training.run import Precision, TrainingRun, autocast, device_of
+from polytask.training.scoring import Array, TaskRows
 
 PREDICTION_BATCH = 8192
 _CALIBRATION_ROWS = 100_000
@@ -20,11 +19,11 @@ _CALIBRATION_ROWS = 100_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Predictions:
-    """Per task, in order: `values` (B,) or (B, C), and `conditional`, which differs from `values`
-    for a task with `given` only: p(child | parent) beside the joint p(parent, child)."""
+    """By task: `values` (B,) or (B, C), and, of tasks with `given`, the `conditional` ones:
+    p(child | parent) beside the joint p(parent, child)."""
 
-    values: tuple[np.ndarray, ...]
-    conditional: tuple[np.ndarray, ...]
+    values: Mapping[str, Array]
+    conditional: Mapping[str, Array]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,110 +40,135 @@ class Validation:
 
 def predict(
     model: MultiTaskModel,
-    inputs: tuple[Tensor, ...],
+    batch: Batch,
     *,
     precision: Precision = "fp32",
     batch_size: int = PREDICTION_BATCH,
 ) -> Predictions:
     """Predictions for all rows, in evaluation mode; labels are not needed."""
-    results = _results(model, inputs, precision=precision, batch_size=batch_size)
-    return _joined([_predicted(model.tasks, result) for result in results])
+    return _predict(model, batch, precision, batch_size, watch=lambda result, host, rows: None)
 
 
-def _results(
-    model: MultiTaskModel, inputs: tuple[Tensor, ...], *, precision: Precision, batch_size: int
-) -> Iterator[Outputs]:
-    device = device_of(model)
-    with _evaluating(model, precision):
-        for start in range(0, len(inputs[0]), batch_size):
-            yield model(*(tensor[start : start + batch_size].to(device) for tensor in inputs))
-
-
-def validate(run: TrainingRun, examples: Examples) -> Validation:
-    """Score the model on `examples` and remember the weights where they are the best so far.
+def validate(run: TrainingRun, table: Batch) -> Validation:
+    """Score the model on the table and remember the weights where they are the best so far.
 
     Of several ranks the first one scores, and tells the others.
     """
     if run.ranks is None:
-        return _validate(run, examples)
-    validation = _validate(run, examples) if run.ranks.rank == 0 else None
+        return _validate(run, table)
+    validation = _validate(run, table) if run.ranks.rank == 0 else None
     validation = run.ranks.share(validation)
     if run.ranks.rank > 0:
         run.keep_if_best(validation.score)
     return validation
 
 
-def calibrate(run: TrainingRun, examples: Examples) -> None:
+def calibrate(run: TrainingRun, stream: Stream) -> None:
     """What kinds settle after training, such as the smearing factor, on some 100,000 training rows."""
     model = run.model
     if not any(task.kind.needs_calibration for task in model.tasks):
         return
-    rows = examples[:: max(len(examples) // _CALIBRATION_ROWS, 1)]
-    precision = run.settings.precision
-    results = _results(model, rows.inputs, precision=precision, batch_size=PREDICTION_BATCH)
-    outputs = [torch.cat(parts).cpu() for parts in zip(*(result.outputs for result in results))]
+    pieces, num_rows = [], 0
+    for index in range(stream.num_batches(0)):
+        if num_rows < _CALIBRATION_ROWS:
+            pieces.append(stream.batch(run.settings.seed, 0, index))
+            num_rows += len(pieces[-1])
+    outputs = [_outputs(model, batch, run.settings.precision) for batch in pieces]
     model.tasks = tuple(
-        _calibrated(task, outputs[t], rows, position=t) for t, task in enumerate(model.tasks)
+        _calibrated(task, [each[t] for each in outputs], pieces)
+        for t, task in enumerate(model.tasks)
     )
 
 
-def _calibrated(task: Task, outputs_BO: Tensor, rows: Examples, *, position: int) -> Task:
-    labels_B = rows.labels_BT[:, position].cpu()
+def _outputs(model: MultiTaskModel, batch: Batch, precision: Precision) -> list[Tensor]:
+    with _evaluating(model, precision):
+        return [each.cpu() for each in model(batch.to(device_of(model)).inputs).outputs]
+
+
+def _calibrated(task: Task, outputs: Sequence[Tensor], pieces: Sequence[Batch]) -> Task:
+    """With a kind that has seen its trained outputs on the labelled rows of the pieces."""
+    known = [(each, batch) for each, batch in zip(outputs, pieces) if task.name in batch.labels]
+    if not known or not task.kind.needs_calibration:
+        return task
+    outputs_BO = torch.cat([each for each, _ in known])
+    labels_B = torch.cat([batch.labels[task.name].cpu() for _, batch in known])
+    weights_B = torch.cat(
+        [batch.weights.get(task.name, torch.ones(len(batch))).double().cpu() for _, batch in known]
+    )
     kept_B = task.kind.is_labelled(labels_B)
-    weights_B = torch.ones(len(rows), dtype=torch.float64)
-    if rows.weights_BT is not None:
-        weights_B = rows.weights_BT[:, position].double().cpu()
     kind = task.kind.calibrated(outputs_BO[kept_B], labels_B[kept_B], weights_B[kept_B])
     return replace(task, kind=kind)
 
 
-def _validate(run: TrainingRun, examples: Examples) -> Validation:
-    predictions, losses = _predictions_and_losses(run, examples)
-    labels_BT = examples.labels_BT.cpu().numpy()
-    groups = None if examples.group_B is None else examples.group_B.cpu().numpy()
-    tasks = run.model.tasks
-    positions = {task.name: t for t, task in enumerate(tasks)}
-    values: dict[tuple[str, str], float] = {}
+def _validate(run: TrainingRun, table: Batch) -> Validation:
+    model, losses = run.model, _MeanLosses(run.model)
+    precision = run.settings.precision
+    predictions = _predict(model, table, precision, PREDICTION_BATCH, watch=losses.add)
+    rows = {
+        task.name: TaskRows.of(task, predictions.values[task.name], table)
+        for task in model.tasks
+        if task.name in {term.task for term in run.monitor.terms}
+    }
+    metrics: dict[str, dict[str, float]] = {}
     for term in run.monitor.terms:
-        t = positions[term.task]
-        values[term.task, term.metric] = quick_metric(
-            term.metric,
-            tasks[t].kind,
-            predictions.values[t],
-            tasks[t].kind.decode(labels_BT[:, t]),
-            groups=groups,
-        )
-    score = run.monitor.score(values)
+        metrics.setdefault(term.task, {})[term.metric] = rows[term.task].metric(term.metric)
+    score = run.monitor.score(metrics, model.tasks)
     return Validation(
         step=run.progress.step,
         epoch=run.progress.epoch,
         score=score,
-        metrics=_nested(values),
-        losses=losses,
+        metrics=metrics,
+        losses=losses.means(),
         is_best=run.keep_if_best(score),
     )
 
 
-def _predictions_and_losses(
-    run: TrainingRun, examples: Examples
-) -> tuple[Predictions, dict[str, float]]:
-    """One pass: predictions, and each task's mean loss over its labelled rows."""
-    model, device = run.model, device_of(run.model)
-    chunks = []
-    totals, counts = np.zeros(len(model.tasks)), np.zeros(len(model.tasks))
-    with _evaluating(model, run.settings.precision):
-        for start in range(0, len(examples), PREDICTION_BATCH):
-            batch = examples[start : start + PREDICTION_BATCH].to(device)
-            result = model(*batch.inputs)
-            chunks.append(_predicted(model.tasks, result))
-            losses = model.losses(result.outputs, batch.labels_BT, batch.weights_BT)
-            labelled_T = model.labelled(batch.labels_BT).sum(dim=0).tolist()
-            for t, (loss, labelled) in enumerate(zip(losses, labelled_T)):
-                if loss is not None:
-                    totals[t] += loss.item() * labelled
-                    counts[t] += labelled
-    means = zip(model.tasks, totals, counts)
-    return _joined(chunks), {task.name: float(total / n) for task, total, n in means if n > 0}
+class _MeanLosses:
+    """Each loss over all rows of a table that is seen in pieces."""
+
+    def __init__(self, model: MultiTaskModel) -> None:
+        self.model = model
+        self.sums = [0.0] * model.num_losses
+        self.totals = [0.0] * model.num_losses
+
+    def add(self, result: Outputs, host: Batch, rows: Batch) -> None:
+        """What the rows count is known on the host, without a transfer."""
+        counts = self.model.counts(host)
+        losses = self.model.losses(result, rows, counts)
+        for t, (loss, total) in enumerate(zip(losses, counts.totals)):
+            if loss is not None:
+                self.sums[t] += loss.item() * total
+                self.totals[t] += total
+
+    def means(self) -> dict[str, float]:
+        """By task and objective; those without a row that counts are left out."""
+        sums = zip(self.model.loss_names, self.sums, self.totals)
+        return {name: total / count for name, total, count in sums if count > 0}
+
+
+def _predict(
+    model: MultiTaskModel,
+    batch: Batch,
+    precision: Precision,
+    batch_size: int,
+    *,
+    watch: Callable[[Outputs, Batch, Batch], None],
+) -> Predictions:
+    """Predictions piece by piece; `watch` sees what the model made of each: on the host, and moved."""
+    values: dict[str, list[Tensor]] = {task.name: [] for task in model.tasks}
+    conditional: dict[str, list[Tensor]] = {t.name: [] for t in model.tasks if t.given is not None}
+    device = device_of(model)
+    with _evaluating(model, precision):
+        for start in range(0, len(batch), batch_size):
+            host = batch[start : start + batch_size]
+            rows = host.to(device)
+            result = model(rows.inputs)
+            watch(result, host, rows)
+            for task, output, own in zip(model.tasks, result.outputs, result.own):
+                values[task.name].append(task.kind.predict(output))
+                if task.given is not None:
+                    conditional[task.name].append(task.kind.predict(own))
+    return Predictions(_joined(values), _joined(conditional))
 
 
 @contextmanager
@@ -159,23 +183,5 @@ def _evaluating(model: MultiTaskModel, precision: Precision) -> Iterator[None]:
         model.train(was_training)
 
 
-def _predicted(tasks: Sequence[Task], result: Outputs) -> tuple[list[Tensor], list[Tensor]]:
-    values = [task.kind.predict(output) for task, output in zip(tasks, result.outputs)]
-    conditional = [task.kind.predict(own) for task, own in zip(tasks, result.own)]
-    return values, conditional
-
-
-def _joined(chunks: Sequence[tuple[list[Tensor], list[Tensor]]]) -> Predictions:
-    values, conditional = zip(*chunks)
-    return Predictions(_join(values), _join(conditional))
-
-
-def _join(chunks: tuple[list[Tensor], ...]) -> tuple[np.ndarray, ...]:
-    return tuple(torch.cat(parts).cpu().numpy() for parts in zip(*chunks))
-
-
-def _nested(values: Mapping[tuple[str, str], float]) -> dict[str, dict[str, float]]:
-    nested: dict[str, dict[str, float]] = {}
-    for (task, metric), value in values.items():
-        nested.setdefault(task, {})[metric] = value
-    return nested
+def _joined(pieces: Mapping[str, list[Tensor]]) -> dict[str, Array]:
+    return {name: torch.cat(each).cpu().numpy() for name, each in pieces.items()}

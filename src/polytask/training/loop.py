@@ -1,31 +1,32 @@
 """The training loop: a generator, so that logging and reports are statements in the caller."""
 
-import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from polytask.balancing import Need, Step, balanced_backward
-from polytask.balancing.measurement import read_scalars
+from polytask.balancing.measurement import NotFiniteError
 from polytask.balancing.randomness import seed_at
-from polytask.data.examples import Examples, batches, epoch_order
 from polytask.errors import UserError
-from polytask.model import Outputs
+from polytask.model import Counts
+from polytask.streams import Batch, Stream
 from polytask.training.evaluation import Validation, calibrate, validate
 from polytask.training.memory import keep_freed_memory
 from polytask.training.optimizer import learning_rate_at
+from polytask.training.randomness import drawn_from
 from polytask.training.run import TrainingRun, autocast, device_of
 from polytask.training.run_state import share_state
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainStep:
-    """One optimizer step: what was measured and decided, and the validation if one followed.
+    """One optimizer step: its batch, what was measured and decided, the validation if one followed.
 
-    `rows` are those of the whole batch, of which each of several ranks had a part.
+    `rows` is the number of those of the whole batch, of which each of several ranks had a part.
     """
 
     step: int
@@ -33,18 +34,17 @@ class TrainStep:
     rows: int
     learning_rate: float
     balancing: Step
+    batch: Batch
     validation: Validation | None = None
 
 
-def train(
-    run: TrainingRun, examples: Examples, *, valid: Examples | None = None
-) -> Iterator[TrainStep]:
+def train(run: TrainingRun, stream: Stream, *, valid: Batch | None = None) -> Iterator[TrainStep]:
     """Train for the settings' epochs, yielding after every step; all state advances before it.
 
     With `valid`, the model is validated `validations_per_epoch` times an epoch, training stops when
     patience is out, and the best weights are put back at the end. malloc is told to keep what a
     step frees (see `keep_freed_memory`). All of the run's ranks hand over
-    the same examples; they begin where the first one is.
+    the same stream; they begin where the first one is.
 
     Raises UserError where a loss is not finite, naming the step, the task and the rows.
     """
@@ -52,51 +52,29 @@ def train(
     share_state(run)
     settings, progress = run.settings, run.progress
     run.model.train()
-    per_epoch = run.steps_per_epoch(len(examples))
-    validate_at = _validation_steps(per_epoch, settings.validations_per_epoch)
+    total_steps = sum(stream.num_batches(epoch) for epoch in range(settings.epochs))
     while progress.epoch < settings.epochs and not run.out_of_patience():
-        order_B = epoch_order(len(examples), seed=settings.seed, epoch=progress.epoch)
-        rest_B = order_B[progress.batch * settings.batch_size :]
-        part = (0, 1) if run.ranks is None else (run.ranks.rank, run.ranks.world)
-        feed = batches(examples, settings.batch_size, order_B=rest_B, part=part)
-        for step in _epoch(run, feed, total_steps=per_epoch * settings.epochs, order_B=order_B):
-            if progress.batch == per_epoch:
-                progress.epoch, progress.batch = progress.epoch + 1, 0
-            if valid is not None and (progress.batch or per_epoch) in validate_at:
-                calibrate(run, examples)
-                step = _with_validation(step, validate(run, valid))
-            yield step
-            if run.out_of_patience():
-                break
+        per_epoch = stream.num_batches(progress.epoch)
+        started = time.perf_counter()
+        step = _take_step(run, stream, total_steps=total_steps)
+        progress.train_seconds += time.perf_counter() - started
+        validate_now = progress.batch in _validation_steps(
+            per_epoch, settings.validations_per_epoch
+        )
+        if progress.batch == per_epoch:
+            progress.epoch, progress.batch = progress.epoch + 1, 0
+        if valid is not None and validate_now:
+            calibrate(run, stream)
+            step = replace(step, validation=validate(run, valid))
+        yield step
     if valid is not None:
         run.restore_best()
-    calibrate(run, examples)
+    calibrate(run, stream)
 
 
-def _epoch(
-    run: TrainingRun, feed: Iterator[Examples], *, total_steps: int, order_B: Tensor
-) -> Iterator[TrainStep]:
-    """The rest of one epoch; the clock runs from asking for a batch to the end of its step."""
-    while True:
-        started = time.perf_counter()
-        batch = next(feed, None)
-        if batch is None:
-            return
-        step = _take_step(run, batch, total_steps=total_steps, order_B=order_B)
-        run.progress.train_seconds += time.perf_counter() - started
-        yield step
-
-
-def _take_step(
-    run: TrainingRun, batch: Examples, *, total_steps: int, order_B: Tensor
-) -> TrainStep:
-    settings, progress, model = run.settings, run.progress, run.model
-    device = device_of(model)
-    batch = batch.to(device)
-    if run.ranks is not None:
-        # What a rank drops out is its own, and a function of the step, so that a resumed run repeats.
-        place = progress.step * run.ranks.world + run.ranks.rank
-        torch.manual_seed(seed_at(settings.seed, place))
+def _take_step(run: TrainingRun, stream: Stream, *, total_steps: int) -> TrainStep:
+    settings, progress = run.settings, run.progress
+    batch, counts = _next_batch(run, stream)
     rate = learning_rate_at(
         progress.step,
         total_steps=total_steps,
@@ -104,82 +82,87 @@ def _take_step(
         warmup_fraction=settings.warmup_fraction,
         schedule=settings.schedule,
     )
-    with autocast(device, settings.precision):
-        outputs = model(*batch.inputs)
-        losses = _losses(run, outputs, batch)
-        penalty = model.penalty()
-    _require_finite(run, losses if run.ranks is None else run.ranks.mean_losses(losses), order_B)
+    # The losses of one of several ranks are its share of them, as `Ranks` describes.
+    with _running(run):
+        result = run.model(batch.inputs)
+        losses = run.model.losses(result, batch, counts)
+        penalty = run.model.penalty(result, batch, counts)
     run.optimizers.zero_grad()
     at_seam = settings.measure_at == "seam" and run.balancer.needs is not Need.LOSSES
-    seam = outputs.seam if at_seam else None
-    balancing = balanced_backward(
-        losses,
-        run.balancer,
-        seam=seam,
-        penalty=penalty,
-        epoch=progress.epoch,
-        ranks=run.ranks,
-    )
+    with _named_where_not_finite(run, stream):
+        balancing = balanced_backward(
+            losses,
+            run.balancer,
+            seam=run.model.seam(result) if at_seam else None,
+            penalty=penalty,
+            epoch=progress.epoch,
+            ranks=run.ranks,
+        )
     if settings.clip_norm is not None:
         run.optimizers.clip(settings.clip_norm)
     run.optimizers.step(rate)
     if run.balancer.needs_losses_after_step:
-        run.balancer.after_step(_losses_now(run, batch))
+        run.balancer.after_step(_losses_now(run, batch, counts))
     epoch = progress.epoch
-    num_rows = len(_rows_now(run, order_B))
+    num_rows = stream.num_rows(settings.seed, epoch, progress.batch)
     progress.step += 1
     progress.batch += 1
     progress.rows += num_rows
-    return TrainStep(progress.step, epoch, num_rows, rate, balancing)
+    return TrainStep(progress.step, epoch, num_rows, rate, balancing, batch)
 
 
-def _losses(run: TrainingRun, outputs: Outputs, batch: Examples) -> list[Tensor | None]:
-    """The batch's losses; on one of several ranks its share of them, as `Ranks` describes."""
-    totals_T = None
-    if run.ranks is not None:
-        totals_T = run.ranks.mean(run.model.label_totals(batch.labels_BT, batch.weights_BT))
-    return run.model.losses(outputs.outputs, batch.labels_BT, batch.weights_BT, totals_T=totals_T)
+def _next_batch(run: TrainingRun, stream: Stream) -> tuple[Batch, Counts]:
+    """The run's part of the next batch on its device, and what its rows count in the whole one."""
+    place = (run.settings.seed, run.progress.epoch, run.progress.batch)
+    if run.ranks is None:
+        batch = stream.batch(*place)
+        return batch.to(device_of(run.model)), run.model.counts(batch)
+    batch = stream.batch(*place, part=(run.ranks.rank, run.ranks.world))
+    counts = run.model.counts(batch)
+    totals = run.ranks.mean(torch.tensor(counts.totals, dtype=torch.float64))
+    return batch.to(device_of(run.model)), replace(counts, totals=tuple(totals.tolist()))
 
 
-def _rows_now(run: TrainingRun, order_B: Tensor) -> Tensor:
-    """The rows of the whole batch, by their places in the examples."""
-    first = run.progress.batch * run.settings.batch_size
-    return order_B[first : first + run.settings.batch_size]
-
-
-@torch.no_grad()
-def _losses_now(run: TrainingRun, batch: Examples) -> list[Tensor | None]:
-    """The batch's losses after the step, for a balancer that learns from how they fell."""
-    with autocast(device_of(run.model), run.settings.precision):
-        losses = _losses(run, run.model(*batch.inputs), batch)
-        return losses if run.ranks is None else run.ranks.mean_losses(losses)
-
-
-def _require_finite(run: TrainingRun, losses: list[Tensor | None], order_B: Tensor) -> None:
-    values = read_scalars(losses)
-    bad = [
-        task.name
-        for task, loss, value in zip(run.model.tasks, losses, values)
-        if loss is not None and not math.isfinite(value)
-    ]
-    if not bad:
-        return
-    rows = _rows_now(run, order_B)
-    shown = ", ".join(str(int(row)) for row in rows[:5])
-    raise UserError(
-        f"the loss of {', '.join(bad)} is not finite at step {run.progress.step + 1} "
-        f"(epoch {run.progress.epoch + 1}; {len(rows)} training rows, the first {shown}); "
-        "training stopped, and what was saved stays. A smaller learning rate, --clip-norm 1 or "
-        "a look at these rows' labels and inputs may help"
+@contextmanager
+def _running(run: TrainingRun) -> Iterator[None]:
+    """What is dropped out is a function of the step and the rank, so that a resumed run repeats."""
+    rank, world = (0, 1) if run.ranks is None else (run.ranks.rank, run.ranks.world)
+    device, seed = (
+        device_of(run.model),
+        seed_at(run.settings.seed, run.progress.step * world + rank),
     )
+    with drawn_from(seed, device), autocast(device, run.settings.precision):
+        yield
+
+
+def _losses_now(run: TrainingRun, batch: Batch, counts: Counts) -> list[Tensor | None]:
+    """The batch's losses after the step, for a balancer that learns from how they fell."""
+    with torch.no_grad(), _running(run):
+        losses = run.model.losses(run.model(batch.inputs), batch, counts)
+    return losses if run.ranks is None else run.ranks.mean_losses(losses)
+
+
+@contextmanager
+def _named_where_not_finite(run: TrainingRun, stream: Stream) -> Iterator[None]:
+    """Say of a loss that is not finite which task's it is, and of which rows."""
+    try:
+        yield
+    except NotFiniteError as error:
+        progress = run.progress
+        whole = stream.batch(run.settings.seed, progress.epoch, progress.batch)
+        known = [] if whole.rows is None else whole.rows[:5].tolist()
+        rows = f"{len(whole)} training rows"
+        rows += f", the first {', '.join(map(str, known))}" if known else ""
+        bad = [run.model.loss_names[t] for t in error.tasks]
+        whose = f"the loss of {', '.join(bad)}" if bad else "the penalty"
+        raise UserError(
+            f"{whose} is not finite at step {progress.step + 1} "
+            f"(epoch {progress.epoch + 1}, batch {progress.batch + 1}; {rows}); "
+            "training stopped, and what was saved stays. A smaller learning rate, --clip-norm 1 or "
+            "a look at these rows' labels and inputs may help"
+        ) from error
 
 
 def _validation_steps(per_epoch: int, validations: int) -> set[int]:
     """The batches after which to validate, evenly spaced; the last of the epoch always."""
     return {max(1, round(per_epoch * (k + 1) / validations)) for k in range(validations)}
-
-
-def _with_validation(step: TrainStep, validation: Validation) -> TrainStep:
-    return TrainStep(
-        step.step, step.epoch, step.rows, step.learning_rate, step.balancing, validation
-    )

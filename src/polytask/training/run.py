@@ -27,7 +27,6 @@ class Settings:
     """
 
     epochs: int = 6
-    batch_size: int = 1024
     learning_rate: float = 3e-3
     weight_decay: float = 1e-5
     warmup_fraction: float = 0.05
@@ -59,7 +58,7 @@ class Progress:
 class TrainingRun:
     """A model, its balancer and optimizers, the settings, and the progress so far.
 
-    Construct it with `start`; then `for step in train(run, examples)`. With `ranks` several processes
+    Construct it with `start`; then `for step in train(run, stream)`. With `ranks` several processes
     train it: each has a part of every batch, and all take the steps of one process.
     """
 
@@ -83,14 +82,16 @@ class TrainingRun:
     ) -> "TrainingRun":
         """A run at step 0. The default monitor is the mean of each goal's main metric."""
         settings = settings or Settings()
+        if balancer.num_tasks != model.num_losses:
+            raise ValueError(
+                f"the balancer was made for {balancer.num_tasks} losses, but the model has "
+                f"{model.num_losses} to weigh: {', '.join(model.loss_names)}"
+            )
         optimizers = Optimizers(
             model, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay
         )
         monitor = monitor or Monitor.default(model.tasks)
         return cls(model, balancer, optimizers, settings, monitor, ranks=ranks)
-
-    def steps_per_epoch(self, num_rows: int) -> int:
-        return math.ceil(num_rows / self.settings.batch_size)
 
     def out_of_patience(self) -> bool:
         patience = self.settings.patience

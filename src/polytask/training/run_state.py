@@ -7,8 +7,8 @@ from dataclasses import asdict, fields
 import torch
 from torch import Tensor
 
+from polytask import __version__
 from polytask.errors import UserError
-from polytask.training.arithmetic import arithmetic_of
 from polytask.training.run import Progress, TrainingRun, device_of
 from polytask.training.state_files import State
 
@@ -19,7 +19,6 @@ def state_of(run: TrainingRun, *, is_finished: bool = False) -> State:
     """All that the run holds; a finished one needs neither optimizers nor other weights again."""
     tensors = _with_prefix("model", run.model.state_dict())
     tensors |= _with_prefix("balancer", run.balancer.state_dict())
-    tensors |= _with_prefix("random", _random_states(device_of(run.model)))
     numbers: dict[str, str] = {}
     if not is_finished:
         tensors |= _with_prefix("best", run.progress.best_weights or {})
@@ -74,26 +73,29 @@ def apply_state(run: TrainingRun, state: State) -> None:
             kind = type(getattr(Progress(), field.name))
             setattr(run.progress, field.name, kind(state.facts[PROGRESS][field.name]))
     run.progress.best_weights = {k: v.to(device) for k, v in best.items()} if best else None
-    _restore_random(device, _without_prefix("random", state.tensors))
+
+
+def arithmetic_of(run: TrainingRun) -> dict[str, str]:
+    """Processes, threads, precisions, device and versions by name: equal ones give equal bits on a CPU."""
+    device = device_of(run.model)
+    dtypes = {str(p.dtype).removeprefix("torch.") for p in run.model.parameters()}
+    return {
+        "processes": str(1 if run.ranks is None else run.ranks.world),
+        "threads": str(torch.get_num_threads()),
+        "precision": run.settings.precision,
+        "matrix products": _product_precision(),
+        "dtype": ", ".join(sorted(dtypes)),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "CPU capability": torch.backends.cpu.get_cpu_capability(),
+        "torch": str(torch.__version__),
+        "polytask": __version__,
+    }
 
 
 def _progress_facts(progress: Progress) -> dict[str, str]:
     """Numbers as text: Python writes a float so that it is read back to the bit, inf as well."""
     names = [field.name for field in fields(progress) if field.name != "best_weights"]
     return {name: str(getattr(progress, name)) for name in names}
-
-
-def _random_states(device: torch.device) -> dict[str, Tensor]:
-    states = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        states["cuda"] = torch.cuda.get_rng_state(device)
-    return states
-
-
-def _restore_random(device: torch.device, states: dict[str, Tensor]) -> None:
-    torch.set_rng_state(states["cpu"])
-    if device.type == "cuda" and "cuda" in states:
-        torch.cuda.set_rng_state(states["cuda"], device)
 
 
 def _optimizer_values(run: TrainingRun) -> dict[str, object]:
@@ -124,3 +126,14 @@ def _with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor
 def _without_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     start = f"{prefix}."
     return {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
+
+
+def _product_precision() -> str:
+    """What float32 products may be rounded to; torch 2.9 gave each backend a setting of its own."""
+    backends = (torch.backends.mkldnn, torch.backends.cuda)
+    settings = [
+        getattr(getattr(backend, "matmul", None), "fp32_precision", None) for backend in backends
+    ]
+    if None in settings:
+        return torch.get_float32_matmul_precision()
+    return " / ".join(map(str, settings))

@@ -1,8 +1,5 @@
 """What tasks share: the network between one vector per example and the heads."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 from polytask.trunks.attention import MTAN
 from polytask.trunks.attention_gate import AttentionMoE
 from polytask.trunks.blocks import Experts, Gate, Routing, mix, mlp
@@ -13,32 +10,16 @@ from polytask.trunks.inspection import (
     GateUse,
     collapse_warning,
     expert_uses,
-    gate_divergence,
     gate_use,
 )
 from polytask.trunks.mixtures import MMoE, OMoE
 from polytask.trunks.ownership import PerTask, PerTaskParameters, Role, TaskBlocks
+from polytask.trunks.registry import TRUNKS, register_trunk
 from polytask.trunks.sharing import SharedBottom, SingleTask
 from polytask.trunks.sizes import num_parameters, parameter_matched
 from polytask.trunks.soft import SoftSharing
 from polytask.trunks.stitching import CrossStitch, Sluice
 from polytask.trunks.trunk import ExpertOutputs, Explanation, GateWeights, Mask, Stitch, Trunk
-
-TRUNKS: Mapping[str, type[Trunk]] = MappingProxyType(
-    {
-        "single_task": SingleTask,
-        "shared_bottom": SharedBottom,
-        "soft_sharing": SoftSharing,
-        "cross_stitch": CrossStitch,
-        "sluice": Sluice,
-        "mtan": MTAN,
-        "omoe": OMoE,
-        "mmoe": MMoE,
-        "attention_moe": AttentionMoE,
-        "cgc": CGC,
-        "ple": PLE,
-    }
-)
 
 __all__ = [
     "CGC",
@@ -70,11 +51,11 @@ __all__ = [
     "Trunk",
     "collapse_warning",
     "expert_uses",
-    "gate_divergence",
     "gate_use",
     "inherit",
     "mix",
     "mlp",
     "num_parameters",
     "parameter_matched",
+    "register_trunk",
 ]

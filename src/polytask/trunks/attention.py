@@ -23,6 +23,18 @@ class MTAN(Trunk):
     no BatchNorm, which would make a row depend on its batch; no f, the convolution shared by tasks
     that brings a^(j-1) to the size of block j: W_g reads a vector of any width, and f would be
     shared above the seam.
+
+    Paper: https://arxiv.org/abs/1803.10704
+
+    **Shape** (B, in_features) -> T of (B, hidden[-1]).
+
+    >>> import torch
+    >>> trunk = MTAN(5, 2, hidden=(16, 8))
+    >>> [tuple(output.shape) for output in trunk(torch.randn(7, 5))]
+    [(7, 8), (7, 8)]
+    >>> mask = trunk.explain(torch.randn(7, 5)).masks[0]
+    >>> mask.task, mask.layer, tuple(mask.values_BH.shape)
+    (0, 1, (7, 16))
     """
 
     def __init__(

@@ -28,6 +28,16 @@ class AttentionMoE(Trunk):
     `Routing`, for each head.
 
     Seam: the experts' outputs, the keys, and x for linear queries, W x and W for shared ones.
+
+    Paper: https://doi.org/10.1145/3219819.3220007 (the mixture),
+    https://arxiv.org/abs/1706.03762 (queries, keys and heads)
+
+    **Shape** (B, in_features) -> T of (B, expert_hidden[-1]).
+
+    >>> import torch
+    >>> trunk = AttentionMoE(5, 2, num_experts=3, keys="dynamic", num_heads=4)
+    >>> [tuple(output.shape) for output in trunk(torch.randn(7, 5))]
+    [(7, 32), (7, 32)]
     """
 
     def __init__(

@@ -13,6 +13,12 @@ def mlp(in_features: int, hidden: Sequence[int], *, dropout: float = 0.0) -> nn.
     """Linear, ReLU and dropout for each width in `hidden`; empty is the identity.
 
     **Shape** (B, in_features) -> (B, hidden[-1]), or (B, in_features) where `hidden` is empty.
+
+    >>> mlp(5, (8, 3))(torch.randn(7, 5)).shape
+    torch.Size([7, 3])
+    >>> x_BD = torch.randn(7, 5)
+    >>> mlp(5, ())(x_BD) is x_BD
+    True
     """
     layers: list[nn.Module] = []
     width = in_features
@@ -25,14 +31,26 @@ def mlp(in_features: int, hidden: Sequence[int], *, dropout: float = 0.0) -> nn.
 
 
 def first_weights(modules: Iterable[nn.Module]) -> list[Tensor]:
-    """The first parameter of each module, which in a layer of ours is the weight that reads its input."""
+    """The first parameter of each module, which in a layer of ours is the weight that reads its input.
+
+    >>> layer = nn.Linear(5, 3)
+    >>> first_weights([layer, nn.Identity()])[0] is layer.weight
+    True
+    """
     firsts = (next(module.parameters(), None) for module in modules)
     return [weight for weight in firsts if weight is not None]
 
 
 def rectified(in_features: int, out_features: int) -> nn.Linear:
     """A linear layer that a ReLU follows: weights of variance 2 / in_features, so that it keeps the
-    size of what passes, and biases 0 (He et al., ICCV 2015, eq. 10)."""
+    size of what passes, and biases 0 (He et al., ICCV 2015, eq. 10).
+
+    Paper: https://arxiv.org/abs/1502.01852
+
+    >>> layer = rectified(1000, 1000)
+    >>> round(1000 * layer.weight.var().item(), 1), layer.bias.any().item()
+    (2.0, False)
+    """
     layer = nn.Linear(in_features, out_features)
     nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
     nn.init.zeros_(layer.bias)
@@ -40,7 +58,12 @@ def rectified(in_features: int, out_features: int) -> nn.Linear:
 
 
 def rectified_batches(num: int, widths: Sequence[int]) -> tuple[nn.ParameterList, nn.ParameterList]:
-    """Weights (num, I, O) and biases (num, 1, O) of `num` perceptrons, each drawn as by `rectified`."""
+    """Weights (num, I, O) and biases (num, 1, O) of `num` perceptrons, each drawn as by `rectified`.
+
+    >>> weights, biases = rectified_batches(3, (8, 4, 2))
+    >>> [tuple(weight.shape) for weight in weights], tuple(biases[0].shape)
+    ([(3, 8, 4), (3, 4, 2)], (3, 1, 4))
+    """
     shapes = list(itertools.pairwise(widths))
     weights = [torch.randn(num, i, o) * math.sqrt(2 / i) for i, o in shapes]
     biases = [torch.zeros(num, 1, o) for _, o in shapes]
@@ -54,6 +77,10 @@ class Experts(nn.Module):
     parameter. Every expert is initialised like a perceptron of its own.
 
     **Shape** (B, in_features) -> (B, E, hidden[-1]).
+
+    >>> experts = Experts(5, 3, hidden=(16, 8))
+    >>> experts(torch.randn(7, 5)).shape
+    torch.Size([7, 3, 8])
     """
 
     def __init__(
@@ -106,6 +133,11 @@ class Routing(nn.Module):
     DIFF: without Shazeer's noise. All experts are computed, so a small `top_k` saves no time.
 
     **Shape** (..., E) -> (..., E), rows of which sum to one; float32 at least.
+
+    Paper: https://arxiv.org/abs/1701.06538
+
+    >>> Routing(3, top_k=2)(torch.tensor([0.0, 0.0, -1.0]))
+    tensor([0.5000, 0.5000, 0.0000])
     """
 
     def __init__(
@@ -154,6 +186,12 @@ class Gate(nn.Module):
     The other options are those of `Routing`.
 
     **Shape** (B, in_features) -> (B, num_experts), rows of which sum to one.
+
+    Paper: https://doi.org/10.1145/3219819.3220007
+
+    >>> gate = Gate(5, 3, temperature=0.5)
+    >>> torch.allclose(gate(torch.zeros(1, 5)), torch.tensor(1 / 3))
+    True
     """
 
     def __init__(
@@ -176,7 +214,13 @@ class Gate(nn.Module):
 
 
 def mix(gate_BE: Tensor, experts_BEH: Tensor) -> Tensor:
-    """The experts' outputs averaged by the gate: (B, E) and (B, E, H) -> (B, H)."""
+    """The experts' outputs averaged by the gate: (B, E) and (B, E, H) -> (B, H).
+
+    **Shape** (B, E) and (B, E, H) -> (B, H).
+
+    >>> mix(torch.tensor([[0.25, 0.75]]), torch.tensor([[[4.0, 0.0], [0.0, 4.0]]]))
+    tensor([[1., 3.]])
+    """
     # B products of a vector and a small matrix take two to four times as long as this.
     return (gate_BE.to(experts_BEH.dtype).unsqueeze(-1) * experts_BEH).sum(dim=1)
 

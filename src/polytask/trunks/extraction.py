@@ -19,6 +19,15 @@ class CGC(Trunk):
     experts it is MMoE; without shared ones nothing is shared. `num_task_experts` is one count for
     all tasks or one for each; the gates' options are those of `MMoE`.
     Seam: x and the shared experts' outputs.
+
+    Paper: https://doi.org/10.1145/3383313.3412236
+
+    **Shape** (B, in_features) -> T of (B, expert_hidden[-1]).
+
+    >>> import torch
+    >>> trunk = CGC(5, 2, num_task_experts=[1, 2], num_shared_experts=3)
+    >>> [gate.weights_BE.shape[1] for gate in trunk.explain(torch.randn(7, 5)).gates]
+    [4, 5]
     """
 
     per_task_options: ClassVar[frozenset[str]] = frozenset({"num_task_experts"})
@@ -83,6 +92,17 @@ class PLE(Trunk):
     Seam: the T selectors that enter the last level but one (x, if that is the first), all groups of
     that level, and the shared experts of the last. If nothing crosses between the tasks below the
     last level (one level, merging from the last one, no shared experts): as in `CGC`.
+
+    Paper: https://doi.org/10.1145/3383313.3412236
+
+    **Shape** (B, in_features) -> T of (B, H), the last width of the last level's experts.
+
+    >>> import torch
+    >>> trunk = PLE(5, 2, num_levels=2, expert_hidden=(16, 8))
+    >>> [tuple(output.shape) for output in trunk(torch.randn(7, 5))]
+    [(7, 8), (7, 8)]
+    >>> trunk.owners()["levels.0.own.1.first.weight"]
+    1
     """
 
     per_task_options: ClassVar[frozenset[str]] = frozenset({"num_task_experts"})

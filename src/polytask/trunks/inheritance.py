@@ -39,13 +39,13 @@ def inherit(
         if role.task is not None and role.task not in tasks:
             continue
         found = theirs.get((role.name, None if role.task is None else tasks[role.task]))
-        if found is None or parameter.ndim != found[0].ndim:
+        if found is None or parameter.ndim != found[0].ndim or role.reads_x != found[1].reads_x:
             continue
         pairs = [
             _common(dim, (parameter, role), found, tasks, features) for dim in range(parameter.ndim)
         ]
-        if all(pair is not None for pair in pairs):
-            _copy(parameter, found[0], [pair for pair in pairs if pair is not None])
+        if all(new for new, _ in pairs):
+            _copy(parameter, found[0], pairs)
             inherited.add(name)
     return inherited
 
@@ -56,8 +56,8 @@ def _common(
     theirs: tuple[Tensor, Role],
     tasks: Mapping[int, int],
     features: Pairs | None,
-) -> Pairs | None:
-    """The entries along a dimension that both have; None where the two do not fit."""
+) -> Pairs:
+    """The entries along a dimension that both have; none where the two do not fit."""
     (parameter, role), (other, other_role) = ours, theirs
     num_ours, num_theirs = parameter.shape[dim], other.shape[dim]
     if role.reads_x and dim == parameter.ndim - 1 and features is not None:
@@ -66,19 +66,22 @@ def _common(
         next((b for b in r.blocks if b.dim == dim), None) for r in (role, other_role)
     )
     if blocks is None or other_blocks is None:
-        entries = list(range(num_ours))
-        return (entries, entries) if num_ours == num_theirs else None
+        fits = blocks is other_blocks and num_ours == num_theirs
+        every = list(range(num_ours)) if fits else []
+        return every, every
     here, there = blocks.places(num_ours), other_blocks.places(num_theirs)
     both = [(here[t], there[s]) for t, s in tasks.items()] + [(here[-1], there[-1])]
     if any(len(new) != len(old) for new, old in both):
-        return None
+        return [], []
     return [e for new, _ in both for e in new], [e for _, old in both for e in old]
 
 
 def _copy(parameter: Tensor, other: Tensor, pairs: list[Pairs]) -> None:
     """parameter[i, j, ...] = other[i', j', ...] for the pairs (i, i'), (j, j'), ... of each dimension."""
-    for dim, (_, old) in enumerate(pairs):
+    places = []
+    for dim, (new, old) in enumerate(pairs):
         other = other.index_select(dim, torch.tensor(old, device=other.device))
-    places = [torch.tensor(new, device=parameter.device) for new, _ in pairs]
-    grid = torch.meshgrid(*places, indexing="ij")
-    parameter[grid] = other.to(parameter.device, parameter.dtype)
+        # (n, 1, 1, ...): the places of all dimensions together are a grid.
+        shape = (len(new), *[1] * (len(pairs) - 1 - dim))
+        places.append(torch.tensor(new, device=parameter.device).view(shape))
+    parameter[tuple(places)] = other.to(parameter.device, parameter.dtype)

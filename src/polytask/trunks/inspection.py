@@ -16,9 +16,11 @@ _MOST_NAMED = 4
 class GateUse:
     """One gate on a batch: mean and spread (standard deviation over the rows) of each weight.
 
-    `row_entropy` is the mean of the rows' entropies, 0 if every row takes a single expert;
-    `mean_entropy` is that of the mean weights, 0 if all rows take the same one. Both are divided
-    by log E: 1 is an even mixture. `task`, `level` and `experts`: as in GateWeights.
+    `row_entropy` is the mean of the rows' entropies over log E: 0 if every row takes a single
+    expert, 1 for an even mixture. `task`, `level` and `experts`: as in GateWeights.
+
+    >>> GateUse(task=0, level=1, experts=("a", "b"), mean=(0.5, 0.5), std=(0.0, 0.0), row_entropy=1.0).mean
+    (0.5, 0.5)
     """
 
     task: int | None
@@ -27,7 +29,6 @@ class GateUse:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     row_entropy: float
-    mean_entropy: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,10 @@ class ExpertUse:
 
     `is_dead`: every one of these gates gives it next to nothing. `is_constant`: it returns the same
     for all rows. `twins`: the experts of its level that return nearly the same as it does.
+
+    >>> use = ExpertUse("expert 1", 1, weight=0.0, is_dead=True, is_constant=False, twins=())
+    >>> use.is_dead
+    True
     """
 
     name: str
@@ -47,7 +52,13 @@ class ExpertUse:
 
 
 def gate_use(gate: GateWeights) -> GateUse:
-    """Mean, spread and entropies of a gate's weights over the rows of a batch."""
+    """Mean, spread and entropy of a gate's weights over the rows of a batch.
+
+    >>> gate = GateWeights(0, ("expert 1", "expert 2"), torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
+    >>> use = gate_use(gate)
+    >>> use.mean, use.std, use.row_entropy
+    ((0.5, 0.5), (0.5, 0.5), 0.0)
+    """
     weights_BE = gate.weights_BE.detach().double()
     if len(weights_BE) == 0:
         raise ValueError("a gate's use is a mean over rows, but there is no row")
@@ -58,26 +69,8 @@ def gate_use(gate: GateWeights) -> GateUse:
         experts=gate.experts,
         mean=tuple(mean_E.tolist()),
         std=tuple(weights_BE.std(dim=0, correction=0).tolist()),
-        row_entropy=float(_entropy(weights_BE).mean()) / _most_entropy(weights_BE),
-        mean_entropy=float(_entropy(mean_E)) / _most_entropy(weights_BE),
+        row_entropy=_relative_entropy(weights_BE),
     )
-
-
-def gate_divergence(one: GateUse, other: GateUse) -> float:
-    """Jensen-Shannon divergence of two gates' mean weights in bits (Lin, IEEE Trans. IT 1991).
-
-    0: the same experts in the same shares; 1: no expert in common. Experts are told apart by name.
-    """
-    names = dict.fromkeys((*one.experts, *other.experts))
-    rows_2E = torch.tensor(
-        [
-            [dict(zip(use.experts, use.mean)).get(name, 0.0) for name in names]
-            for use in (one, other)
-        ],
-        dtype=torch.float64,
-    )
-    divergence = _entropy(rows_2E.mean(dim=0)) - _entropy(rows_2E).mean()
-    return max(0.0, float(divergence) / math.log(2))
 
 
 def expert_uses(
@@ -88,6 +81,10 @@ def expert_uses(
     Dead is an expert whose mean weight is below `dead_share` of an even share (1 / E) in every gate
     that reads it. Twins are two experts whose outputs, centred over the rows, correlate by more
     than `twins_above` over rows and features together; their weights are not looked at.
+
+    >>> gate = GateWeights(0, ("expert 1", "expert 2"), torch.tensor([[0.99, 0.01]]))
+    >>> [use.is_dead for use in expert_uses(Explanation(gates=(gate,)))]
+    [False, True]
     """
     gates = [gate_use(gate) for gate in explanation.gates]
     outputs = {level.level: level for level in explanation.experts}
@@ -114,7 +111,12 @@ def expert_uses(
 
 
 def collapse_warning(uses: Sequence[ExpertUse]) -> str | None:
-    """What is wrong with the experts, in words; None if all are used and differ."""
+    """What is wrong with the experts, in words; None if all are used and differ.
+
+    >>> gate = GateWeights(0, ("expert 1", "expert 2"), torch.tensor([[0.5, 0.5]]))
+    >>> collapse_warning(expert_uses(Explanation(gates=(gate,)))) is None
+    True
+    """
     dead = [use.name for use in uses if use.is_dead]
     constant = [use.name for use in uses if use.is_constant]
     pairs = [
@@ -159,14 +161,10 @@ def _likeness(
     return {n for n, is_constant in zip(level.experts, constant_E.tolist()) if is_constant}, twins
 
 
-def _entropy(weights: Tensor) -> Tensor:
-    each: Tensor = torch.special.entr(weights)
-    return each.sum(dim=-1)
-
-
-def _most_entropy(weights_BE: Tensor) -> float:
-    """log E; 1 for a single expert, the entropy of which is 0 by any scale."""
-    return math.log(weights_BE.shape[1]) or 1.0
+def _relative_entropy(weights_BE: Tensor) -> float:
+    """The mean entropy of the rows over log E; of a single expert 0."""
+    entropy_B = torch.special.entr(weights_BE).sum(dim=1)
+    return float(entropy_B.mean()) / (math.log(weights_BE.shape[1]) or 1.0)
 
 
 def _listing(names: Sequence[str]) -> str:

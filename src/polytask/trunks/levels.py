@@ -18,6 +18,13 @@ class Level(nn.Module):
 
     Groups are the experts' outputs in the order of the tasks, the shared ones last: T + 1 of
     (B, E, H), or None for a group of no experts. A level that is not merged mixes each by itself.
+
+    **Shape** T selectors and a common input of (B, in_features) -> T + 1 of (B, E, hidden[-1]) or None.
+
+    >>> level = Level(5, Gate, num_task_experts=(2, 0), num_shared_experts=1, hidden=(8,), dropout=0.0)
+    >>> x_BD = torch.randn(7, 5)
+    >>> [group is None or group.shape[1] for group in level([x_BD, x_BD], x_BD)]
+    [2, True, 1]
     """
 
     def __init__(
@@ -124,12 +131,21 @@ def _mix_groups(gate_BE: Tensor, groups: Sequence[Group]) -> Tensor:
 
 
 def present(groups: Iterable[Group]) -> list[Tensor]:
-    """The groups that have experts."""
+    """The groups that have experts.
+
+    >>> present([None, torch.ones(1)])
+    [tensor([1.])]
+    """
     return [group_BEH for group_BEH in groups if group_BEH is not None]
 
 
 def group_names(level: Level, *, prefix: str) -> list[tuple[str, ...]]:
-    """Names of the experts, group by group; one name means one expert in all gates."""
+    """Names of the experts, group by group; one name means one expert in all gates.
+
+    >>> level = Level(5, Gate, num_task_experts=(2, 0), num_shared_experts=1, hidden=(8,), dropout=0.0)
+    >>> group_names(level, prefix="")
+    [('expert 1 of task 1', 'expert 2 of task 1'), (), ('shared expert 1',)]
+    """
     *own, num_shared = level.counts
     names = [
         tuple(f"{prefix}expert {e} of task {task}" for e in range(1, count + 1))
@@ -141,5 +157,11 @@ def group_names(level: Level, *, prefix: str) -> list[tuple[str, ...]]:
 def group_outputs(
     names: Sequence[tuple[str, ...]], groups: Sequence[Group], *, number: int
 ) -> ExpertOutputs:
+    """What the groups of a level return, side by side.
+
+    >>> group_BEH = torch.randn(7, 2, 8)
+    >>> group_outputs([("a", "b"), ()], [group_BEH, None], number=1).experts
+    ('a', 'b')
+    """
     all_names = tuple(name for group in names for name in group)
     return ExpertOutputs(all_names, torch.cat(present(groups), dim=1), number)

@@ -13,6 +13,16 @@ class OMoE(Trunk):
     """Ma et al., KDD 2018, section 5.1: f(x) = sum_i softmax(W_g x)_i f_i(x), one gate for all tasks.
 
     The gate's options are those of `MMoE`. Seam: the mixture, which all tasks read.
+
+    Paper: https://doi.org/10.1145/3219819.3220007
+
+    **Shape** (B, in_features) -> T of (B, expert_hidden[-1]), all the same.
+
+    >>> import torch
+    >>> trunk = OMoE(5, 2, num_experts=4)
+    >>> first, second = trunk(torch.randn(7, 5))
+    >>> first is second, tuple(first.shape)
+    (True, (7, 32))
     """
 
     def __init__(
@@ -66,6 +76,15 @@ class MMoE(Trunk):
     One linear gate a task, without a bias, over experts that all tasks share. DIFF, none of them
     the default: a gate's bias, temperature, dropout of experts and top-k (see `Routing`).
     Seam: x (the gates read it) and the experts' outputs.
+
+    Paper: https://doi.org/10.1145/3219819.3220007
+
+    **Shape** (B, in_features) -> T of (B, expert_hidden[-1]).
+
+    >>> import torch
+    >>> trunk = MMoE(5, 2, num_experts=4, expert_hidden=(16, 8))
+    >>> [tuple(output.shape) for output in trunk(torch.randn(7, 5))]
+    [(7, 8), (7, 8)]
     """
 
     def __init__(
@@ -117,5 +136,9 @@ class MMoE(Trunk):
 
 
 def expert_names(num_experts: int) -> tuple[str, ...]:
-    """expert 1, expert 2, ..."""
+    """expert 1, expert 2, ...
+
+    >>> expert_names(2)
+    ('expert 1', 'expert 2')
+    """
     return tuple(f"expert {e}" for e in range(1, num_experts + 1))

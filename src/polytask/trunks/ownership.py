@@ -54,6 +54,10 @@ class Role:
     `task` is the position of the task that owns it, None if it is shared. `name` is the parameter's
     name with * for the owner's position: what does the same for two tasks has one name. `reads_x`:
     the last dimension counts the entries of x. `blocks`: see `TaskBlocks`.
+
+    >>> from polytask.trunks import MMoE
+    >>> MMoE(5, 2).roles()["gates.1.linear.weight"]
+    Role(task=1, name='gates.*.linear.weight', reads_x=True, blocks=())
     """
 
     task: int | None
@@ -63,7 +67,12 @@ class Role:
 
 
 def owned_names(module: nn.Module) -> Iterator[tuple[str, int | None, str]]:
-    """Every parameter's name, its owner, and its name with * for the owner's position."""
+    """Every parameter's name, its owner, and its name with * for the owner's position.
+
+    >>> network = nn.Sequential(nn.Linear(5, 4), PerTask([nn.Linear(4, 1, bias=False)]))
+    >>> list(owned_names(network))[-1]
+    ('1.0.weight', 0, '1.*.weight')
+    """
     lists = {
         name
         for name, part in module.named_modules()

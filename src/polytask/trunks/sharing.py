@@ -10,7 +10,13 @@ from polytask.trunks.trunk import Trunk, require_counts
 
 
 class SingleTask(Trunk):
-    """A network of its own for each task; only the encoder is shared. Seam: x."""
+    """A network of its own for each task; only the encoder is shared. Seam: x.
+
+    **Shape** (B, in_features) -> T of (B, hidden[-1]).
+
+    >>> SingleTask(5, 2, hidden=(4,)).owners()["bottoms.1.0.weight"]
+    1
+    """
 
     def __init__(
         self,
@@ -42,6 +48,17 @@ class SharedBottom(Trunk):
 
     None shares every layer of `hidden`; with 0 it is `SingleTask`. Seam: the output z of the last
     shared layer.
+
+    Paper: https://doi.org/10.1023/A:1007379606734
+
+    **Shape** (B, in_features) -> T of (B, hidden[-1]).
+
+    >>> import torch
+    >>> trunk = SharedBottom(5, 2, hidden=(16, 8), num_shared_layers=1)
+    >>> [tuple(output.shape) for output in trunk(torch.randn(7, 5))]
+    [(7, 8), (7, 8)]
+    >>> trunk.owners()["bottom.0.weight"] is None, trunk.owners()["tops.1.0.weight"]
+    (True, 1)
     """
 
     def __init__(
@@ -76,7 +93,11 @@ class SharedBottom(Trunk):
 
 
 def chosen_layers(hidden: Sequence[int], **count: int | None) -> int:
-    """How many of the layers are meant by the one named count; None means all of them."""
+    """How many of the layers are meant by the one named count; None means all of them.
+
+    >>> chosen_layers((64, 32), num_shared_layers=None)
+    2
+    """
     ((name, value),) = count.items()
     if value is None:
         return len(hidden)

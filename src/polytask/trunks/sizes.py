@@ -10,7 +10,11 @@ Count: TypeAlias = Callable[[nn.Module], int]
 
 
 def num_parameters(module: nn.Module) -> int:
-    """All numbers that are learned; a parameter that is used twice counts once."""
+    """All numbers that are learned; a parameter that is used twice counts once.
+
+    >>> num_parameters(nn.Linear(5, 3))
+    18
+    """
     return sum(parameter.numel() for parameter in module.parameters())
 
 
@@ -28,6 +32,9 @@ def parameter_matched(
     memory (on torch's meta device) and draw no random numbers.
 
     Raises ValueError if no width lies at or above the budget, or none at or below it.
+
+    >>> parameter_matched(lambda width: nn.Linear(5, width), budget=100)
+    17
     """
     if not widths or widths.step < 1 or widths.start < 1:
         raise ValueError(f"widths must be a rising range of positive widths, but {widths=}")

@@ -28,6 +28,15 @@ class SoftSharing(Trunk):
 
     DIFF: tied layers start as one draw. Swapping two hidden units of one network leaves its
     function and changes the distance, so units correspond only if they start as the same.
+
+    Paper: https://aclanthology.org/P15-2139
+
+    **Shape** (B, in_features) -> T of (B, hidden[-1]).
+
+    >>> import torch
+    >>> trunk = SoftSharing(5, 2, hidden=(4,), strength=0.1)
+    >>> trunk.penalty().item()  # tied layers start as one draw
+    0.0
     """
 
     def __init__(

@@ -1,12 +1,11 @@
 """Trunks with a network for each task, whose features are mixed after every layer."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from polytask.trunks.blocks import rectified, rectified_batches
+from polytask.trunks.networks import Networks
 from polytask.trunks.ownership import PerTaskParameters, TaskBlocks
 from polytask.trunks.trunk import Explanation, Stitch, Trunk, require_counts
 
@@ -22,6 +21,16 @@ class CrossStitch(Trunk):
 
     DIFF: one alpha a layer unless `per_channel`, which the paper has; networks start at random, not
     trained for their tasks; alpha learns at the same rate as the rest, not at a multiple.
+
+    Paper: https://arxiv.org/abs/1604.03539
+
+    **Shape** (B, in_features) -> T of (B, hidden[-1]).
+
+    >>> import torch
+    >>> trunk = CrossStitch(5, 2, hidden=(16, 8), own=0.8)
+    >>> trunk.explain(torch.randn(7, 5)).stitches[0].weights_RS
+    tensor([[0.8000, 0.2000],
+            [0.2000, 0.8000]])
     """
 
     def __init__(
@@ -38,7 +47,7 @@ class CrossStitch(Trunk):
         require_counts(in_features=in_features, num_tasks=num_tasks, layers=len(hidden))
         self.num_tasks = num_tasks
         self.out_features = hidden[-1]
-        self.networks = _Networks(in_features, num_tasks, hidden=hidden, dropout=dropout)
+        self.networks = Networks(in_features, num_tasks, hidden=hidden, dropout=dropout)
         start_TT = _leaning(num_tasks, own=own)
         self.stitches = _rows(
             start_TT.unsqueeze(2).repeat(1, 1, width) if per_channel else start_TT
@@ -96,6 +105,17 @@ class Sluice(Trunk):
     DIFF: dense layers in the place of LSTMs. G_1^T G_2 compares units with units; the authors' code
     multiplies the halves the other way round, inputs with inputs, which pairs the first unit of one
     half with the first of the other and is no angle between subspaces.
+
+    Paper: https://arxiv.org/abs/1705.08142
+
+    **Shape** (B, in_features) -> T of (B, hidden[-1]).
+
+    >>> import torch
+    >>> trunk = Sluice(5, 2, hidden=(8, 8))
+    >>> [tuple(output.shape) for output in trunk(torch.randn(7, 5))]
+    [(7, 8), (7, 8)]
+    >>> trunk.explain(torch.randn(7, 5)).stitches[0].rows[:2]
+    ('task 1 half 1', 'task 1 half 2')
     """
 
     def __init__(
@@ -120,7 +140,7 @@ class Sluice(Trunk):
         self.num_tasks = num_tasks
         self.out_features = hidden[-1]
         self.orthogonality = orthogonality
-        self.networks = _Networks(in_features, num_tasks, hidden=hidden, dropout=dropout)
+        self.networks = Networks(in_features, num_tasks, hidden=hidden, dropout=dropout)
         start_SS = _leaning(2 * num_tasks, own=own)
         self.stitches = _rows(start_SS.view(num_tasks, 2, -1) for _ in hidden)
         self.betas = PerTaskParameters(
@@ -183,59 +203,14 @@ class Sluice(Trunk):
 
 
 def squared_overlap(first_IK: Tensor, second_IK: Tensor) -> Tensor:
-    """|first^T second|_F^2: zero if every column of the one is orthogonal to every one of the other."""
-    return (first_IK.transpose(-1, -2) @ second_IK).square().sum()
+    """|first^T second|_F^2: zero if every column of the one is orthogonal to every one of the other.
 
+    **Shape** twice (..., I, K) -> ().
 
-class _Networks(nn.Module):
-    """T perceptrons of one shape, a layer of all of them in one product.
-
-    Not one parameter a task: stitches let every loss reach every network.
+    >>> squared_overlap(torch.tensor([[1.0], [0.0]]), torch.tensor([[0.0], [2.0]])).item()
+    0.0
     """
-
-    def __init__(
-        self, in_features: int, num_tasks: int, *, hidden: Sequence[int], dropout: float
-    ) -> None:
-        super().__init__()
-        self.num_tasks = num_tasks
-        self.num_layers = len(hidden)
-        self.dropout = dropout
-        # The first layer reads the same x in every network, so it is one matrix.
-        self.first_layer = rectified(in_features, num_tasks * hidden[0])
-        self.weights, self.biases = rectified_batches(num_tasks, hidden)
-
-    def first(self, x_BD: Tensor) -> Tensor:
-        """(B, D) -> (T, B, H)."""
-        hidden_BTH = self.first_layer(x_BD).unflatten(-1, (self.num_tasks, -1))
-        return self._activate(hidden_BTH.transpose(0, 1))
-
-    def later(self, layer: int, hidden_TBH: Tensor) -> Tensor:
-        """(T, B, H) -> (T, B, K); `layer` counts from 0, the first."""
-        weight_THK, bias_T1K = self.weights[layer - 1], self.biases[layer - 1]
-        return self._activate(torch.baddbmm(bias_T1K.to(hidden_TBH.dtype), hidden_TBH, weight_THK))
-
-    def task_blocks(self) -> Iterator[tuple[Tensor, TaskBlocks]]:
-        width = self.first_layer.out_features // self.num_tasks
-        for parameter in self.first_layer.parameters():
-            yield parameter, TaskBlocks(0, (width,) * self.num_tasks)
-        for parameter in (*self.weights, *self.biases):
-            yield parameter, TaskBlocks(0, (1,) * self.num_tasks)
-
-    def weights_by_layer(self) -> list[Tensor]:
-        """The weights of each layer, (T, inputs, units)."""
-        first = self.first_layer.weight
-        first_TDH = first.view(self.num_tasks, -1, first.shape[1]).transpose(1, 2)
-        return [first_TDH, *self.weights]
-
-    def undecayed(self) -> Iterable[nn.Parameter]:
-        """The biases (T, 1, H), which are no vectors."""
-        return self.biases
-
-    def _activate(self, hidden_TBH: Tensor) -> Tensor:
-        hidden_TBH = functional.relu(hidden_TBH)
-        if self.dropout == 0:
-            return hidden_TBH
-        return functional.dropout(hidden_TBH, self.dropout, self.training)
+    return (first_IK.transpose(-1, -2) @ second_IK).square().sum()
 
 
 def _leaning(num: int, *, own: float) -> Tensor:

@@ -52,26 +52,35 @@ def maker(kind: type[Trunk], options: Mapping[str, object]) -> Make:
 
 
 def check_outputs(make: Make) -> None:
-    """One tensor (B, out_features) a task; a row's output does not depend on its batch."""
+    """One tensor (B, out_features) a task; a row's output does not depend on its batch.
+
+    >>> from polytask.trunks import MMoE
+    >>> check_outputs(maker(MMoE, {"num_experts": 3}))
+    """
     for tasks in ((0,), TASKS):
         trunk, x_BD = make(tasks), _rows()
         outputs = trunk(x_BD)
         assert len(outputs) == trunk.num_tasks == len(tasks), f"{len(outputs)=}, {trunk.num_tasks=}"
         for output, alone in zip(outputs, trunk(x_BD[2:3])):
             assert output.shape == (NUM_ROWS, trunk.out_features), f"{output.shape=}"
-            torch.testing.assert_close(output[2:3], alone)
+            _same(output[2:3], alone, "a row of a batch is not the row alone")
 
 
 def check_seam(make: Make) -> None:
-    """`split` reads the seam alone, all that is shared lies below it, and gradients are exact."""
-    trunk, x_BD = make(TASKS), _rows()
-    names, parameters = zip(*trunk.named_parameters())
+    """`split` reads the seam alone, all that is shared lies below it, and gradients are exact.
+
+    >>> from polytask.trunks import MMoE
+    >>> check_seam(maker(MMoE, {"num_experts": 3}))
+    """
+    trunk, x_BD = make(TASKS), _rows().requires_grad_()
+    # What lies below x is shared, so x must meet the law as well.
+    names, parameters = zip(("x", x_BD), *trunk.named_parameters())
     seam = trunk.share(x_BD)
     leaves = tuple(tensor.detach().requires_grad_() for tensor in seam)
     above = _losses(trunk.split(leaves))
     losses = _losses(trunk(x_BD))
     for loss, direct in zip(above, losses):
-        torch.testing.assert_close(loss, direct, msg="split reads more than the seam")
+        _same(loss, direct, "split reads more than the seam")
     for name, tasks in zip(names, _reach(above, parameters)):
         assert len(tasks) < 2, f"{name} lies above the seam, but the losses of {tasks} reach it"
     reached = _reach(losses, parameters)
@@ -79,13 +88,15 @@ def check_seam(make: Make) -> None:
     passed = _below(seam, leaves, above, parameters)
     for name, tasks, ours, theirs in zip(names, reached, passed, exact):
         if len(tasks) > 1:
-            torch.testing.assert_close(
-                ours, theirs, msg=f"the gradient of {name} does not all pass through the seam"
-            )
+            _same(ours, theirs, f"the gradient of {name} does not all pass through the seam")
 
 
 def check_owners(make: Make) -> None:
-    """What one loss alone reaches is that task's; what is shared has two losses at least."""
+    """What one loss alone reaches is that task's; what is shared has two losses at least.
+
+    >>> from polytask.trunks import MMoE
+    >>> check_owners(maker(MMoE, {"num_experts": 3}))
+    """
     trunk = make(TASKS)
     owners = trunk.owners()
     names, parameters = zip(*trunk.named_parameters())
@@ -99,31 +110,44 @@ def check_owners(make: Make) -> None:
 
 
 def check_tasks_permute(make: Make) -> None:
-    """Tasks in another order, with their parameters, give their outputs in that order."""
+    """Tasks in another order, with their parameters, give their outputs in that order.
+
+    >>> from polytask.trunks import MMoE
+    >>> check_tasks_permute(maker(MMoE, {"num_experts": 3}))
+    """
     trunk, permuted, x_BD = make(TASKS), make(_ORDER), _rows()
     _inherit_all(permuted, trunk, tasks=dict(enumerate(_ORDER)))
     expected = [trunk(x_BD)[task] for task in _ORDER]
-    torch.testing.assert_close(permuted(x_BD), expected)
-    torch.testing.assert_close(permuted.penalty(), trunk.penalty())
+    _same(permuted(x_BD), expected, "parameters do not go by their owners and blocks")
+    _same(permuted.penalty(), trunk.penalty(), "the penalty depends on the order of the tasks")
 
 
 def check_inputs_permute(make: Make) -> None:
-    """The entries of x in another order, with the columns that read them, give the same outputs."""
+    """The entries of x in another order, with the columns that read them, give the same outputs.
+
+    >>> from polytask.trunks import MMoE
+    >>> check_inputs_permute(maker(MMoE, {"num_experts": 3}))
+    """
     trunk, permuted, x_BD = make(TASKS), make(TASKS), _rows()
     every = list(range(NUM_FEATURES))
     features = (every, _FEATURE_ORDER)
     _inherit_all(permuted, trunk, tasks={task: task for task in TASKS}, features=features)
-    torch.testing.assert_close(permuted(x_BD[:, _FEATURE_ORDER]), trunk(x_BD))
+    ours, theirs = permuted(x_BD[:, _FEATURE_ORDER]), trunk(x_BD)
+    _same(ours, theirs, "input_weights() are not the parameters that read x")
 
 
 def check_exports(make: Make) -> None:
-    """`torch.export` with a free batch size gives a program that returns the same at other sizes."""
+    """`torch.export` with a free batch size gives a program that returns the same at other sizes.
+
+    >>> from polytask.trunks import MMoE
+    >>> check_exports(maker(MMoE, {"num_experts": 3}))
+    """
     trunk = make(TASKS)
     free = {0: torch.export.Dim("batch", min=1)}
     exported = torch.export.export(trunk, (_rows(),), dynamic_shapes=(free,)).module()
     for num_rows in (1, 11):
         x_BD = _rows(num_rows)
-        torch.testing.assert_close(exported(x_BD), trunk(x_BD), rtol=0, atol=0)
+        _same(exported(x_BD), trunk(x_BD), f"the exported program differs at {num_rows=}")
 
 
 LAWS: tuple[Callable[[Make], None], ...] = (
@@ -134,6 +158,10 @@ LAWS: tuple[Callable[[Make], None], ...] = (
     check_inputs_permute,
     check_exports,
 )
+
+
+def _same(ours: object, theirs: object, fault: str) -> None:
+    torch.testing.assert_close(ours, theirs, msg=lambda difference: f"{fault}: {difference}")
 
 
 def _rows(num_rows: int = NUM_ROWS) -> Tensor:

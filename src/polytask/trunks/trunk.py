@@ -17,6 +17,12 @@ class GateWeights:
     `task` is the position of the task that it mixes for, None if it mixes for all; `experts` names
     the E experts, so that one expert has one name in every gate that reads it. `level` counts the
     levels of experts from 1.
+
+    >>> import torch
+    >>> from polytask.trunks import MMoE
+    >>> gate = MMoE(5, 2, num_experts=3).explain(torch.randn(7, 5)).gates[1]
+    >>> gate.task, gate.experts, tuple(gate.weights_BE.shape)
+    (1, ('expert 1', 'expert 2', 'expert 3'), (7, 3))
     """
 
     task: int | None
@@ -27,7 +33,13 @@ class GateWeights:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ExpertOutputs:
-    """What the E experts of one level, named as in the gates, return: outputs_BEH (B, E, H)."""
+    """What the E experts of one level, named as in the gates, return: outputs_BEH (B, E, H).
+
+    >>> import torch
+    >>> from polytask.trunks import MMoE
+    >>> MMoE(5, 2, num_experts=3).explain(torch.randn(7, 5)).experts[0].outputs_BEH.shape
+    torch.Size([7, 3, 32])
+    """
 
     experts: tuple[str, ...]
     outputs_BEH: Tensor
@@ -40,6 +52,11 @@ class Stitch:
 
     `rows` names what is read into, tasks or subspaces of theirs, `sources` what is read: the same, or
     layers. Signed; rows need not sum to one.
+
+    >>> import torch
+    >>> from polytask.trunks import CrossStitch
+    >>> CrossStitch(5, 2).explain(torch.randn(7, 5)).stitches[0].sources
+    ('task 1', 'task 2')
     """
 
     layer: int
@@ -50,7 +67,13 @@ class Stitch:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mask:
-    """How much of each of H shared features one task lets through at one layer, in [0, 1]."""
+    """How much of each of H shared features one task lets through at one layer, in [0, 1].
+
+    >>> import torch
+    >>> from polytask.trunks import MTAN
+    >>> MTAN(5, 2).explain(torch.randn(7, 5)).masks[0].values_BH.shape
+    torch.Size([7, 128])
+    """
 
     task: int
     layer: int
@@ -59,7 +82,11 @@ class Mask:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Explanation:
-    """What a trunk can say about how it uses its parts on a batch."""
+    """What a trunk can say about how it uses its parts on a batch.
+
+    >>> Explanation().gates
+    ()
+    """
 
     gates: tuple[GateWeights, ...] = ()
     stitches: tuple[Stitch, ...] = ()
@@ -73,6 +100,17 @@ class Trunk(nn.Module, ABC):
     The seam is the tuple of tensors that `share` returns. They are (a) each read by task-private
     computation, (b) none an ancestor of another but by an alias, and (c) crossed by every path
     from a shared parameter to a loss. `split` reads the seam and nothing else of the batch.
+
+    A new trunk: see `polytask.trunks.register_trunk` and `polytask.trunks.testing.check_trunk`.
+
+    **Shape** (B, D) -> T of (B, out_features).
+
+    >>> import torch
+    >>> from polytask.trunks import SharedBottom
+    >>> trunk, x_BD = SharedBottom(5, 2, hidden=(8,)), torch.randn(7, 5)
+    >>> (z_BH,) = trunk.share(x_BD)
+    >>> torch.equal(trunk.split((z_BH,))[0], trunk(x_BD)[0])
+    True
     """
 
     per_task_options: ClassVar[frozenset[str]] = frozenset()
@@ -147,7 +185,12 @@ class Trunk(nn.Module, ABC):
 
 
 def require_counts(**counts: int) -> None:
-    """Raise ValueError for the first count below one, by its name."""
+    """Raise ValueError for the first count below one, by its name.
+
+    >>> require_counts(num_tasks=0)
+    Traceback (most recent call last):
+    ValueError: num_tasks must be at least 1, but num_tasks=0
+    """
     for name, value in counts.items():
         if value < 1:
             raise ValueError(f"{name} must be at least 1, but {name}={value}")

@@ -118,5 +118,5 @@ def test_dual_proj_is_a_projection(jacobian_TP: Tensor) -> None:
 def test_preferences_are_checked(draw: Draw) -> None:
     gram_TT = gram_of(draw(3))
     for rule in (gram.upgrad, gram.dual_proj):
-        with pytest.raises(ValueError, match="preference must not be negative"):
+        with pytest.raises(ValueError, match="preference must be >= 0"):
             rule(gram_TT, preference=[1.0, -1.0, 0.0])

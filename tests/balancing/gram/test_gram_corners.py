@@ -62,7 +62,7 @@ def test_one_task() -> None:
 
 def test_options_outside_their_range_are_refused() -> None:
     gram_TT = torch.eye(2)
-    with pytest.raises(ValueError, match="normalisation must be in"):
+    with pytest.raises(ValueError, match="normalisation must be one of"):
         gram.mgda(gram_TT, normalisation="l1")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="needs losses_T"):
         gram.mgda(gram_TT, normalisation="loss+")

@@ -186,6 +186,31 @@ def test_tasks_may_come_in_any_order(member: Member, spread: float) -> None:
         assert relative_difference(permuted_T, weights_T[permutation_T]) < 1e-9
 
 
+@every_member
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-5), (torch.float32, 5e-2)])
+def test_tasks_may_come_in_any_order_where_gradients_are_dependent(
+    member: Member, dtype: torch.dtype, tolerance: float
+) -> None:
+    """Of rank 19 for 20 tasks, some of which cancel each other: many weights serve, one update does."""
+    generator = torch.Generator().manual_seed(8)
+    for _ in range(3):
+        left_TR, right_RP = _gaussian(20, 19, generator), _gaussian(19, 60, generator)
+        shares_T = _gaussian(20, 1, generator).abs()[:, 0] * (torch.arange(20) % 4 > 0)
+        left_TR -= shares_T[:, None] * (shares_T @ left_TR) / (shares_T @ shares_T)
+        problem = problem_of(left_TR @ right_RP)
+        order_T = torch.randperm(20, generator=generator)
+        updates = [
+            member.rule(p.gram_TT.to(dtype), p).double() @ p.jacobian_TP
+            for p in (problem, problem.permuted(order_T))
+        ]
+        size = max(float(problem.jacobian_TP.norm(dim=1).mean()), float(updates[0].norm()))
+        assert float((updates[0] - updates[1]).norm()) < tolerance * size
+
+
+def _gaussian(num_rows: int, num_columns: int, generator: torch.Generator) -> Tensor:
+    return torch.randn(num_rows, num_columns, generator=generator, dtype=torch.float64)
+
+
 def gaussian(num_tasks: int, num_parameters: int) -> Tensor:
     generator = torch.Generator().manual_seed(7)
     return torch.randn(num_tasks, num_parameters, generator=generator, dtype=torch.float64)

@@ -17,13 +17,20 @@ _SHORTEST_STEP = 1e-9
 def nash_mtl(gram_TT: Tensor) -> Tensor:
     """G w = 1 / w, w > 0 (Navon et al., ICML 2022, Claim 3.1).
 
+    https://arxiv.org/abs/2202.01017
+
     Then g_i.d = 1 / w_i, |d|^2 is the number of tasks and no task's scale matters. A zero
     gradient has nothing to bargain with: weight 0, and the rest is solved without it. At a
-    Pareto-stationary point there is no solution: the weights grow up to (T epsilon)^(-1/2) over
-    the gradients' lengths and d tends to zero; clip the step's norm near it, as the authors do.
+    Pareto-stationary point there is no solution: the weights grow up to 3e5 over the gradients'
+    lengths and d tends to zero; clip the step's norm near it, as the authors do.
 
     DIFF: solved to rounding; the authors' code takes at most 20 convex-concave steps on
     G / |G|_F and clips |d| to 1. T = 1 gives the unit gradient.
+
+    >>> from polytask.balancing import gram
+    >>> gram_TT = torch.tensor([[1.0, 0.0], [0.0, 9.0]], dtype=torch.float64)
+    >>> gram.nash_mtl(gram_TT)
+    tensor([1.0000, 0.3333], dtype=torch.float64)
     """
     return fair_grad(gram_TT, alpha=1.0)
 
@@ -31,11 +38,18 @@ def nash_mtl(gram_TT: Tensor) -> Tensor:
 def fair_grad(gram_TT: Tensor, *, alpha: float = 1.0) -> Tensor:
     """G w = w^(-1 / alpha), w > 0 (Ban and Ji, ICML 2024, FairGrad, Algorithm 1).
 
+    https://arxiv.org/abs/2402.15638
+
     alpha = 0 is the sum, 1 Nash-MTL, 2 minimum potential delay, alpha -> infinity max-min. Of
     degree -2 alpha / (1 + alpha) in the gradients' scale. Zero gradients and Pareto-stationary
     points as in `nash_mtl`. The largest alpha tried is 30.
 
     DIFF: none from the paper but the solver: damped Newton, whatever the scale of G.
+
+    >>> from polytask.balancing import gram
+    >>> gram_TT = torch.tensor([[1.0, 0.0], [0.0, 9.0]], dtype=torch.float64)
+    >>> gram.fair_grad(gram_TT, alpha=0.5)
+    tensor([1.0000, 0.4807], dtype=torch.float64)
     """
     if not 0.0 <= alpha < float("inf"):
         raise ValueError(f"alpha must be zero or positive and finite, but {alpha=}")
@@ -47,13 +61,15 @@ def fair_grad(gram_TT: Tensor, *, alpha: float = 1.0) -> Tensor:
     if len(has_gradient) > 0:
         lengths_S = geometry.lengths_T[has_gradient]
         cosines_SS = geometry.cosines_TT[np.ix_(has_gradient, has_gradient)]
-        shares_S = _fair_shares(cosines_SS, lengths_S, alpha=alpha, rounding=geometry.rounding)
+        is_regular = geometry.units_TR.shape[1] == len(has_gradient)
+        ridge = geometry.rounding if is_regular else geometry.ridge
+        shares_S = _fair_shares(cosines_SS, lengths_S, alpha=alpha, ridge=ridge)
         degree = -2.0 * alpha / (1.0 + alpha)
         weights_T[has_gradient] = geometry.longest**degree * shares_S / lengths_S
     return geometry.give(weights_T)
 
 
-def _fair_shares(cosines_TT: Array, lengths_T: Array, *, alpha: float, rounding: float) -> Array:
+def _fair_shares(cosines_TT: Array, lengths_T: Array, *, alpha: float, ridge: float) -> Array:
     """b > 0 with n_i (C b)_i = (b_i / n_i)^(-1 / alpha), so that w = b / n.
 
     With b = s y, s_i = n_i^((1 - alpha) / (1 + alpha)) the solution for C = I, the equation is
@@ -66,7 +82,7 @@ def _fair_shares(cosines_TT: Array, lengths_T: Array, *, alpha: float, rounding:
         scale_T = lengths_T ** ((1.0 - stage) / (1.0 + stage))
         matrix_TT = cosines_TT * scale_T * scale_T[:, None]
         # Within rounding of K, and y stays finite where the gradients' hull contains zero.
-        matrix_TT.flat[:: len(matrix_TT) + 1] *= 1.0 + rounding
+        matrix_TT.flat[:: len(matrix_TT) + 1] *= 1.0 + ridge
         balance = _Balance(matrix_TT=matrix_TT, target_T=scale_T**2, alpha=stage)
         shares_T = scale_T * balance.solve(shares_T / scale_T)
         if stage == alpha:

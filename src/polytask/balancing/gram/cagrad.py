@@ -6,13 +6,13 @@ from typing import Literal
 import numpy as np
 from torch import Tensor
 
-from polytask.balancing.gram.geometry import Geometry, take_apart
+from polytask.balancing.gram.geometry import Geometry, check_option, take_apart
 from polytask.balancing.gram.surgery import Reduction, reduction_factor
 from polytask.balancing.solvers import (
     Array,
+    cone_multipliers,
     least_distance_multipliers,
     min_norm_weights,
-    nonnegative_least_squares,
     solve_definite,
 )
 
@@ -30,6 +30,8 @@ def cagrad(
 ) -> Tensor:
     """max_d min_i g_i.d with |d - g_0| <= c |g_0| (Liu et al., NeurIPS 2021, Algorithm 1).
 
+    https://arxiv.org/abs/2110.14048
+
     g_0 is the mean gradient; w = 1 / T + x with x >= 0 the multipliers of the tasks that fare
     worst, so d = g_0 + (c |g_0| / |g_v|) g_v with the paper's v = x / sum x. c = 0 is the mean,
     c < 1 converges to stationary points of the mean loss, c -> infinity tends to the direction
@@ -40,11 +42,15 @@ def cagrad(
     paper's g_v is zero (Pareto-stationary points) several d are optimal: the one nearest to g_0
     is taken, the projection of g_0 on {d: G d >= 0}; the authors' code divides by zero + 1e-8.
     A zero gradient makes the point stationary: the others get that projection, or less of it.
+
+    >>> from polytask.balancing import gram
+    >>> gram_TT = torch.tensor([[1.0, -0.5], [-0.5, 1.0]], dtype=torch.float64)
+    >>> gram.cagrad(gram_TT, c=1.0)
+    tensor([1.0000, 1.0000], dtype=torch.float64)
     """
     if not 0.0 <= c < float("inf"):
         raise ValueError(f"c must be zero or positive and finite, but {c=}")
-    if rescale not in (0, 1, 2):
-        raise ValueError(f"rescale must be 0, 1 or 2, but {rescale=}")
+    check_option(rescale, (0, 1, 2), name="rescale")
     geometry = take_apart(gram_TT)
     num_tasks = len(geometry.lengths_T)
     factor = (
@@ -68,8 +74,10 @@ def _cautious_multipliers(geometry: Geometry, *, radius: float) -> Array:
         # A zero gradient asks for level <= 0, whatever its factor.
         nearness_T=np.where(geometry.is_zero_T, 1.0, shortest / geometry.divisors_T),
         mean_R=mean_R / length,
+        mean_T=lengths_T / (len(lengths_T) * length),
         radius=radius,
         tolerance=geometry.tolerance,
+        ridge=geometry.ridge,
     )
     is_regular = units_TR.shape[1] == len(units_TR)
     multipliers_T = problem.by_pivoting() if is_regular else None
@@ -90,8 +98,10 @@ class _Caution:
     units_TR: Array
     nearness_T: Array
     mean_R: Array
+    mean_T: Array
     radius: float
     tolerance: float
+    ridge: float
 
     def by_pivoting(self) -> Array | None:
         """Guess which tasks bind, get the level in closed form, correct the guess.
@@ -124,7 +134,14 @@ class _Caution:
 
     def by_newton(self) -> Array:
         """Newton's method on the level from its right, where it descends without overshooting."""
-        multipliers_T = nonnegative_least_squares(self.units_TR.T, -self.mean_R)
+        multipliers_T: Array
+        (multipliers_T,) = cone_multipliers(
+            self.cosines_TT,
+            self.units_TR,
+            self.mean_T[None],
+            tolerance=self.tolerance,
+            ridge=self.ridge,
+        )
         level = 0.0
         if self._distance(multipliers_T) < self.radius:
             level = self._upper_level()
@@ -148,9 +165,11 @@ class _Caution:
         if not self.units_TR.any(axis=1).all():
             return 0.0
         lengths_T = 1.0 / self.nearness_T
-        shortest_R = (min_norm_weights(self.units_TR, lengths_T) * lengths_T) @ self.units_TR
-        squared = float(shortest_R @ shortest_R)
-        return float(np.sqrt(squared)) * (1.0 + self.radius) if squared > self.tolerance else 0.0
+        shares_T = min_norm_weights(self.units_TR, lengths_T) * lengths_T
+        shortest_R = shares_T @ self.units_TR
+        length = float(np.sqrt(shortest_R @ shortest_R))
+        is_rounding = length <= np.sqrt(self.tolerance) * float(shares_T.sum())
+        return 0.0 if is_rounding else length * (1.0 + self.radius)
 
     def _multipliers_at(self, level: float) -> Array:
         bounds_T = level * self.nearness_T - self.units_TR @ self.mean_R

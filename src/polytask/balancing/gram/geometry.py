@@ -14,6 +14,8 @@ from polytask.balancing.solvers import rows_of
 
 Array: TypeAlias = NDArray[np.float64]
 
+_ROUNDING_OF_DIRECTIONS = 3e-6
+
 
 @dataclass(frozen=True)
 class Geometry:
@@ -39,6 +41,14 @@ class Geometry:
     def tolerance(self) -> float:
         """What counts as zero among the cosines: inner products of 1e5 numbers round like that."""
         return 32.0 * self.rounding
+
+    @property
+    def ridge(self) -> float:
+        """What to add to the diagonal of the cosines where gradients are dependent.
+
+        Gradients come in float32: whether their directions are dependent is known to 3e-6 at best.
+        """
+        return max(self.tolerance, _ROUNDING_OF_DIRECTIONS**2)
 
     @cached_property
     def is_zero_T(self) -> NDArray[np.bool_]:
@@ -97,6 +107,12 @@ def take_apart(gram_TT: Tensor) -> Geometry:
     )
 
 
+def check_option(value: str | int, allowed: Sequence[str | int], *, name: str) -> None:
+    """ValueError for a choice that does not exist."""
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(map(str, allowed))}, but is {value!r}")
+
+
 def per_task(
     values: Tensor | Sequence[float] | None, *, default: float, geometry: Geometry, name: str
 ) -> Array:
@@ -107,5 +123,15 @@ def per_task(
     # The dtype is named at once: a list of floats would become float32 first.
     array_T: Array = torch.as_tensor(values, dtype=torch.float64).detach().cpu().numpy()
     if array_T.shape != (num_tasks,):
-        raise ValueError(f"{name} must hold one number a task, but {array_T.shape=}, {num_tasks=}")
+        raise ValueError(f"{name} needs one number a task: {num_tasks=}, but {array_T.shape=}")
     return array_T
+
+
+def preference_of(
+    preference: Tensor | Sequence[float] | None, *, default: float, geometry: Geometry
+) -> Array:
+    """What the caller says each task counts, or the default for all."""
+    preference_T = per_task(preference, default=default, geometry=geometry, name="preference")
+    if not ((preference_T >= 0.0) & np.isfinite(preference_T)).all():
+        raise ValueError(f"preference must be >= 0 and finite, but is {preference_T.tolist()}")
+    return preference_T

@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 from torch import Tensor
 
-from polytask.balancing.gram.geometry import Geometry, per_task, take_apart
+from polytask.balancing.gram.geometry import Geometry, check_option, per_task, take_apart
 from polytask.balancing.solvers import (
     Array,
     min_norm_weights,
@@ -30,6 +30,8 @@ def mgda(
 ) -> Tensor:
     """min |sum_i a_i g_i / n_i|^2 over the simplex (Sener and Koltun, NeurIPS 2018, eq. 3).
 
+    https://arxiv.org/abs/1810.04650
+
     w_i = a_i / n_i, so that d is the minimum-norm point itself and g_i.d / n_i >= |d|^2 for all
     i. The normaliser n is 1 ("none", the paper), |g_i| ("l2"), L_i ("loss") or L_i |g_i|
     ("loss+", the authors' CelebA runs); the last two need `losses_T`. A zero gradient is the
@@ -39,11 +41,13 @@ def mgda(
     solves for a with g_i / n_i, then applies it to g_i, which need not descend for all tasks.
     Losses enter by their size (a negative one would turn its gradient round), at least epsilon
     times the largest; zero gradients are normalised by the largest n_i.
+
+    >>> from polytask.balancing import gram
+    >>> gram_TT = torch.tensor([[1.0, 0.0], [0.0, 9.0]], dtype=torch.float64)
+    >>> gram.mgda(gram_TT)
+    tensor([0.9000, 0.1000], dtype=torch.float64)
     """
-    if normalisation not in get_args(Normalisation):
-        raise ValueError(
-            f"normalisation must be in {get_args(Normalisation)}, but {normalisation=}"
-        )
+    check_option(normalisation, get_args(Normalisation), name="normalisation")
     geometry = take_apart(gram_TT)
     if normalisation == "none":
         return geometry.give(min_norm_weights(geometry.units_TR, geometry.lengths_T))
@@ -80,6 +84,8 @@ def pareto_efficient(
 ) -> Tensor:
     """min |sum_i w_i g_i|^2, sum w = 1, w >= c (Lin et al., RecSys 2019, PE-LTR, Algorithm 2).
 
+    https://doi.org/10.1145/3298689.3346998
+
     `lower_bounds` c, zero unless given; they may sum to 1 at most. "two_step" is the paper's:
     drop w >= c, solve, project w - c on the simplex of size 1 - sum c. "exact" keeps w >= c; with
     c = 0 it is MGDA. They agree for T = 2 and where no bound binds; for T >= 3 the paper's can
@@ -88,14 +94,21 @@ def pareto_efficient(
 
     DIFF: where the gradients are affinely dependent, step one takes the least-norm solution (the
     paper's matrix is singular there).
+
+    >>> from polytask.balancing import gram
+    >>> gram_TT = torch.tensor([[1.0, 0.0], [0.0, 9.0]], dtype=torch.float64)
+    >>> gram.pareto_efficient(gram_TT, lower_bounds=[0.0, 0.5])
+    tensor([0.5000, 0.5000], dtype=torch.float64)
     """
-    if solver not in get_args(EfficientSolver):
-        raise ValueError(f"solver must be one of {get_args(EfficientSolver)}, but {solver=}")
+    check_option(solver, get_args(EfficientSolver), name="solver")
     geometry = take_apart(gram_TT)
     bounds_T = per_task(lower_bounds, default=0.0, geometry=geometry, name="lower_bounds")
     free = 1.0 - float(bounds_T.sum())
     if not (bounds_T >= 0.0).all() or free < -_ROUNDING_OF_BOUNDS:
-        raise ValueError(f"lower_bounds must be >= 0 and sum to 1 at most, but {lower_bounds=}")
+        raise ValueError(
+            f"lower_bounds must be >= 0 and sum to at most 1, but are {bounds_T.tolist()}, which sum "
+            f"to {1.0 - free:g}"
+        )
     free = max(free, 0.0)
     if solver == "exact":
         return geometry.give(bounds_T + free * _exact_shares(geometry, bounds_T, free=free))

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from polytask.balancing.gram.geometry import Geometry, take_apart
+from polytask.balancing.gram.geometry import Geometry, check_option, take_apart
 from polytask.balancing.solvers import Array
 
 Reduction: TypeAlias = Literal["sum", "mean"]
@@ -19,7 +19,13 @@ _HUGE = 1e300
 
 
 class Vaccinated(NamedTuple):
-    """What GradVac returns: the weights, and the target cosines for the next step."""
+    """What GradVac returns: the weights, and the target cosines for the next step.
+
+    >>> from polytask.balancing import gram
+    >>> weights_T, target_TT = gram.gradvac(torch.eye(2), target_TT=torch.zeros(2, 2))
+    >>> weights_T
+    tensor([1., 1.])
+    """
 
     weights_T: Tensor
     target_TT: Tensor
@@ -34,6 +40,8 @@ def pcgrad(
 ) -> Tensor:
     """g_i -= (g_i.g_j / |g_j|^2) g_j wherever g_i.g_j < 0 (Yu et al., NeurIPS 2020, Algorithm 1).
 
+    https://arxiv.org/abs/2001.06782
+
     `order`, (T, T - 1) or (T, T): row i lists the tasks in the order in which task i visits them
     (itself is passed over). Without it the orders are drawn from `seed`: hand over a function of
     the step, so that ranks agree and a resumed run repeats. A zero gradient conflicts with
@@ -41,6 +49,11 @@ def pcgrad(
 
     DIFF: none from the paper. The authors' code visits in a fixed order and projects g_i on itself
     too; `reduction="mean"` is the CAGrad authors' version.
+
+    >>> from polytask.balancing import gram
+    >>> gram_TT = torch.tensor([[1.0, -0.5], [-0.5, 1.0]], dtype=torch.float64)
+    >>> gram.pcgrad(gram_TT)
+    tensor([1.5000, 1.5000], dtype=torch.float64)
     """
     geometry = take_apart(gram_TT)
     factor = reduction_factor(reduction, len(geometry.lengths_T))
@@ -68,6 +81,8 @@ def gradvac(
 ) -> Vaccinated:
     """Turn g_i towards g_j up to a target cosine (Wang et al., ICLR 2021, GradVac, Algorithm 1).
 
+    https://arxiv.org/abs/2010.05874
+
     Where cos(g_i, g_j) < target_ij: g_i += g_j |g_i| (f sqrt(1 - p^2) - p sqrt(1 - f^2)) /
     (|g_j| sqrt(1 - f^2)), p the cosine and f the target. `target_TT` are the running means of
     the cosines met, zeros at the start; returned for the next step as (1 - decay) target + decay
@@ -76,6 +91,12 @@ def gradvac(
 
     DIFF: one cosine over all parameters (the paper also: per layer). Targets enter up to
     1 - sqrt(epsilon) in size: a cosine of 1 cannot be reached.
+
+    >>> from polytask.balancing import gram
+    >>> gram_TT = torch.tensor([[1.0, -0.5], [-0.5, 1.0]], dtype=torch.float64)
+    >>> gram.gradvac(gram_TT, target_TT=torch.zeros(2, 2), decay=0.1).target_TT
+    tensor([[ 0.0000, -0.0500],
+            [-0.0500,  0.0000]])
     """
     if not 0.0 <= decay <= 1.0:
         raise ValueError(f"decay must be in [0, 1], but {decay=}")
@@ -147,8 +168,7 @@ def _weights(geometry: Geometry, visits_TV: Indices, amounts_TV: Array) -> Array
 
 def reduction_factor(reduction: Reduction, num_tasks: int) -> float:
     """What to multiply the sum over the tasks by."""
-    if reduction not in get_args(Reduction):
-        raise ValueError(f"reduction must be one of {get_args(Reduction)}, but {reduction=}")
+    check_option(reduction, get_args(Reduction), name="reduction")
     return 1.0 if reduction == "sum" else 1.0 / num_tasks
 
 

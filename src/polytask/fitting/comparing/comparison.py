@@ -1,26 +1,33 @@
-"""All that was measured of a fit: the content of metrics.json."""
+"""All that was measured of a fit: the run record, which is metrics.json."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from polytask.config import FitConfig
-from polytask.data.examples import Examples
-from polytask.fitting.comparing.cost import Cost, measure_cost, total_cost
-from polytask.fitting.comparing.score import (
-    Metrics,
-    Rows,
-    TaskScore,
-    gain_over,
-    score_examples,
-    task_rows,
-)
-from polytask.fitting.plan import Plan
+from polytask.fitting.comparing.cost import measure_cost, total_cost
+from polytask.fitting.comparing.labels import label_records
+from polytask.fitting.comparing.score import rows_by_task, score_tasks
+from polytask.fitting.plan import ModelPlan
 from polytask.fitting.preparing.prepare import Prepared
 from polytask.fitting.processes.environment import environment
+from polytask.metrics import glossary
 from polytask.model import MultiTaskModel
+from polytask.records import (
+    Cost,
+    Costs,
+    DataRecord,
+    Evaluation,
+    Gain,
+    RunRecord,
+    Speed,
+    TaskResult,
+    TaskScores,
+)
 from polytask.task import Task
-from polytask.training.evaluation import Predictions, predict
+from polytask.training.evaluation import predict
 from polytask.training.run import TrainingRun
+from polytask.training.scoring import TaskRows
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,112 +36,98 @@ class Trained:
 
     name: str
     model: MultiTaskModel
-    scores: dict[str, dict[str, TaskScore]]
-    rows: dict[str, Rows]
+    scores: dict[str, dict[str, Evaluation]]
+    rows: dict[str, TaskRows]
     cost: Cost
     best_step: int
     steps: int
 
     @classmethod
-    def of(cls, plan: Plan, run: TrainingRun, prepared: Prepared) -> "Trained":
+    def of(cls, plan: ModelPlan, run: TrainingRun, prepared: Prepared) -> "Trained":
         """Evaluate once: validation rows, and test rows if there are any."""
-        scores: dict[str, dict[str, TaskScore]] = {}
-        rows: dict[str, Rows] = {}
+        scores: dict[str, dict[str, Evaluation]] = {}
+        rows: dict[str, TaskRows] = {}
         for part, examples in (("valid", plan.valid), ("test", plan.test)):
             if examples is None:
                 continue
-            predictions = predict(run.model, examples.inputs, precision=plan.config.precision)
-            scores[part] = score_examples(
-                run.model.tasks,
+            predictions = predict(run.model, examples, precision=plan.config.precision)
+            # The last part wins: gains are told on the test, or on validation if there is none.
+            rows = rows_by_task(run.model.tasks, predictions, examples)
+            scores[part] = score_tasks(
+                rows,
                 predictions,
-                examples=examples,
+                examples,
                 intervals=plan.config.intervals,
                 notes=prepared.unknown_classes.get(part),
             )
-            # The last part wins: gains are told on the test, or on validation if there is none.
-            rows = _rows(run.model.tasks, predictions, examples=examples)
         return cls(
             plan.name,
             run.model,
             scores,
             rows,
-            measure_cost(run, plan.train.inputs),
+            measure_cost(run, plan.train),
             run.progress.best_step,
             run.progress.step,
         )
 
+    def of_task(self, name: str) -> TaskScores:
+        """One task's evaluations."""
+        return TaskScores(*(self.scores.get(part, {}).get(name) for part in ("valid", "test")))
+
 
 def summarize(
     config: FitConfig, prepared: Prepared, trained: Sequence[Trained], *, processes: int
-) -> Metrics:
-    """metrics.json of the model for all tasks, trained[0], and of the single-task ones after it."""
+) -> RunRecord:
+    """The record of the model for all tasks, trained[0], and of the single-task ones after it."""
     multi, singles = trained[0], trained[1:]
-    metrics: Metrics = {
-        "tasks": _by_task(multi),
-        "baseline": {"single": _merged(singles)} if singles else "none",
-        "gain_over_single": {
-            task.name: _gains(task, multi, single)
-            for single in singles
-            for task in single.model.tasks
-        },
-        "speed": {
-            "train_rows_per_second": multi.cost.train_rows_per_second,
-            "train_seconds": multi.cost.train_seconds,
-            "train_rows": len(prepared.train),
-            "steps": multi.steps,
-            "best_step": multi.best_step,
-        },
-        "cost": {"multi_task": asdict(multi.cost)},
-        "data": _data(prepared),
-        "test_evaluations": 1 if prepared.test is not None else 0,
-        "seed": config.seed,
-        "environment": environment(processes),
-    }
-    if singles:
-        cost = {"single_task": asdict(total_cost(single.cost for single in singles))}
-        metrics["cost"] = {"multi_task": asdict(multi.cost), **cost}
-    return metrics
+    several = total_cost(single.cost for single in singles) if singles else None
+    return RunRecord(
+        tasks=_results(multi, singles),
+        speed=Speed(
+            train_rows_per_second=multi.cost.train_rows_per_second,
+            train_seconds=multi.cost.train_seconds,
+            train_rows=len(prepared.train),
+            steps=multi.steps,
+            best_step=multi.best_step,
+        ),
+        cost=Costs(multi.cost, several),
+        data=_data(prepared),
+        test_evaluations=1 if prepared.test is not None else 0,
+        seed=config.seed,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        environment=environment(processes),
+        glossary=glossary(task.kind for task in multi.model.tasks),
+    )
 
 
-def _by_task(trained: Trained) -> dict[str, dict[str, object]]:
-    by_task: dict[str, dict[str, object]] = {}
-    for part, scores in trained.scores.items():
-        for name, score in scores.items():
-            by_task.setdefault(name, {})[part] = score.to_dict()
-    return by_task
+def _results(multi: Trained, singles: Sequence[Trained]) -> dict[str, TaskResult]:
+    """Each goal that was evaluated, in the order of the tasks."""
+    found: dict[str, TaskResult] = {}
+    single_of = {task.name: single for single in singles for task in single.model.tasks}
+    for task in multi.model.tasks:
+        scores, single = multi.of_task(task.name), single_of.get(task.name)
+        if scores.reported is None:
+            continue
+        if single is None:
+            found[task.name] = TaskResult(scores)
+        else:
+            gains = _gains(task, multi, single)
+            found[task.name] = TaskResult(scores, single.of_task(task.name), gains)
+    return found
 
 
-def _merged(singles: Sequence[Trained]) -> dict[str, dict[str, object]]:
-    return {name: parts for single in singles for name, parts in _by_task(single).items()}
-
-
-def _gains(task: Task, multi: Trained, single: Trained) -> dict[str, object]:
+def _gains(task: Task, multi: Trained, single: Trained) -> tuple[Gain, ...]:
     if task.name not in multi.rows or task.name not in single.rows:
-        return {}
-    record: dict[str, object] = {}
-    for gain in gain_over(task, multi.rows[task.name], single.rows[task.name]):
-        record[gain.name] = gain.value
-        if gain.interval is not None:
-            record[f"{gain.name}_interval"] = [gain.interval.low, gain.interval.high]
-    return record
+        return ()
+    return multi.rows[task.name].gain_over(single.rows[task.name])
 
 
-def _data(prepared: Prepared) -> dict[str, object]:
+def _data(prepared: Prepared) -> DataRecord:
     parts = {"train": prepared.train, "valid": prepared.valid, "test": prepared.test}
-    return {
-        "rows": {name: len(part) for name, part in parts.items() if part is not None},
-        "numeric": [column.name for column in prepared.columns.numeric],
-        "categorical": [column.name for column in prepared.columns.categorical],
-        "labels": {count.name: asdict(count) for count in prepared.label_counts},
-        "leaks": [asdict(leak) for leak in prepared.leaks],
-    }
-
-
-def _rows(
-    tasks: Sequence[Task], predictions: Predictions, *, examples: Examples
-) -> dict[str, Rows]:
-    return {
-        task.name: task_rows(task, predictions.values[t], examples=examples, position=t)
-        for t, task in enumerate(tasks)
-        if not task.auxiliary
-    }
+    return DataRecord(
+        rows={name: len(part) for name, part in parts.items() if part is not None},
+        numeric=tuple(column.name for column in prepared.columns.numeric),
+        categorical=tuple(column.name for column in prepared.columns.categorical),
+        labels=label_records(prepared),
+        leaks=prepared.leaks,
+    )

@@ -3,29 +3,18 @@
 import statistics
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from torch import Tensor
-
+from polytask.records import Cost
+from polytask.streams import Batch
 from polytask.training.evaluation import predict
 from polytask.training.run import TrainingRun
 
 _TIMED_ROWS = 16_384
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What a model costs; microseconds a row are those of prediction in batches."""
-
-    parameters: int
-    train_seconds: float
-    train_rows_per_second: float
-    microseconds_per_row: float
-
-
-def measure_cost(run: TrainingRun, inputs: tuple[Tensor, ...]) -> Cost:
+def measure_cost(run: TrainingRun, table: Batch) -> Cost:
     """Parameters, training time, and the median of three predictions of some thousand rows."""
-    rows = tuple(tensor[:_TIMED_ROWS] for tensor in inputs)
+    rows = table[:_TIMED_ROWS]
     seconds = []
     for _ in range(3):
         started = time.perf_counter()
@@ -36,7 +25,7 @@ def measure_cost(run: TrainingRun, inputs: tuple[Tensor, ...]) -> Cost:
         parameters=sum(p.numel() for p in run.model.parameters()),
         train_seconds=progress.train_seconds,
         train_rows_per_second=progress.rows / max(progress.train_seconds, 1e-9),
-        microseconds_per_row=1e6 * statistics.median(seconds) / len(rows[0]),
+        microseconds_per_row=1e6 * statistics.median(seconds) / len(rows),
     )
 
 

@@ -1,47 +1,15 @@
 """Predictions and labels in bins: calibration and histograms. Pure functions of arrays."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-Scale = Literal["logit", "linear", "log1p"]
-Floats = NDArray[np.float64]
+from polytask.records import Bin, Histogram, Series
+from polytask.records.figures import Scale
+from polytask.records.scales import BACKWARD, FORWARD, Floats
 
 HISTOGRAM_BINS = 40
 _Z95 = 1.959964
-
-
-@dataclass(frozen=True, slots=True)
-class Bin:
-    """Rows of neighbouring predictions: their mean, and the labels' mean with its 95 % interval.
-
-    The interval takes rows as independent: Wilson's for rates, the normal one for quantities.
-    """
-
-    rows: int
-    predicted: float
-    observed: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True)
-class Series:
-    """Weighted rows in each cell of a histogram."""
-
-    name: str
-    counts: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Histogram:
-    """One series a class of rows, over the same edges; rows beyond them are in the end cells."""
-
-    edges: tuple[float, ...]
-    series: tuple[Series, ...]
 
 
 def calibration_bins(
@@ -74,7 +42,7 @@ def calibration_bins(
 
 def histogram(groups: Sequence[tuple[str, Floats, Floats]], *, scale: Scale) -> Histogram:
     """(name, values, weights) -> cells of equal width on the scale, where 99.8 % of values are."""
-    forward, backward = _SCALES[scale]
+    forward, backward = FORWARD[scale], BACKWARD[scale]
     spread = [forward(values_B) for _, values_B, _ in groups]
     everything = np.concatenate(spread)
     low, high = np.quantile(everything, (0.001, 0.999))
@@ -94,35 +62,3 @@ def _wilson(rate: Floats, worth: Floats) -> tuple[Floats, Floats]:
     centre = (rate + _Z95**2 / (2 * worth)) / shrink
     half = _Z95 / shrink * np.sqrt(rate * (1 - rate) / worth + (_Z95 / (2 * worth)) ** 2)
     return np.maximum(centre - half, 0), np.minimum(centre + half, 1)
-
-
-def _logit(rate: Floats) -> Floats:
-    logit: Floats = np.log(rate) - np.log1p(-rate)
-    return logit
-
-
-def _rate(logit: Floats) -> Floats:
-    rate: Floats = 1 / (1 + np.exp(-logit))
-    return rate
-
-
-def _same(values: Floats) -> Floats:
-    return values
-
-
-def _log1p(values: Floats) -> Floats:
-    logarithm: Floats = np.log1p(np.maximum(values, 0))
-    return logarithm
-
-
-def _expm1(values: Floats) -> Floats:
-    power: Floats = np.expm1(values)
-    return power
-
-
-_Map = Callable[[Floats], Floats]
-_SCALES: Mapping[Scale, tuple[_Map, _Map]] = {
-    "logit": (_logit, _rate),
-    "linear": (_same, _same),
-    "log1p": (_log1p, _expm1),
-}

@@ -4,51 +4,15 @@ import re
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from polytask.model import MultiTaskModel
+from polytask.records import GateFigures, MaskFigures, StitchFigures
+from polytask.streams import Batch
 from polytask.training.run import device_of
 from polytask.trunks import Explanation, Mask, collapse_warning, expert_uses, gate_use
 
 MOST_ROWS = 8192
 SHARED_GATE = "shared gate"
-
-
-@dataclass(frozen=True, slots=True)
-class GateFigures:
-    """A task's weight on each expert of a level: mean and standard deviation over the rows.
-
-    `row_entropy` is 0 where every row takes one expert, 1 for an even mixture.
-    """
-
-    task: str
-    level: int
-    experts: tuple[str, ...]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    row_entropy: float
-
-
-@dataclass(frozen=True, slots=True)
-class StitchFigures:
-    """How much of each source enters each row (a task, or a half of its layer) after a layer."""
-
-    layer: int
-    rows: tuple[str, ...]
-    sources: tuple[str, ...]
-    weights: tuple[tuple[float, ...], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class MaskFigures:
-    """How far a task opens the shared features of a layer: the mean, and the 10 % and 90 %
-    quantiles over the features of their mean over the rows."""
-
-    task: str
-    layer: int
-    mean: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +26,16 @@ class Inside:
 
 
 @torch.inference_mode()
-def explain_trunk(
-    model: MultiTaskModel, inputs: tuple[Tensor, ...], *, most_rows: int = MOST_ROWS
-) -> Inside:
+def explain_trunk(model: MultiTaskModel, table: Batch, *, most_rows: int = MOST_ROWS) -> Inside:
     """What the trunk does on at most `most_rows` rows, spread evenly, in evaluation mode."""
-    explanation = _explain(model, inputs, most_rows)
+    explanation = _explain(model, table, most_rows)
     names = tuple(task.name for task in model.tasks)
     gates = []
     for gate in explanation.gates:
         use = gate_use(gate)
         name = SHARED_GATE if use.task is None else names[use.task]
         experts = tuple(_named(expert, names) for expert in use.experts)
-        gates.append(GateFigures(name, use.level, experts, use.mean, use.std, use.row_entropy))
+        gates.append(GateFigures(name, use.level, experts, use.mean, use.std))
     stitches = []
     for stitch in explanation.stitches:
         rows, sources = (
@@ -90,13 +52,13 @@ def explain_trunk(
     )
 
 
-def _explain(model: MultiTaskModel, inputs: tuple[Tensor, ...], most_rows: int) -> Explanation:
-    size = min(len(inputs[0]), most_rows)
-    index = torch.linspace(0, len(inputs[0]) - 1, size).round().long()
+def _explain(model: MultiTaskModel, table: Batch, most_rows: int) -> Explanation:
+    size = min(len(table), most_rows)
+    index = torch.linspace(0, len(table) - 1, size).round().long()
     device, was_training = device_of(model), model.training
     model.eval()
     try:
-        x_BD = model.encoder(*(tensor[index].to(device) for tensor in inputs))
+        x_BD = model.encoder(table[index].to(device).inputs)
         return model.trunk.explain(x_BD)
     finally:
         model.train(was_training)

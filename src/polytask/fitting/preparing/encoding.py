@@ -1,18 +1,20 @@
 """Tables -> tensors with encoders that are fitted already."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 import torch
+from numpy.typing import NDArray
 
 from polytask.config import FitConfig
 from polytask.data.derive import Derivation, parse_derivation
 from polytask.data.encoder import TableEncoder
-from polytask.data.examples import Examples
 from polytask.data.labels import Encoded, LabelEncoder
 from polytask.data.readers import require_columns
 from polytask.data.weights import encode_weights
+from polytask.encoders.table import CATEGORIES, NUMBERS
+from polytask.streams import Batch
 
 
 def apply_derivations(table: pa.Table, derivations: Sequence[Derivation]) -> pa.Table:
@@ -43,37 +45,45 @@ def made_from(derivations: Sequence[Derivation], names: frozenset[str]) -> dict[
 
 def encode_inputs(
     config: FitConfig, table: pa.Table, columns: TableEncoder
-) -> tuple[torch.Tensor, ...]:
+) -> Mapping[str, torch.Tensor]:
     """Inputs of a table that may lack labels: only what the inputs rest on is derived."""
     derivations = [parse_derivation(text) for text in config.derive]
     numbers, categories = columns.numeric, columns.categorical
     names = frozenset([c.name for c in numbers] + [c.name for c in categories])
     needed = derived_from(derivations, names)
     table = apply_derivations(table, [d for d in derivations if d.name in needed])
-    numeric_BN, categorical_BC = columns.encode(table)
-    return torch.from_numpy(numeric_BN), torch.from_numpy(categorical_BC)
+    return _inputs(table, columns)
 
 
 def encode_examples(
     config: FitConfig, table: pa.Table, columns: TableEncoder, targets: LabelEncoder
-) -> tuple[Examples, Encoded]:
+) -> tuple[Batch, Encoded]:
     """Inputs, labels, weights and groups of a table that has its derived columns; its labels again
     with how many there are."""
-    numeric_BN, categorical_BC = columns.encode(table)
+    names = [task.name for task in targets.tasks]
+    encoded = targets.encode(table)
     weights_BT = encode_weights(
         table,
         targets.tasks,
         weight_columns={k: v for k, v in config.weight.items() if isinstance(v, str)},
         weight_numbers={},
     )
-    encoded = targets.encode(table)
-    examples = Examples(
-        inputs=(torch.from_numpy(numeric_BN), torch.from_numpy(categorical_BC)),
-        labels_BT=torch.from_numpy(encoded.labels_BT),
-        weights_BT=None if weights_BT is None else torch.from_numpy(weights_BT),
-        group_B=None if config.group is None else _group_codes(table, config.group),
+    batch = Batch(
+        inputs=_inputs(table, columns),
+        labels=_by_name(names, encoded.labels_BT),
+        weights={} if weights_BT is None else _by_name(names, weights_BT),
+        groups=None if config.group is None else _group_codes(table, config.group),
     )
-    return examples, encoded
+    return batch, encoded
+
+
+def _inputs(table: pa.Table, columns: TableEncoder) -> Mapping[str, torch.Tensor]:
+    numeric_BN, categorical_BC = columns.encode(table)
+    return {NUMBERS: torch.from_numpy(numeric_BN), CATEGORIES: torch.from_numpy(categorical_BC)}
+
+
+def _by_name(names: Sequence[str], values_BT: NDArray[np.float32]) -> Mapping[str, torch.Tensor]:
+    return {name: torch.from_numpy(values_BT[:, t]) for t, name in enumerate(names)}
 
 
 def _group_codes(table: pa.Table, name: str) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""A table and a configuration -> examples: everything that happens before the first step."""
+"""A table and a configuration -> batches of rows: everything that happens before the first step."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,9 +8,8 @@ import pyarrow as pa
 from polytask.config import FitConfig, TaskConfig, parse_task
 from polytask.data.derive import Derivation, parse_derivation
 from polytask.data.encoder import TableEncoder
-from polytask.data.examples import Examples
 from polytask.data.labels import LabelCount, LabelEncoder
-from polytask.data.leaks import Leak, find_leaks
+from polytask.data.leaks import find_leaks
 from polytask.data.readers import TableSource, read_table, require_columns
 from polytask.data.schema import Schema, infer_schema
 from polytask.errors import UserError, nearest
@@ -23,12 +22,14 @@ from polytask.fitting.preparing.encoding import (
 from polytask.fitting.preparing.splitting import split_table
 from polytask.kinds import Kind, infer_kind, make_kind
 from polytask.kinds.columns import label_column
+from polytask.records import Leak
+from polytask.streams import Batch
 from polytask.task import Task
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
-    """Examples for training, validation and test, and how they came about.
+    """Rows for training, validation and test, and how they came about.
 
     `config` is complete: tasks have their kinds, whether asked for or guessed (`kind_reasons`).
     """
@@ -37,9 +38,9 @@ class Prepared:
     schema: Schema
     columns: TableEncoder
     targets: LabelEncoder
-    train: Examples
-    valid: Examples | None
-    test: Examples | None
+    train: Batch
+    valid: Batch | None
+    test: Batch | None
     kind_reasons: tuple[str, ...]
     label_counts: tuple[LabelCount, ...]
     leaks: tuple[Leak, ...]

@@ -1,4 +1,4 @@
-"""What a run does to the process, and undoes: threads and torch's random state."""
+"""What a run does to the process, and undoes: its threads."""
 
 import os
 import platform
@@ -10,17 +10,17 @@ import torch
 import polytask
 from polytask.balancing import Ranks
 from polytask.errors import UserError
+from polytask.records import EnvironmentRecord
 
 
 @contextmanager
 def borrowed(threads: int | None) -> Iterator[None]:
-    """Set the number of threads; put it and torch's random state back afterwards."""
+    """Set the number of threads; put it back afterwards."""
     before = torch.get_num_threads()
     if threads is not None:
         torch.set_num_threads(threads)
     try:
-        with torch.random.fork_rng():
-            yield
+        yield
     finally:
         torch.set_num_threads(before)
 
@@ -49,15 +49,15 @@ def _own_cuda_device() -> torch.device:
     return torch.device("cuda", place)
 
 
-def environment(processes: int) -> dict[str, str | int]:
+def environment(processes: int) -> EnvironmentRecord:
     """What the figures of a run depend on beside its options."""
-    return {
-        "processes": processes,
-        "polytask": polytask.__version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "platform": f"{platform.system()} {platform.machine()}",
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "cpus": os.cpu_count() or 0,
-        "threads": torch.get_num_threads(),
-    }
+    return EnvironmentRecord(
+        processes=processes,
+        polytask=polytask.__version__,
+        torch=str(torch.__version__),
+        python=platform.python_version(),
+        platform=f"{platform.system()} {platform.machine()}",
+        cpu_capability=torch.backends.cpu.get_cpu_capability(),
+        cpus=os.cpu_count() or 0,
+        threads=torch.get_num_threads(),
+    )

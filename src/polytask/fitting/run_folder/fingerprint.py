@@ -7,8 +7,8 @@ import numpy as np
 from torch import Tensor
 
 from polytask.config import FitConfig
-from polytask.data.examples import Examples
 from polytask.fitting.preparing.prepare import Prepared
+from polytask.streams import Batch
 from polytask.training.run import Settings
 
 # Where things lie, how fast they go and what is reported beside: none of it changes a weight.
@@ -33,12 +33,10 @@ def fingerprint_of(config: FitConfig, prepared: Prepared) -> dict[str, str]:
     return origin | {"encoders": _checksum(prepared.columns.to_json().encode(), targets.encode())}
 
 
-def _describe(examples: Examples | None) -> str:
-    if examples is None:
+def _describe(rows: Batch | None) -> str:
+    if rows is None:
         return "none"
-    optional = (examples.weights_BT, examples.group_B)
-    tensors = [*examples.inputs, examples.labels_BT, *(t for t in optional if t is not None)]
-    return f"{len(examples):,} ({_checksum(*map(_bytes, tensors))})"
+    return f"{len(rows):,} ({_checksum(*map(_bytes, rows.storages()))})"
 
 
 def _bytes(tensor: Tensor) -> memoryview:

@@ -14,13 +14,12 @@ from polytask.config import FitConfig, read_config, write_config
 from polytask.data.encoder import TableEncoder
 from polytask.data.labels import LabelEncoder
 from polytask.errors import UserError
-from polytask.fitting.comparing.score import Metrics
-from polytask.fitting.records import Record, from_dict, to_dict
+from polytask.records.files import FIGURES, METRICS, STEPS
 from polytask.training.state_files import remove
 
 FILES = (
-    *("run.yaml", "encoder.json", "model.safetensors", "steps.jsonl", "metrics.json"),
-    *("figures.json", "report.html"),
+    *("run.yaml", "encoder.json", "model.safetensors", STEPS, METRICS),
+    *(FIGURES, "report.html"),
 )
 
 
@@ -67,16 +66,6 @@ class RunFolder:
         save_file(weights, part)
         part.replace(target)
 
-    def write_metrics(self, metrics: Metrics) -> None:
-        _write(self.path / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False))
-
-    def write_figures(self, figures: Metrics) -> None:
-        _write(self.path / "figures.json", json.dumps(figures, allow_nan=False))
-
-    def append(self, record: Record) -> None:
-        with (self.path / "steps.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(to_dict(record)) + "\n")
-
     def read_config(self) -> FitConfig:
         return read_config(self.path / "run.yaml")
 
@@ -96,26 +85,13 @@ class RunFolder:
         except SafetensorError as error:
             raise UserError(f"{path}: damaged weights: {error}") from error
 
-    def read_metrics(self) -> Metrics:
-        return _read_json(self.path / "metrics.json")
-
-    def read_figures(self) -> Metrics:
-        return _read_json(self.path / "figures.json")
-
-    def count_test_evaluation(self) -> None:
-        """Note in metrics.json that the run has met one more test table."""
-        metrics = self.read_metrics()
-        before = metrics.get("test_evaluations", 0)
-        assert isinstance(before, int)
-        self.write_metrics({**metrics, "test_evaluations": before + 1})
-
     @property
     def checkpoints(self) -> Path:
         """One folder a model, by its number; there as long as the run is not finished."""
         return self.path / "checkpoints"
 
     def is_finished(self) -> bool:
-        return (self.path / "metrics.json").is_file() and not self.checkpoints.exists()
+        return (self.path / METRICS).is_file() and not self.checkpoints.exists()
 
     def remove_checkpoints(self, *, after: int | None = None) -> None:
         """Those of the models after number `after`, or all of them."""
@@ -132,25 +108,18 @@ class RunFolder:
                     remove(folder)
 
     def log_bytes(self) -> int:
-        path = self.path / "steps.jsonl"
+        path = self.path / STEPS
         return path.stat().st_size if path.is_file() else 0
 
     def cut_log(self, num_bytes: int) -> bool:
         """Forget the lines of steps.jsonl after so many bytes; False if there are not as many."""
-        path = self.path / "steps.jsonl"
+        path = self.path / STEPS
         length = self.log_bytes()
         if length > num_bytes:
             os.truncate(path, num_bytes)
         elif length < num_bytes and path.is_file():
             os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
         return length >= num_bytes
-
-    def read_history(self) -> list[Record]:
-        path = self.path / "steps.jsonl"
-        if not path.is_file():
-            return []
-        with path.open(encoding="utf-8") as file:
-            return [from_dict(json.loads(line)) for line in file]
 
 
 def check_free(path: Path, *, overwrite: bool) -> None:
@@ -167,14 +136,6 @@ def check_free(path: Path, *, overwrite: bool) -> None:
         raise UserError(f"{path}: the folder exists; pass --overwrite or name another --out{hint}")
     if not (path / "run.yaml").is_file():
         raise UserError(f"{path}: the folder holds something else than a run; name another --out")
-
-
-def _read_json(path: Path) -> Metrics:
-    """What the file holds; nothing where there is none, as in a run that was stopped."""
-    if not path.is_file():
-        return {}
-    values: Metrics = json.loads(path.read_text(encoding="utf-8"))
-    return values
 
 
 def _write(path: Path, text: str) -> None:

@@ -9,6 +9,7 @@ from polytask.errors import UserError
 from polytask.fitting.own_parts import OwnParts, TrunkFactory
 from polytask.fitting.run_folder.folder import RunFolder
 from polytask.fitting.run_folder.run import Run
+from polytask.records import read_figures, read_history, read_metrics
 from polytask.trunks import Trunk
 
 
@@ -18,7 +19,10 @@ def load(
     encoder: nn.Module | None = None,
     trunk: Trunk | TrunkFactory | None = None,
 ) -> Run:
-    """The run in a folder. A run with an encoder or a trunk of the user's own needs them again."""
+    """The run in a folder. A run with an encoder or a trunk of the user's own needs them again.
+
+    A run that has not ended is loaded with the best weights so far, and has no metrics.
+    """
     own = OwnParts(encoder, trunk)
     folder = RunFolder.open(Path(path))
     config = folder.read_config()
@@ -42,7 +46,7 @@ def load(
         columns,
         targets,
         model,
-        folder.read_metrics(),
-        folder.read_history(),
-        folder.read_figures(),
+        read_metrics(folder.path),
+        read_history(folder.path),
+        read_figures(folder.path),
     )

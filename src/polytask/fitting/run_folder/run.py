@@ -1,6 +1,6 @@
 """A fitted run: what predicts, what was measured, and how both are kept."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,36 +10,58 @@ from polytask.data.derive import parse_derivation
 from polytask.data.encoder import TableEncoder
 from polytask.data.labels import LabelEncoder
 from polytask.data.readers import TableSource, read_table
-from polytask.fitting.comparing.score import Metrics, score_examples
+from polytask.errors import UserError
+from polytask.fitting.comparing.score import rows_by_task, score_tasks
 from polytask.fitting.preparing.encoding import apply_derivations, encode_examples, encode_inputs
 from polytask.fitting.preparing.prepare import unknown_classes
-from polytask.fitting.records import StepRecord, ValidationRecord
 from polytask.fitting.run_folder.folder import RunFolder
 from polytask.model import MultiTaskModel
+from polytask.records import (
+    Evaluation,
+    Figures,
+    HistoryRecord,
+    RunRecord,
+    append_history,
+    write_figures,
+    write_metrics,
+)
 from polytask.report import write_report
+from polytask.streams import Batch
 from polytask.task import Task
 from polytask.training.evaluation import predict
 
 
 @dataclass(slots=True, eq=False)
 class Run:
-    """A trained model with its encoders, configuration, history and metrics.
+    """A trained model with its encoders, configuration, and the records of its folder.
 
-    `metrics` is what metrics.json holds; `history` what steps.jsonl holds; `figures` what the
-    report draws beside them, as in figures.json.
+    `record` is metrics.json and `figures` is figures.json, both None for a run that has not ended;
+    `history` is steps.jsonl.
     """
 
     config: FitConfig
     columns: TableEncoder
     targets: LabelEncoder
     model: MultiTaskModel
-    metrics: Metrics
-    history: list[StepRecord | ValidationRecord]
-    figures: Metrics = field(default_factory=dict)
+    record: RunRecord | None
+    history: list[HistoryRecord]
+    figures: Figures | None
 
     @property
     def tasks(self) -> tuple[Task, ...]:
         return self.model.tasks
+
+    @property
+    def metrics(self) -> RunRecord:
+        """The record: `run.metrics.tasks["click"].test["auc"].value`, `...gain("auc")`.
+
+        UserError where the run has not ended.
+        """
+        if self.record is None:
+            raise UserError(
+                "this run has not ended, so it has no metrics; `polytask fit --resume RUN` ends it"
+            )
+        return self.record
 
     def predict(self, table: TableSource) -> pa.Table:
         """One column a task: a probability, a class, or a value in the label's own unit.
@@ -47,30 +69,32 @@ class Run:
         A multiclass task has NAME and NAME_p_CLASS for each class, quantiles have NAME and NAME_q10;
         a task given another has NAME, the joint probability, and NAME_given_PARENT. Labels need not be in the table.
         """
-        inputs = encode_inputs(self.config, read_table(table), self.columns)
-        predictions = predict(self.model, inputs, precision=self.config.precision)
+        rows = Batch(encode_inputs(self.config, read_table(table), self.columns))
+        predictions = predict(self.model, rows, precision=self.config.precision)
         named: dict[str, pa.Array] = {}
-        for t, task in enumerate(self.tasks):
-            columns = task.kind.named_predictions(task.name, predictions.values[t])
+        for task in self.tasks:
+            columns = task.kind.named_predictions(task.name, predictions.values[task.name])
             named |= {name: pa.array(values_B) for name, values_B in columns.items()}
             if task.given is not None:
-                named[f"{task.name}_given_{task.given}"] = pa.array(predictions.conditional[t])
+                named[f"{task.name}_given_{task.given}"] = pa.array(
+                    predictions.conditional[task.name]
+                )
         return pa.table(named)
 
-    def evaluate(self, table: TableSource) -> dict[str, dict[str, object]]:
+    def evaluate(self, table: TableSource) -> dict[str, Evaluation]:
         """Metrics per task on a labelled table, with intervals where the run's options say so."""
         derivations = [parse_derivation(text) for text in self.config.derive]
         whole = apply_derivations(read_table(table), derivations)
         examples, encoded = encode_examples(self.config, whole, self.columns, self.targets)
-        predictions = predict(self.model, examples.inputs, precision=self.config.precision)
-        scores = score_examples(
-            self.tasks,
+        predictions = predict(self.model, examples, precision=self.config.precision)
+        rows = rows_by_task(self.tasks, predictions, examples)
+        return score_tasks(
+            rows,
             predictions,
-            examples=examples,
+            examples,
             intervals=self.config.intervals,
             notes=unknown_classes(encoded.counts),
         )
-        return {name: score.to_dict() for name, score in scores.items()}
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write a folder like that of `polytask fit --out`, with its report."""
@@ -80,8 +104,13 @@ class Run:
         folder.write_setup(self.config, self.columns, self.targets)
         folder.write_weights(self.model)
         for record in self.history:
-            folder.append(record)
-        folder.write_metrics(self.metrics)
-        if self.figures:
-            folder.write_figures(self.figures)
+            append_history(folder.path, record)
+        self.write_records(folder.path)
         write_report(folder.path)
+
+    def write_records(self, folder: Path) -> None:
+        """metrics.json and figures.json, as far as the run has them."""
+        if self.figures is not None:
+            write_figures(folder, self.figures)
+        if self.record is not None:
+            write_metrics(folder, self.record)

@@ -1,0 +1,15 @@
+"""The model: an encoder, a trunk, and a tower and head of its own for each task."""
+
+from polytask.model.multi_task import MultiTaskModel
+from polytask.model.objective import Objective, reverse_gradient
+from polytask.model.outputs import Outputs
+from polytask.model.reduction import Counts, labelled_rows
+
+__all__ = [
+    "Counts",
+    "MultiTaskModel",
+    "Objective",
+    "Outputs",
+    "labelled_rows",
+    "reverse_gradient",
+]

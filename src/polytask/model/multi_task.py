@@ -1,0 +1,151 @@
+"""MultiTaskModel: an encoder, a trunk, and a tower and head of its own for each task."""
+
+from collections.abc import Mapping, Sequence
+from itertools import starmap
+
+import torch
+from torch import Tensor, nn
+
+from polytask.model.objective import Objective, TaskObjective
+from polytask.model.outputs import Outputs
+from polytask.model.reduction import Counts, reduce
+from polytask.streams import Batch
+from polytask.task import Task, check_tasks, joint_logit
+from polytask.trunks import Trunk, mlp
+
+
+class MultiTaskModel(nn.Module):
+    """encoder(inputs) -> x (B, D); trunk -> T of (B, H); towers and heads -> T of (B, O).
+
+    Any module that makes one vector per example of the named inputs is an encoder. Towers are
+    perceptrons of the widths `tower_hidden`; heads are linear. Both are above the seam and never
+    shared. `objectives` are losses beside the tasks' own: a balancer weighs the `num_losses` losses
+    of the tasks and then of the objectives that are weighed.
+
+    **Shape** named inputs, each (B, ...) -> Outputs.
+
+    >>> from polytask.encoders import SingleInput
+    >>> from polytask.task import binary
+    >>> from polytask.trunks import SharedBottom
+    >>> tasks = [binary("click"), binary("like")]
+    >>> model = MultiTaskModel(SingleInput("x"), SharedBottom(4, 2), tasks)
+    >>> [output.shape for output in model({"x": torch.zeros(8, 4)}).outputs]
+    [torch.Size([8, 1]), torch.Size([8, 1])]
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        trunk: Trunk,
+        tasks: Sequence[Task],
+        *,
+        tower_hidden: Sequence[int] = (),
+        dropout: float = 0.0,
+        objectives: Sequence[Objective] = (),
+    ) -> None:
+        super().__init__()
+        self.tasks = tuple(tasks)
+        check_tasks(self.tasks)
+        if trunk.num_tasks != len(self.tasks):
+            raise ValueError(
+                f"the trunk was built for {trunk.num_tasks} tasks, but there are {len(self.tasks)}"
+            )
+        self.encoder = encoder
+        self.trunk = trunk
+        width = tower_hidden[-1] if tower_hidden else trunk.out_features
+        self.towers = nn.ModuleList(
+            mlp(trunk.out_features, tower_hidden, dropout=dropout) for _ in self.tasks
+        )
+        self.heads = nn.ModuleList(_head(width, task) for task in self.tasks)
+        self._positions = {task.name: t for t, task in enumerate(self.tasks)}
+        # Modules of their own, so that a model without objectives has the parameters of the tasks alone.
+        self.objectives = nn.ModuleList(objectives)
+        self._terms = _in_order([*starmap(TaskObjective, enumerate(self.tasks)), *objectives])
+        self.loss_names = tuple(term.name for term in self._terms if term.is_weighed)
+
+    @property
+    def num_losses(self) -> int:
+        """How many losses a balancer weighs."""
+        return len(self.loss_names)
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> Outputs:
+        x_BD = self.encoder(inputs)
+        shared = self.trunk.share(x_BD)
+        seam = tuple(tensor.view_as(tensor) for tensor in shared)
+        features = self.trunk.split(seam)
+        own = [head(tower(h_BH)) for head, tower, h_BH in zip(self.heads, self.towers, features)]
+        joint: dict[int, Tensor] = {}
+        outputs = [self._joint(t, own, joint) for t in range(len(own))]
+        # What objectives read of x, and trunks of their seam, is the same where x is in the seam.
+        seen = [alias for tensor, alias in zip(shared, seam) if tensor is x_BD]
+        return Outputs(outputs, own, features, seam, seen[0] if seen else x_BD.view_as(x_BD))
+
+    def seam(self, result: Outputs) -> tuple[Tensor, ...]:
+        """All tensors through which the weighed losses reach what is shared.
+
+        These are the trunk's, and x where objectives may read it around them.
+        """
+        has_x = any(tensor is result.x for tensor in result.seam)
+        if has_x or self.num_losses == len(self.tasks):
+            return result.seam
+        return (result.x, *result.seam)
+
+    def counts(self, batch: Batch) -> Counts:
+        """What the batch's rows count in each loss: their weights, 0 without a label."""
+        return Counts.of([term.row_weights(batch) for term in self._terms], batch)
+
+    def losses(
+        self, result: Outputs, batch: Batch, counts: Counts | None = None
+    ) -> list[Tensor | None]:
+        """`num_losses` scalars: each the (weighted) mean over the rows that count in it.
+
+        A task without a labelled row of positive weight is absent: its loss is None. `counts` are
+        others than the batch's own where it is a part of a larger one.
+        """
+        counts = counts or self.counts(batch)
+        return [
+            self._loss(place, result, batch, counts)
+            for place, term in enumerate(self._terms)
+            if term.is_weighed
+        ]
+
+    def penalty(self, result: Outputs, batch: Batch, counts: Counts | None = None) -> Tensor | None:
+        """What is added once and never weighed: the trunk's cost on its parameters, and objectives."""
+        penalty = self.trunk.penalty()
+        if all(term.is_weighed for term in self._terms):
+            return penalty
+        counts = counts or self.counts(batch)
+        for place, term in enumerate(self._terms):
+            loss = None if term.is_weighed else self._loss(place, result, batch, counts)
+            if loss is not None:
+                penalty = loss if penalty is None else penalty + loss
+        return penalty
+
+    def _loss(self, place: int, result: Outputs, batch: Batch, counts: Counts) -> Tensor | None:
+        row_B, total = counts.rows[place], counts.totals[place]
+        return reduce(self._terms[place](result, batch), row_B, total) if total > 0 else None
+
+    def _joint(self, t: int, own: list[Tensor], joint: dict[int, Tensor]) -> Tensor:
+        given = self.tasks[t].given
+        if given is None:
+            return own[t]
+        if t not in joint:
+            parent = self._joint(self._positions[given], own, joint)
+            joint[t] = joint_logit(parent, own[t])
+        return joint[t]
+
+
+def _head(width: int, task: Task) -> nn.Linear:
+    """A linear map that starts at the mean of the training labels."""
+    head = nn.Linear(width, task.kind.num_outputs)
+    with torch.no_grad():
+        head.bias.copy_(task.kind.initial_bias())
+    return head
+
+
+def _in_order(terms: Sequence[Objective]) -> list[Objective]:
+    """What is weighed first; ValueError where two are named alike."""
+    names = [term.name for term in terms]
+    if len(set(names)) < len(names):
+        raise ValueError(f"tasks and objectives need names of their own, but they are {names}")
+    return sorted(terms, key=lambda term: not term.is_weighed)

@@ -1,0 +1,90 @@
+"""Objectives: losses beside the tasks' own, with parameters of their own."""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from polytask.model.outputs import Outputs
+from polytask.model.reduction import labelled_rows
+from polytask.streams import Batch
+from polytask.task import Task
+
+
+class Objective(nn.Module, ABC):
+    """A loss, and what it reads of a forward pass: the outputs, the trunk's features, the seam, x.
+
+    `is_weighed`: the balancer weighs it among the tasks' losses; else it is added as it is, like the
+    trunk's penalty. A constant factor belongs into `forward`. All tensors of `Outputs` may be read
+    together, through `reverse_gradient` or not: what balancers measure stays exact. Encoding the
+    inputs once more does not: `balanced_backward` refuses a parameter reached around the seam.
+
+    >>> class Reconstruction(Objective):
+    ...     def __init__(self, num_numbers: int, num_features: int) -> None:
+    ...         super().__init__("reconstruction", is_weighed=False)
+    ...         self.decoder = nn.Linear(num_features, num_numbers)
+    ...
+    ...     def forward(self, result: Outputs, batch: Batch) -> Tensor:
+    ...         errors_BN = self.decoder(result.x) - batch.inputs["numbers"].nan_to_num()
+    ...         return 0.1 * errors_BN.square().mean(dim=1)
+    """
+
+    def __init__(self, name: str, *, is_weighed: bool = True) -> None:
+        super().__init__()
+        if not name:
+            raise ValueError("an objective needs a name")
+        self.name, self.is_weighed = name, is_weighed
+
+    @abstractmethod
+    def forward(self, result: Outputs, batch: Batch) -> Tensor:
+        """Losses (B,), one a row and unreduced; finite also where a row counts 0."""
+
+    def row_weights(self, batch: Batch) -> Tensor | None:
+        """What each row counts, (B,), 0 for none; None where all count alike."""
+        return None
+
+
+class TaskObjective(Objective):
+    """A task's own loss, of the output in its place."""
+
+    def __init__(self, place: int, task: Task) -> None:
+        super().__init__(task.name)
+        self.place, self.task = place, task
+
+    def forward(self, result: Outputs, batch: Batch) -> Tensor:
+        # Rows without a label take part with a stand-in label, and count 0.
+        labels, kind = batch.labels[self.name], self.task.kind
+        stand_ins = torch.where(kind.is_labelled(labels), labels, 0)
+        return kind.loss(result.outputs[self.place], stand_ins)
+
+    def row_weights(self, batch: Batch) -> Tensor | None:
+        return labelled_rows(self.name, batch, is_labelled=self.task.kind.is_labelled)
+
+
+class _Reversed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor, scale: float) -> Tensor:
+        ctx.scale = scale
+        return tensor.view_as(tensor)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return -ctx.scale * gradients[0], None
+
+
+def reverse_gradient(tensor: Tensor, scale: float = 1.0) -> Tensor:
+    """The tensor itself, whose gradient comes back times -`scale`.
+
+    Source: Ganin and Lempitsky, ICML 2015, eq. 10 (https://arxiv.org/abs/1409.7495): what lies below
+    learns to make the objective's task impossible.
+
+    **Shape** any -> the same.
+
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> reverse_gradient(x, 0.5).sum().backward()
+    >>> x.grad
+    tensor([-0.5000, -0.5000])
+    """
+    reversed_: Tensor = _Reversed.apply(tensor, scale)  # type: ignore[no-untyped-call]
+    return reversed_

@@ -1,0 +1,50 @@
+"""The lines of steps.jsonl: one optimizer step, or one validation, of one model."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, TypeAlias
+
+from polytask.records.metrics import MetricValue
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """One optimizer step of one model; a task absent from the batch is absent here.
+
+    What follows `train_seconds` is there where the balancer measured gradients: their lengths before
+    any weight, the cosine of each pair under its first task, and the share of pairs below 0.
+    """
+
+    FORMAT: ClassVar[str] = "polytask step"
+
+    model: str
+    step: int
+    epoch: int
+    learning_rate: float
+    losses: Mapping[str, float]
+    weights: Mapping[str, float]
+    train_seconds: float
+    norms: Mapping[str, float] = field(default_factory=dict)
+    cosines: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    conflict_rate: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationRecord:
+    """One validation of one model: its score, and each task's metrics (without intervals) and loss.
+
+    A metric that the validation rows do not define is left out.
+    """
+
+    FORMAT: ClassVar[str] = "polytask validation"
+
+    model: str
+    step: int
+    epoch: int
+    score: float
+    is_best: bool
+    metrics: Mapping[str, tuple[MetricValue, ...]]
+    losses: Mapping[str, float]
+
+
+HistoryRecord: TypeAlias = StepRecord | ValidationRecord

@@ -1,0 +1,73 @@
+"""What a task is scored on: validation in training and the report read the same numbers."""
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from polytask.errors import UserError, nearest
+from polytask.metrics import compare, evaluate, quick_metric
+from polytask.records import Evaluation, Gain
+from polytask.streams import Batch
+from polytask.task import Task
+
+Array: TypeAlias = NDArray[np.floating]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TaskRows:
+    """One task's predictions and labels in the label's own unit, with row weights and groups."""
+
+    task: Task
+    predictions: Array
+    labels: Array
+    weights: Array | None
+    groups: NDArray[np.integer] | None
+
+    @classmethod
+    def of(cls, task: Task, predictions: Array, batch: Batch) -> "TaskRows":
+        """The task's predictions beside its labels in the batch."""
+        if task.name not in batch.labels:
+            raise UserError(f"task {task.name!r} has no labels{nearest(task.name, batch.labels)}")
+        return cls(
+            task,
+            predictions,
+            task.kind.decode(batch.labels[task.name].cpu().numpy()),
+            _array(batch.weights.get(task.name)),
+            _array(batch.groups),
+        )
+
+    def metric(self, name: str) -> float:
+        """One metric without its interval; NaN where these rows do not define it."""
+        kind = self.task.kind
+        return quick_metric(
+            name, kind, self.predictions, self.labels, self.groups, weights=self.weights
+        )
+
+    def evaluate(self, *, intervals: bool = True) -> Evaluation:
+        """All metrics of the task's kind."""
+        return evaluate(
+            self.task.kind,
+            self.predictions,
+            self.labels,
+            weights=self.weights,
+            groups=self.groups,
+            intervals=intervals,
+        )
+
+    def gain_over(self, theirs: "TaskRows") -> tuple[Gain, ...]:
+        """The gain of these predictions over those of another model for the same rows."""
+        return compare(
+            self.task.kind,
+            self.predictions,
+            theirs.predictions,
+            self.labels,
+            weights=self.weights,
+            groups=self.groups,
+        )
+
+
+def _array(tensor: Tensor | None) -> NDArray[Any] | None:
+    return None if tensor is None else tensor.cpu().numpy()

@@ -1,0 +1,70 @@
+"""Every public name of the room has an example that runs, and says its shapes and its paper."""
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterator
+from types import ModuleType
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from polytask import trunks
+from polytask.trunks import TRUNKS, Trunk, registry
+
+MODULES = [
+    importlib.import_module(f"{trunks.__name__}.{found.name}")
+    for found in pkgutil.iter_modules(trunks.__path__)
+]
+
+
+def public(module: ModuleType) -> Iterator[tuple[str, object]]:
+    for name, thing in vars(module).items():
+        is_ours = getattr(thing, "__module__", None) == module.__name__
+        if is_ours and not name.startswith("_") and (inspect.isclass(thing) or callable(thing)):
+            yield f"{module.__name__}.{name}", thing
+
+
+PUBLIC = dict(pair for module in MODULES for pair in public(module))
+
+
+@pytest.fixture(autouse=True)
+def registered() -> Iterator[None]:
+    before = dict(registry._TRUNKS)
+    yield
+    registry._TRUNKS.clear()
+    registry._TRUNKS.update(before)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
+def test_examples_run(module: ModuleType) -> None:
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(0)
+        failed, _ = doctest.testmod(module)
+    assert failed == 0
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC))
+def test_a_public_name_has_an_example(name: str) -> None:
+    assert ">>>" in (PUBLIC[name].__doc__ or "")
+
+
+def takes_tensors(thing: object) -> bool:
+    if inspect.isclass(thing):
+        return issubclass(thing, nn.Module) and not issubclass(
+            thing, nn.ModuleList | nn.ParameterList
+        )
+    hints = inspect.get_annotations(thing, eval_str=True)
+    return hints.get("return") is Tensor
+
+
+@pytest.mark.parametrize("name", sorted(n for n, thing in PUBLIC.items() if takes_tensors(thing)))
+def test_modules_and_functions_of_tensors_say_their_shapes(name: str) -> None:
+    assert "**Shape**" in (PUBLIC[name].__doc__ or "")
+
+
+@pytest.mark.parametrize("kind", [k for n, k in TRUNKS.items() if n != "single_task"])
+def test_a_trunk_links_to_its_paper(kind: type[Trunk]) -> None:
+    assert "https://" in (kind.__doc__ or "")
