@@ -120,6 +120,8 @@ def metrics() -> RunRecord:
             categorical=("<i>city</i>",),
             labels=tuple(label(task) for task in TASKS),
             leaks=(Leak("age", "click", "AUC", 0.987),),
+            unused_columns={"id": "nearly one value a row"},
+            split="by time",
         ),
         test_evaluations=1,
         seed=7,

@@ -4,11 +4,21 @@ import itertools
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
+from polytask.records import (
+    Evaluation,
+    Gain,
+    MetricValue,
+    TaskResult,
+    TaskScores,
+    read_metrics,
+    write_metrics,
+)
 from polytask.report import write_report
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
@@ -109,6 +119,13 @@ def test_what_it_says_of_this_run(document: Document) -> None:
     text = {name: " ".join(words.split()) for name, words in document.text.items()}
     assert "better on click; worse on watch; not detectably different on topic and a<b>" in text[""]
     assert "training rows 12,345" in text[""]
+    assert "my log.parquet · 3 February 2026, 04:05 UTC" in text[""]
+    assert "click: AUC, +0.0200 by sharing 0.7200" in text[""]
+    assert "topic: macro AUC, +0.0010 by sharing, which may be chance 0.7010" in text[""]
+    assert "trained with one seed" in text[""] and "lose" not in text[""]
+    assert "AUC how often a yes scores above a no" in text["results"]
+    assert "1 not used. Split by time." in text["data"]
+    assert "id (nearly one value a row)" in text["data"]
     assert "column 'age' alone gives click AUC 0.987. It was allowed." in text[""]
     assert "no detectable difference" in text["results"]
     assert "+0.0200 +0.0100 to +0.0300" in text["results"]
@@ -175,6 +192,51 @@ def test_a_run_without_baseline_intervals_or_test_rows_is_told_so(run_folder: Pa
     document = report(run_folder)
     assert "nothing was measured" in document.text[""]
     assert "no rows were kept for validation or test" in document.text["results"]
+
+
+def scores_of(name: str, title: str, value: float) -> TaskScores:
+    metric = MetricValue(name, value, value - 0.01, value + 0.01, "higher", title)
+    return TaskScores(test=Evaluation("binary", 100, 0, None, None, None, None, (metric,), ()))
+
+
+def rewrite(folder: Path, tasks: dict[str, TaskResult]) -> Document:
+    """The report of the same run with other results, and without figures and curves."""
+    record = read_metrics(folder)
+    assert record is not None
+    write_metrics(folder, replace(record, tasks=tasks))
+    for name in ("figures.json", "steps.jsonl"):
+        (folder / name).unlink(missing_ok=True)
+    return report(folder)
+
+
+def test_a_gain_of_two_models_that_lose_to_the_mean_is_told_as_that(run_folder: Path) -> None:
+    """R2 of -0.20 beside -0.25: better by sharing, and of no use."""
+    ours, theirs = scores_of("r2", "R²", -0.2), scores_of("r2", "R²", -0.25)
+    gains = (Gain("r2", 0.05, 0.04, 0.06),)
+    told = rewrite(run_folder, {"watch": TaskResult(ours, theirs, gains)}).text[""]
+    assert "better on watch. On watch both lose to always predicting the mean" in told
+    positive = scores_of("r2", "R²", 0.01)
+    told = rewrite(run_folder, {"watch": TaskResult(positive, theirs, gains)}).text[""]
+    assert "lose" not in told
+
+
+def test_many_tasks_are_counted_and_sorted_by_their_gain(run_folder: Path) -> None:
+    """Forty tasks, the gain of task t is (t - 20) / 100 with a half-width of 0.055."""
+    tasks = {}
+    for t in range(40):
+        gain = (t - 20) / 100
+        gains = (Gain("auc", gain, gain - 0.055, gain + 0.055),)
+        one, other = scores_of("auc", "AUC", 0.6 + gain), scores_of("auc", "AUC", 0.6)
+        tasks[f"task {t:02}"] = TaskResult(one, other, gains)
+    document = rewrite(run_folder, tasks)
+    told = " ".join(document.text[""].split())
+    assert (
+        "better on 14 of 40 tasks; worse on 15 of 40 tasks; not detectably different on 11 of 40"
+        in told
+    )
+    assert "tasks in one model 40 tasks better than by a model of their own 14" in told
+    shown = re.findall(r"task \d\d", document.text["results"].partition("All metrics")[0])
+    assert shown[:40] == sorted(tasks, reverse=True)
 
 
 def test_weights_that_never_change_are_told_in_words(run_folder: Path, document: Document) -> None:

@@ -14,8 +14,8 @@ Json = int | float | list[float] | list[str] | None
 class MetricValue:
     """One metric of one task; `low` and `high` are its 95 % interval, None where it has none.
 
-    >>> MetricValue("auc", 0.71, 0.69, 0.73, "higher", "AUC").has_interval
-    True
+    >>> MetricValue("auc", 0.71, 0.69, 0.73, "higher", "AUC").direction
+    'higher'
     """
 
     name: str
@@ -24,10 +24,6 @@ class MetricValue:
     high: float | None
     direction: Direction
     title: str
-
-    @property
-    def has_interval(self) -> bool:
-        return self.low is not None and self.high is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +40,6 @@ class Gain:
     value: float
     low: float | None = None
     high: float | None = None
-
-    @property
-    def has_interval(self) -> bool:
-        return self.low is not None and self.high is not None
 
     @property
     def covers_zero(self) -> bool:

@@ -7,6 +7,8 @@ MINUS = "\N{MINUS SIGN}"
 _MOST_DECIMALS = 8
 NO_BREAK = "\N{NO-BREAK SPACE}"
 NOTHING = "\N{EN DASH}"
+MANY = 12
+"""More tasks than this are counted, not named, and sorted by their gain."""
 PARTS = {"train": "training", "valid": "validation", "test": "test"}
 
 
@@ -54,6 +56,13 @@ def listing(names: Sequence[str]) -> str:
     if len(names) < 2:
         return "".join(names)
     return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def on_tasks(names: Sequence[str], total: int) -> str:
+    """The tasks by name, or how many of all where there are many."""
+    if total <= MANY:
+        return listing(names)
+    return f"{len(names)} of {total} tasks"
 
 
 def plural(number_of: int, noun: str) -> str:

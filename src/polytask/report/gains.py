@@ -15,7 +15,7 @@ from polytask.report.drawing import (
     new_figure,
     to_svg,
 )
-from polytask.report.formatting import listing, percent, plural, short
+from polytask.report.formatting import listing, on_tasks, percent, plural, short
 from polytask.report.results import Row, Verdict
 
 _COLOURS = {Verdict.BETTER: BLUE, Verdict.WORSE: ORANGE}
@@ -52,7 +52,7 @@ def gain_finding(rows: list[Row]) -> str:
     ):
         names = [row.task for row in rows if row.verdict is verdict]
         if names:
-            told.append(f"{words} {listing(names)}")
+            told.append(f"{words} {on_tasks(names, len(rows))}")
     return f"One model for all is {listing(told)}." if told else ""
 
 

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from enum import Enum
 
 from polytask.records import Gain, MetricValue, RunRecord, TaskResult
+from polytask.report.formatting import MANY
 
 SLIGHT = 0.0005
 """A gain whose whole interval is nearer to 0 is called slight, in a metric whose best is 1."""
-MANY = 12
-"""More tasks than this are sorted by their gain."""
 _BETTER = {"higher": "higher is better", "lower": "lower is better", "to 1": "best at 1"}
 
 

@@ -1,8 +1,10 @@
 """What the page says in words and tables: the run in a line, its data, its cost, its command."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
 
 from polytask.records import Cost, LabelRecord, RunRecord
 from polytask.report.formatting import (
@@ -11,12 +13,16 @@ from polytask.report.formatting import (
     count,
     listing,
     number,
+    on_tasks,
     percent,
     plural,
     seconds,
+    short,
 )
 from polytask.report.reading import ReportedRun
 from polytask.report.results import SLIGHT, Row, Verdict
+
+_MOST_FACTS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +81,24 @@ def verdict(run: ReportedRun, rows: tuple[Row, ...]) -> str:
         return "No single-task models were trained beside it, so there is no gain to tell."
     if all(row.verdict is Verdict.OPEN for row in compared):
         return "Gains were measured without intervals, so none can be told from chance."
-    groups = {v: [_named(row) for row in compared if row.verdict is v] for v in Verdict}
-    told = []
-    if groups[Verdict.BETTER]:
-        told.append(f"better on {listing(groups[Verdict.BETTER])}")
-    if groups[Verdict.WORSE]:
-        told.append(f"worse on {listing(groups[Verdict.WORSE])}")
-    if groups[Verdict.NONE]:
-        told.append(f"not detectably different on {listing(groups[Verdict.NONE])}")
-    return f"Against one model a task, the one model for all is {'; '.join(told)}."
+    named = {v: [_named(row) for row in compared if row.verdict is v] for v in Verdict}
+    words = {Verdict.BETTER: "better", Verdict.WORSE: "worse"}
+    words |= {Verdict.NONE: "not detectably different"}
+    told = [
+        f"{said} on {on_tasks(named[v], len(compared))}" for v, said in words.items() if named[v]
+    ]
+    return (
+        f"Against one model a task, the one model for all is {'; '.join(told)}. {_losers(compared)}"
+        "Each model was trained with one seed; another may reverse small differences."
+    )
+
+
+def _losers(rows: list[Row]) -> str:
+    """Where neither model is of use, which a gain alone would hide."""
+    names = [row.task for row in rows if row.loses_to_the_mean]
+    if not names:
+        return ""
+    return f"On {on_tasks(names, len(rows))} both lose to always predicting the mean (R² below 0). "
 
 
 def _named(row: Row) -> str:
@@ -91,23 +106,51 @@ def _named(row: Row) -> str:
     return f"{row.task} (by less than {SLIGHT})" if slight else row.task
 
 
-def facts(run: ReportedRun) -> tuple[Fact, ...]:
-    """The few figures to know first."""
+def source(run: ReportedRun) -> str:
+    """What was trained on, and when."""
+    table = run.options.get("table")
+    parts = [Path(str(table)).name if table else "a table from memory"]
+    if run.metrics is not None:
+        created = datetime.fromisoformat(run.metrics.created)
+        parts.append(f"{created.day} {created:%B %Y, %H:%M} UTC")
+    return " · ".join(parts)
+
+
+def facts(run: ReportedRun, rows: tuple[Row, ...]) -> tuple[Fact, ...]:
+    """The few figures to know first: the results, and on how many rows they rest."""
+    mains = [row for row in rows if row.is_main]
     metrics = run.metrics
-    if metrics is None:
+    if metrics is None or not mains:
         return (Fact(count(len(run.tasks)), "tasks"),)
-    found = [
-        Fact(count(len(run.tasks)), "tasks in one model"),
-        Fact(count(metrics.speed.train_rows), "training rows"),
-        Fact(count(metrics.speed.train_rows_per_second), "rows trained a second"),
-        Fact(count(metrics.cost.multi_task.parameters), "parameters"),
+    part = metrics.reported_part or ""
+    rest = [
+        Fact(count(metrics.data.rows[name]), f"{PARTS[name]} rows")
+        for name in ("train", part)
+        if name in metrics.data.rows
     ]
-    several = metrics.cost.single_task
-    if several is not None:
-        share = metrics.cost.multi_task.parameters / max(several.parameters, 1)
-        meaning = f"of the parameters of {plural(metrics.num_single_models, 'single-task model')}"
-        found.append(Fact(percent(share), meaning))
-    return tuple(found)
+    if len(mains) <= _MOST_FACTS:
+        return (*(Fact(number(row.multi.value), _of_task(row)) for row in mains), *rest)
+    found = [Fact(count(len(mains)), "tasks in one model")]
+    for verdict, words in ((Verdict.BETTER, "better"), (Verdict.WORSE, "worse")):
+        number_of = sum(row.verdict is verdict for row in mains)
+        if metrics.num_single_models:
+            found.append(Fact(count(number_of), f"tasks {words} than by a model of their own"))
+    return (*found, *rest)
+
+
+def _of_task(row: Row) -> str:
+    name = f"{short(row.task)}: {row.multi.title}"
+    if row.gain is None:
+        return name
+    decided = "" if row.verdict in (Verdict.BETTER, Verdict.WORSE) else ", which may be chance"
+    return f"{name}, {number(row.gain.value, signed=True)} by sharing{decided}"
+
+
+def meanings(metrics: RunRecord | None, rows: Iterable[Row]) -> tuple[tuple[str, str], ...]:
+    """What the metrics of these rows mean: (title, meaning)."""
+    glossary = metrics.glossary if metrics is not None else {}
+    titles = {row.multi.name: row.multi.title for row in rows}
+    return tuple((title, glossary[name]) for name, title in titles.items() if name in glossary)
 
 
 def warnings(run: ReportedRun) -> tuple[str, ...]:

@@ -207,7 +207,7 @@ def _rise(curves: _TaskCurves) -> list[str]:
         return []
     return [
         f"Its validation loss was lowest at step {count(valid.step_P[lowest])} and rose by "
-        f"{percent(rise)} until the end."
+        f"{percent(rise)} until the end: fewer epochs, more dropout or weight decay may help."
     ]
 
 
