@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from polytask import fit
-from polytask.fitting.records import ValidationRecord
+from polytask.records.steps import ValidationRecord
 
 MONITOR = "click.auc,click.gauc=0.5,watch.r2,watch.mae=0.01,like.log_loss"
 OPTIONS = {
@@ -36,17 +36,25 @@ def test_the_best_validation_is_the_report_of_the_validation_rows(weighted: pa.T
     tasks = ["click:binary", "like:binary", "watch=watch_seconds:regression"]
     run = fit(weighted, tasks, **OPTIONS)
     validations = [record for record in run.history if isinstance(record, ValidationRecord)]
-    best = {record.model: record.valid_metrics for record in validations if record.is_best}
+    best = {
+        record.model: {
+            task: {metric.name: metric.value for metric in found}
+            for task, found in record.metrics.items()
+        }
+        for record in validations
+        if record.is_best
+    }
     singles = {"click": ("auc", "gauc"), "like": ("log_loss",), "watch": ("r2", "mae")}
     assert {task: tuple(found) for task, found in best["multi-task"].items()} == singles
-    reported = run.metrics["tasks"], run.metrics["baseline"]["single"]
+    reported = run.metrics.tasks
     for task, names in singles.items():
         # A single model is judged by its own part of the monitor.
         assert {task: names} == {t: tuple(m) for t, m in best[f"single: {task}"].items()}
-        for model, by_task in zip(("multi-task", f"single: {task}"), reported):
+        models = {"multi-task": reported[task].multi, f"single: {task}": reported[task].single}
+        for model, scores in models.items():
             for name in names:
                 told = best[model][task][name]
-                assert by_task[task]["valid"][name] == pytest.approx(told, rel=1e-9), (model, name)
+                assert scores.valid[name].value == pytest.approx(told, rel=1e-9), (model, name)
 
 
 def test_row_weights_reach_the_report(weighted: pa.Table) -> None:
@@ -55,5 +63,5 @@ def test_row_weights_reach_the_report(weighted: pa.Table) -> None:
     run = fit(weighted, ["click:binary"], baseline="none", threads=1, **options)
     rows = weighted.slice(0, 1500)
     ones = rows.set_column(rows.column_names.index("weight"), "weight", pa.array(np.ones(1500)))
-    scores = [run.evaluate(table)["click"]["auc"] for table in (rows, ones)]
+    scores = [run.evaluate(table)["click"]["auc"].value for table in (rows, ones)]
     assert abs(scores[0] - scores[1]) > 1e-4
