@@ -14,20 +14,30 @@ if TYPE_CHECKING:
     from polytask.fitting import load as load
     from polytask.fitting import resume as resume
     from polytask.model import MultiTaskModel as MultiTaskModel
+    from polytask.streams import Batch as Batch
+    from polytask.streams import InMemoryStream as InMemoryStream
+    from polytask.streams import Stream as Stream
     from polytask.task import Task as Task
     from polytask.task import binary as binary
     from polytask.task import count as count
     from polytask.task import multiclass as multiclass
     from polytask.task import quantile as quantile
     from polytask.task import regression as regression
+    from polytask.training import Settings as Settings
+    from polytask.training import TrainingRun as TrainingRun
     from polytask.training import train as train
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Batch": "polytask.streams",
+    "InMemoryStream": "polytask.streams",
     "MultiTaskModel": "polytask.model",
     "Run": "polytask.fitting",
+    "Settings": "polytask.training",
+    "Stream": "polytask.streams",
     "Task": "polytask.task",
+    "TrainingRun": "polytask.training",
     "binary": "polytask.task",
     "count": "polytask.task",
     "fit": "polytask.fitting",

@@ -12,6 +12,7 @@ from polytask.balancing import NashMTL
 from polytask.config import validate_config
 from polytask.errors import UserError
 from polytask.fitting import Finished, ModelStarted, Prepared, fit_events, prepare
+from polytask.fitting.building import start_training
 from polytask.fitting.own_parts import OwnParts
 from polytask.fitting.plan import From, ModelPlan, check_order, multi_task, plans_of
 from polytask.fitting.session import Session
@@ -173,3 +174,22 @@ def test_plans_out_of_order_are_refused(rows: pa.Table) -> None:
 def test_a_finished_fit_is_the_last_event(rows: pa.Table) -> None:
     *_, last = fit_events(validate_config({"tasks": TASKS, **QUICK}), rows)
     assert isinstance(last, Finished)
+
+
+def test_start_weights_are_of_the_run_s_seed_alone(rows: pa.Table) -> None:
+    """And the caller's random state stays as it was."""
+    prepared = prepare(validate_config({"tasks": TASKS, **QUICK}), rows)
+
+    def weights(seed: int) -> torch.Tensor:
+        config = prepared.config.model_copy(update={"seed": seed})
+        plan = multi_task(config, prepared)
+        run = start_training(plan, prepared, OwnParts(), device=torch.device("cpu"))
+        return torch.cat([p.detach().flatten() for p in run.model.parameters()])
+
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    first = weights(0)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.rand(7)
+    assert torch.equal(weights(0), first)
+    assert not torch.equal(weights(1), first)

@@ -35,7 +35,12 @@ class Counts:
 def labelled_rows(
     name: str, batch: Batch, *, is_labelled: Callable[[Tensor], Tensor] | None = None
 ) -> Tensor | None:
-    """A task's row weights, 0 where it has no label; None where all rows have one and weigh alike."""
+    """A task's row weights, 0 where it has no label; None where all rows have one and weigh alike.
+
+    >>> batch = Batch({"x": torch.zeros(2)}, {"click": torch.tensor([1.0, torch.nan])})
+    >>> labelled_rows("click", batch)
+    tensor([1., 0.])
+    """
     if name not in batch.labels:
         return torch.zeros(len(batch))
     labels, weights_B = batch.labels[name], batch.weights.get(name)

@@ -1,4 +1,4 @@
-"""From examples to a trained model: the loop, what stops it, and what it is judged by."""
+"""From batches to a trained model: the loop, what stops it, and what it is judged by."""
 
 from polytask.training.checkpoint import Checkpoints, Restored
 from polytask.training.evaluation import Predictions, Validation, predict, validate

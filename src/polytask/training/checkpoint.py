@@ -1,11 +1,4 @@
-"""Checkpoints of a training run: the newest two, whole or noticed to be damaged.
-
-checkpoints = Checkpoints(Path("checkpoints"))
-checkpoints.restore(run)                     # to where the newest one is, if there is one
-for step in train(run, stream):
-    if checkpoints.is_due(run, step):
-        checkpoints.save(run)
-"""
+"""Checkpoints of a training run: the newest two, whole or noticed to be damaged."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -47,6 +40,12 @@ class Checkpoints:
     `every` is the number of steps between them (0: at validations and ends of epochs only).
     `origin` says by name what the run was started on, its data for one; a checkpoint of another
     origin is refused.
+
+    checkpoints = Checkpoints(Path("checkpoints"))
+    checkpoints.restore(run)                     # to where the newest one is, if there is one
+    for step in train(run, stream):
+        if checkpoints.is_due(run, step):
+            checkpoints.save(run)
     """
 
     folder: Path

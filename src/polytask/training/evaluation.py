@@ -45,7 +45,15 @@ def predict(
     precision: Precision = "fp32",
     batch_size: int = PREDICTION_BATCH,
 ) -> Predictions:
-    """Predictions for all rows, in evaluation mode; labels are not needed."""
+    """Predictions for all rows, in evaluation mode; labels are not needed.
+
+    >>> from polytask.encoders import SingleInput
+    >>> from polytask.task import binary
+    >>> from polytask.trunks import SharedBottom
+    >>> model = MultiTaskModel(SingleInput("x"), SharedBottom(4, 1), [binary("click")])
+    >>> predict(model, Batch({"x": torch.zeros(3, 4)})).values["click"].shape
+    (3,)
+    """
     return _predict(model, batch, precision, batch_size, watch=lambda result, host, rows: None)
 
 

@@ -47,6 +47,24 @@ def train(run: TrainingRun, stream: Stream, *, valid: Batch | None = None) -> It
     the same stream; they begin where the first one is.
 
     Raises UserError where a loss is not finite, naming the step, the task and the rows.
+
+    >>> from polytask.balancing import MGDA
+    >>> from polytask.encoders import SingleInput
+    >>> from polytask.model import MultiTaskModel
+    >>> from polytask.streams import InMemoryStream
+    >>> from polytask.task import binary, regression
+    >>> from polytask.training import Settings
+    >>> from polytask.trunks import MMoE
+    >>> x_BD = torch.randn(200, 4)
+    >>> table = Batch({"x": x_BD}, {"click": (x_BD[:, 0] > 0).float(), "watch": x_BD[:, 1]})
+    >>> model = MultiTaskModel(SingleInput("x"), MMoE(4, 2), [binary("click"), regression("watch")])
+    >>> run = TrainingRun.start(model, MGDA(2), settings=Settings(epochs=2))
+    >>> stream = InMemoryStream(table[:150], batch_size=50)
+    >>> for step in train(run, stream, valid=table[150:]):
+    ...     if step.validation:
+    ...         print(step.step, [*step.validation.metrics])
+    3 ['click', 'watch']
+    6 ['click', 'watch']
     """
     keep_freed_memory()
     share_state(run)

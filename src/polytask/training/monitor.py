@@ -18,7 +18,12 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Monitor:
-    """The score of a validation: higher is better, metrics that fall are subtracted."""
+    """The score of a validation: higher is better, metrics that fall are subtracted.
+
+    >>> monitor = Monitor((Term("click", "auc"), Term("watch", "rmse", weight=0.1)))
+    >>> round(monitor.score({"click": {"auc": 0.75}, "watch": {"rmse": 2.0}}), 3)
+    0.55
+    """
 
     terms: tuple[Term, ...]
 

@@ -23,6 +23,9 @@ def learning_rate_at(
     """Linear warm-up to `peak`, then half a cosine to zero, or `peak` to the end.
 
     A function of (step, total) alone. `step` counts from 0; the first step already moves.
+
+    >>> [learning_rate_at(step, total_steps=4, peak=1.0, warmup_fraction=0.5) for step in range(4)]
+    [0.5, 1.0, 1.0, 0.5]
     """
     warmup = max(1, round(warmup_fraction * total_steps))
     if step < warmup:

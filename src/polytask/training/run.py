@@ -24,6 +24,9 @@ class Settings:
     best weights); `validations_per_epoch` above one suits
     id-heavy data, which overfits within an epoch. `measure_at` is where gradient rules look:
     at the seam (cheap) or at the shared parameters (exact).
+
+    >>> Settings(epochs=10, clip_norm=1.0).schedule
+    'cosine'
     """
 
     epochs: int = 6

@@ -18,7 +18,14 @@ Array: TypeAlias = NDArray[np.floating]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TaskRows:
-    """One task's predictions and labels in the label's own unit, with row weights and groups."""
+    """One task's predictions and labels in the label's own unit, with row weights and groups.
+
+    >>> import torch
+    >>> from polytask.task import binary
+    >>> batch = Batch({"x": torch.zeros(3)}, {"click": torch.tensor([0.0, 1.0, 1.0])})
+    >>> TaskRows.of(binary("click"), np.array([0.2, 0.1, 0.9]), batch).metric("auc")
+    0.5
+    """
 
     task: Task
     predictions: Array
