@@ -182,7 +182,10 @@ def _shortest_cone_multipliers(
     rows_ST = np.vstack([units_TR.T, np.sqrt(ridge) * identity_TT])
     x_KT = np.zeros_like(coefficients_KT)
     for _ in range(_PROXIMAL_STEPS):
-        found_KT = _pivot_all(ridged_TT, offsets_KT - ridge * x_KT, tolerance=tolerance)
+        start_KT = x_KT > 0.0 if x_KT.any() else None
+        found_KT = _pivot_all(
+            ridged_TT, offsets_KT - ridge * x_KT, tolerance=tolerance, start_KT=start_KT
+        )
         if found_KT is None:
             targets_KS = np.hstack([-(coefficients_KT @ units_TR), np.sqrt(ridge) * x_KT])
             found_KT = np.stack([nonnegative_least_squares(rows_ST, t_S) for t_S in targets_KS])
@@ -190,7 +193,13 @@ def _shortest_cone_multipliers(
     return x_KT
 
 
-def _pivot_all(matrix_TT: Array, offsets_KT: Array, *, tolerance: float) -> Array | None:
+def _pivot_all(
+    matrix_TT: Array,
+    offsets_KT: Array,
+    *,
+    tolerance: float,
+    start_KT: NDArray[np.bool_] | None = None,
+) -> Array | None:
     """x >= 0, y = M x + q >= 0, x.y = 0 for K offsets q at once; None if that did not settle.
 
     https://doi.org/10.1090/S0025-5718-1994-1250776-4
@@ -198,7 +207,7 @@ def _pivot_all(matrix_TT: Array, offsets_KT: Array, *, tolerance: float) -> Arra
     Block principal pivoting (Portugal, Judice and Vicente, Math. Comp. 1994): every index that
     breaks its sign changes sides. It has no guarantee, but what it returns is checked.
     """
-    is_free_KT = offsets_KT < 0.0
+    is_free_KT = offsets_KT < 0.0 if start_KT is None else start_KT
     identity_TT = np.eye(len(matrix_TT))
     for _ in range(_MAX_PIVOTING_STEPS):
         both_KTT = is_free_KT[:, :, None] & is_free_KT[:, None, :]
