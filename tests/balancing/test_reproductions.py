@@ -42,7 +42,8 @@ def test_the_batched_gradient_of_the_toy_is_that_of_balanced_backward(rule) -> N
     found = toy.balanced_gradient([rule(2) for _ in starts], x_2N, toy.NASH, step=0)
     for start, gradient in zip(starts, found.T):
         x = start.clone().requires_grad_()
-        balanced_backward(list(toy.scaled_losses(x, toy.NASH)), rule(2))
+        losses_2 = toy.scaled_losses(x, toy.NASH)
+        balanced_backward([losses_2[0], losses_2[1]], rule(2))
         torch.testing.assert_close(gradient, x.grad)
 
 
