@@ -47,7 +47,7 @@ def learned_sigmas(x_B1: Tensor, y_BT: Tensor, *, epochs: int, seed: int) -> lis
         for rows in torch.randperm(NUM_POINTS, generator=generator).split(BATCH):
             errors_BT = heads(trunk(x_B1[rows])) - y_BT[rows]
             optimizer.zero_grad()
-            balanced_backward(list(errors_BT.square().mean(0)), balancer)
+            balanced_backward([errors_B.square().mean() for errors_B in errors_BT.T], balancer)
             optimizer.step()
             log_variances.append(balancer.log_variance_T.detach().clone())
     last_NT = torch.stack(log_variances[-len(log_variances) // 10 :])
