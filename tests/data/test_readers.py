@@ -1,4 +1,4 @@
-"""Every format gives one tidy table."""
+"""Every format gives one normalised table."""
 
 import gzip
 from collections.abc import Callable
@@ -177,7 +177,7 @@ def test_repetitive_text_comes_dictionary_encoded(tmp_path: Path) -> None:
         assert read.to_pydict() == table.to_pydict()
 
 
-def test_types_are_tidied() -> None:
+def test_types_are_normalised() -> None:
     nan = float("nan")
     table = read_table(
         pa.table(

@@ -1,4 +1,4 @@
-"""Guesses on columns of every kind and on the real tables, and what goes before a guess."""
+"""Inference on columns of every kind and on the real tables, and what goes before it."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from polytask.data.inspect import describe
+from polytask.data.describe import describe_table
 from polytask.data.readers import read_table
 from polytask.data.schema import Column, ColumnKind, infer_schema
 from polytask.errors import UserError
@@ -93,7 +93,7 @@ COLUMNS: dict[str, tuple[str, Sequence[object] | pa.Array, ColumnKind, str]] = {
 
 
 @pytest.mark.parametrize("case", COLUMNS)
-def test_guess(case: str) -> None:
+def test_inference(case: str) -> None:
     name, values, kind, reason = COLUMNS[case]
     schema = infer_schema(pa.table({name: values}))
     assert schema.columns[0].kind == kind
@@ -125,7 +125,7 @@ def table() -> pa.Table:
     )
 
 
-def test_what_is_said_goes_before_a_guess(table: pa.Table) -> None:
+def test_what_is_said_goes_before_inference(table: pa.Table) -> None:
     schema = infer_schema(
         table,
         labels=["click"],
@@ -151,7 +151,7 @@ def test_inputs_are_these_alone_and_without_doubts(table: pa.Table) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wishes", "words"),
+    ("overrides", "words"),
     [
         ({"ignore": ["cty"]}, "ignore: .*'cty' - did you mean 'city'"),
         ({"labels": ["clik"]}, "labels: .*did you mean 'click'"),
@@ -168,12 +168,14 @@ def test_inputs_are_these_alone_and_without_doubts(table: pa.Table) -> None:
         ({"categorical": ["play_time"]}, "'play_time' cannot be categorical: that takes whole"),
     ],
 )
-def test_wishes_that_cannot_be(table: pa.Table, wishes: dict[str, list[str]], words: str) -> None:
+def test_overrides_that_cannot_be(
+    table: pa.Table, overrides: dict[str, list[str]], words: str
+) -> None:
     with pytest.raises(UserError, match=words):
-        infer_schema(table, **wishes)  # type: ignore[arg-type]
+        infer_schema(table, **overrides)  # type: ignore[arg-type]
 
 
-def test_a_moment_cannot_be_asked_for_as_an_input() -> None:
+def test_a_time_cannot_be_asked_for_as_an_input() -> None:
     table = pa.table({"day": [date(2022, 4, 1), date(2022, 4, 2)]})
     with pytest.raises(UserError, match="'day' cannot be an input: date32"):
         infer_schema(table, inputs=["day"])
@@ -221,7 +223,7 @@ def test_describe() -> None:
             "long": ["y" * 99] * 4,
         }
     )
-    kind, x, tags, long = describe(infer_schema(table, refuse_lists=False), table)
+    kind, x, tags, long = describe_table(infer_schema(table, refuse_lists=False), table)
     assert (kind.num_distinct, kind.missing_share, kind.examples) == (2, 0.25, ("b", "a"))
     assert (kind.dtype, kind.kind, kind.num_counted) == ("string", "categorical", 4)
     assert (x.num_distinct, x.missing_share, x.examples) == (2, 0.5, ("0.5", "2.0"))

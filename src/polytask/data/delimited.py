@@ -69,7 +69,7 @@ class DelimitedFile:
         )
 
     def _with_long_ids(self, table: pa.Table) -> pa.Table:
-        """Whole numbers of 2^63 and more, which Arrow guesses to be floats, are ids: uint64."""
+        """Whole numbers of 2^63 and more, which Arrow reads as floats, are ids: uint64."""
         for position, field in enumerate(table.schema):
             if not pa.types.is_floating(field.type):
                 continue

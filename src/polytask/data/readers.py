@@ -1,6 +1,6 @@
 """Files and frames -> one Arrow table, and clear words where that fails.
 
-What comes out is tidy: names are unique, there is at least one row, and NaN has become null, so that
+What comes out is normalised: names are unique, there is at least one row, and NaN has become null, so that
 "missing" has one spelling in the whole room.
 """
 
@@ -14,7 +14,7 @@ import pyarrow as pa
 from polytask.data.delimited import DelimitedFile
 from polytask.data.files import ArrowFile, ParquetFiles, reading
 from polytask.data.frames import ArrowStream, Frame
-from polytask.data.tidy import tidied
+from polytask.data.normalise import normalised
 from polytask.errors import UserError, nearest
 
 DELIMITED = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
@@ -35,7 +35,7 @@ class Source(Protocol):
 
 
 def read_table(source: TableSource, *, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read a Parquet file or folder, a CSV, TSV or Arrow file, or a frame, into one tidy table.
+    """Read a Parquet file or folder, a CSV, TSV or Arrow file, or a frame, into one normalised table.
 
     columns: read these alone, in this order. Low-cardinality text of a file comes out
     dictionary-encoded (a fifth of the memory). A pandas index is no column.
@@ -51,7 +51,7 @@ def read_table(source: TableSource, *, columns: Sequence[str] | None = None) -> 
         table = opened.read(names if columns is None else columns)
     if table.num_rows == 0:
         raise UserError(f"{where}: the table has no rows")
-    return tidied(table)
+    return normalised(table)
 
 
 def require_columns(table: pa.Table, names: Iterable[str], what: str) -> None:

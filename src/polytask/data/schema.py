@@ -6,9 +6,9 @@ from types import MappingProxyType
 
 import pyarrow as pa
 
-from polytask.data.facts import facts_of, sampled
-from polytask.data.guesses import ColumnKind as ColumnKind
-from polytask.data.wishes import Wishes
+from polytask.data.column_statistics import column_statistics, sampled
+from polytask.data.inference import ColumnKind as ColumnKind
+from polytask.data.overrides import Overrides
 from polytask.errors import UserError
 
 
@@ -59,27 +59,28 @@ def infer_schema(
     derived: Mapping[str, str] = MappingProxyType({}),
     refuse_lists: bool = True,
 ) -> Schema:
-    """Guess every column's kind; what the caller says goes before any guess.
+    """Infer every column's kind; what the caller says overrides it.
 
     labels: columns from which a label is made; after: known only after the event; both are no
-    inputs, nor is what is derived from such a column (`derived`: by which). inputs: these alone, and without a guess that would leave one of them out.
+    inputs, nor is what is derived from such a column (`derived`: by which). inputs: these alone,
+    and none of them is left out by inference.
     refuse_lists: False ignores list columns instead, so that a table can be looked at.
     Raises UserError for unknown names, contradictions, list columns among the inputs, and kinds
     that a column's values do not allow.
     """
-    wishes = Wishes(labels, inputs, ignore, categorical, numeric, after, derived)
-    wishes.check(table)
+    overrides = Overrides(labels, inputs, ignore, categorical, numeric, after, derived)
+    overrides.check(table)
     sample = sampled(table)
     columns: list[Column] = []
     nested: list[pa.Field] = []
     for field in table.schema:
-        kind, reason = wishes.told(field.name)
+        kind, reason = overrides.exclusion(field.name)
         if kind is None and pa.types.is_nested(field.type):
             nested.append(field)
             kind, reason = "ignored", "a list or a structure: fit wants it named by --ignore"
         if kind is None:
-            facts = facts_of(field.name, table[field.name], sample[field.name])
-            kind, reason = wishes.decided(facts)
+            statistics = column_statistics(field.name, table[field.name], sample[field.name])
+            kind, reason = overrides.kind_of(statistics)
         columns.append(Column(field.name, kind, dtype_of(field.type), reason))
     if nested and refuse_lists:
         raise _list_columns(nested)

@@ -145,7 +145,7 @@ def _bound(cutoff: Cutoff | None, dtype: pa.DataType) -> pa.Scalar | None:
         if (pa.types.is_timestamp(dtype) or pa.types.is_date(dtype)) and not isinstance(
             cutoff, int | float
         ):
-            return _moment(str(cutoff).strip(), dtype)
+            return _instant(str(cutoff).strip(), dtype)
         if pa.types.is_integer(dtype) or pa.types.is_floating(dtype):
             return _number(cutoff, dtype)
     except (pa.ArrowException, ValueError, OverflowError):
@@ -153,16 +153,16 @@ def _bound(cutoff: Cutoff | None, dtype: pa.DataType) -> pa.Scalar | None:
     raise UserError(f"the cut-off {cutoff!r} cannot be compared with a column of {dtype}")
 
 
-def _moment(text: str, dtype: pa.DataType) -> pa.Scalar:
+def _instant(text: str, dtype: pa.DataType) -> pa.Scalar:
     """A date or time; without an offset it is the clock of UTC where the column has a zone."""
-    moment = datetime.datetime.fromisoformat(text)
+    instant = datetime.datetime.fromisoformat(text)
     if pa.types.is_date(dtype):
-        return pa.scalar(moment.date(), dtype)
-    if (dtype.tz is None) != (moment.tzinfo is None):
+        return pa.scalar(instant.date(), dtype)
+    if (dtype.tz is None) != (instant.tzinfo is None):
         if dtype.tz is None:
             raise ValueError("an offset, but the column has no zone")
-        moment = moment.replace(tzinfo=datetime.UTC)
-    return pa.scalar(moment, dtype)
+        instant = instant.replace(tzinfo=datetime.UTC)
+    return pa.scalar(instant, dtype)
 
 
 def _number(cutoff: Cutoff, dtype: pa.DataType) -> pa.Scalar:

@@ -29,7 +29,7 @@ from polytask.task import Task, binary, count, multiclass, regression
 class Prepared:
     """Rows for training, validation and test, and how they came about.
 
-    `config` is complete: tasks have their kinds, whether asked for or guessed (`kind_reasons`).
+    `config` is complete: tasks have their kinds, whether asked for or inferred (`kind_reasons`).
     """
 
     config: FitConfig
@@ -105,7 +105,7 @@ def inspect_table(config: FitConfig, table: TableSource | None = None) -> tuple[
 
 
 def resolve_tasks(config: FitConfig, table: pa.Table) -> tuple[FitConfig, tuple[str, ...]]:
-    """The configuration with parsed tasks of known kinds, and a reason for each guessed kind."""
+    """The configuration with parsed tasks of known kinds, and a reason for each inferred kind."""
     if not config.tasks:
         raise UserError("there is no task: name one, such as `--task click:binary`")
     parsed = [

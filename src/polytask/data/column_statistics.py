@@ -12,7 +12,7 @@ _SLICE_ROWS = 1 << 14
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Facts:
+class ColumnStatistics:
     """One column, counted.
 
     `values` are the distinct values, the commonest first, and `counts` their rows: of all rows, or
@@ -68,14 +68,16 @@ def sampled(table: pa.Table) -> pa.Table:
     return pa.concat_tables([table.slice(int(start), _SLICE_ROWS) for start in starts])
 
 
-def facts_of(name: str, column: pa.ChunkedArray, sample: pa.ChunkedArray) -> Facts:
+def column_statistics(
+    name: str, column: pa.ChunkedArray, sample: pa.ChunkedArray
+) -> ColumnStatistics:
     """Count one column that is no list; `sample` are its rows in `sampled(table)`."""
     values, counts = _counted(sample)
     if len(values) <= 1 and len(sample) < len(column):
         # A sample that shows nothing does not prove that there is nothing.
         values, counts = _counted(column)
     low, high = _range(column)
-    return Facts(
+    return ColumnStatistics(
         name=name,
         type=column.type,
         num_rows=len(column),
