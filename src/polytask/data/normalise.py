@@ -3,6 +3,9 @@
 import pyarrow as pa
 import pyarrow.compute as pc
 
+_LOOKED_AT = 1000
+_LARGEST_EXACT = 2.0**53
+
 
 def normalised(table: pa.Table) -> pa.Table:
     """The table without NaN (null instead), string views, decimals, half floats and metadata.
@@ -11,6 +14,25 @@ def normalised(table: pa.Table) -> pa.Table:
     """
     columns = [_normalised(column) for column in table.columns]
     return pa.Table.from_arrays(columns, names=table.column_names).unify_dictionaries()
+
+
+def with_whole_numbers(table: pa.Table) -> pa.Table:
+    """Whole numbers of which some are missing as int64, since pandas makes floats of them."""
+    for position, field in enumerate(table.schema):
+        column = table[position]
+        if pa.types.is_floating(field.type) and column.null_count and _are_whole(column):
+            table = table.set_column(position, field.with_type(pa.int64()), column.cast(pa.int64()))
+    return table
+
+
+def _are_whole(column: pa.ChunkedArray) -> bool:
+    """Whether all values are whole, and small enough to be told apart as floats."""
+    for values in (column.slice(0, _LOOKED_AT), column):
+        small = pc.less_equal(pc.abs(values), _LARGEST_EXACT)
+        whole = pc.and_(small, pc.equal(values, pc.floor(values)))
+        if pc.all(whole).as_py() is False:
+            return False
+    return bool(column.null_count < len(column))
 
 
 def _normalised(column: pa.ChunkedArray) -> pa.ChunkedArray:
