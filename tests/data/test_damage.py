@@ -92,6 +92,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "empty file": (_written("log.csv", b""), r"is empty \(0 bytes\)"),
     "blank lines": (_written("log.csv", b"\n\n"), "no header line"),
     "no rows in CSV": (_written("log.csv", b"a,b\n"), "has no rows"),
+    "a header without an end": (_written("log.csv", b"a,b"), "has no rows"),
     "no rows in Parquet": (_written("log.parquet", _parquet_bytes(0)), "has no rows"),
     "truncated Parquet": (_written("log.parquet", _parquet_bytes()[:-500]), "is cut short"),
     "no Parquet at all": (_written("log.parquet", b"a,b\n1,2\n"), "is no Parquet file"),

@@ -10,6 +10,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from polytask.data.encoder import NumericEncoding
+from polytask.data.options import Decimal
 from polytask.data.readers import TableSource
 from polytask.data.targets import GivenConflict, TargetKind
 from polytask.training.optimizer import Schedule
@@ -130,6 +131,15 @@ class FitConfig(_Strict):
     ignore: Annotated[Names, Field(description="Columns that are no inputs.")] = ()
     categorical: Annotated[Names, Field(description="Columns to read as categories.")] = ()
     numeric: Annotated[Names, Field(description="Columns to read as numbers.")] = ()
+    text: Annotated[Names, Field(description="Columns to read as text, as they are written.")] = ()
+    missing: Annotated[
+        Names | None,
+        Field(description="Words for missing, for all columns or as COLUMN=WORD; else the usual."),
+    ] = None
+    decimal: Annotated[
+        Decimal | None, Field(description="Decimal sign of text; found out if absent.")
+    ] = None
+    encoding: Annotated[str, Field(description="Encoding of text files.")] = "utf-8"
     after: Annotated[
         Names, Field(description="Columns known only after the event: never inputs.")
     ] = ()
@@ -265,6 +275,10 @@ class FitOptions(TypedDict, total=False):
     ignore: str | tuple[str, ...] | list[str]
     categorical: str | tuple[str, ...] | list[str]
     numeric: str | tuple[str, ...] | list[str]
+    text: str | tuple[str, ...] | list[str]
+    missing: str | tuple[str, ...] | list[str] | None
+    decimal: Decimal | None
+    encoding: str
     after: str | tuple[str, ...] | list[str]
     allow: str | tuple[str, ...] | list[str]
     derive: str | tuple[str, ...] | list[str]

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 _SLICES = 64
 _SLICE_ROWS = 1 << 14
+_TEN_DIGITS = 10**9
+_NEARLY_ALL = 0.95
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,6 +21,7 @@ class ColumnStatistics:
     of `num_sampled` < `num_rows` rows spread evenly over a long table.
     `low` and `high` are None but for numbers; they and `is_whole` are those of all rows.
     `is_whole`: whole numbers only, as integers or, where some are missing, as floats.
+    `is_ordered`: whole numbers of ten digits and more that rise, or fall, from row to row.
     """
 
     name: str
@@ -31,6 +34,7 @@ class ColumnStatistics:
     low: float | int | None
     high: float | int | None
     is_whole: bool
+    is_ordered: bool = False
 
     @property
     def num_distinct(self) -> int:
@@ -88,6 +92,7 @@ def column_statistics(
         low=low,
         high=high,
         is_whole=_are_whole(values) and (len(sample) == len(column) or _are_whole(column)),
+        is_ordered=low is not None and low >= _TEN_DIGITS and _are_ordered(sample),
     )
 
 
@@ -115,3 +120,12 @@ def _are_whole(numbers: pa.Array | pa.ChunkedArray) -> bool:
         return False
     whole = pc.and_(pc.is_finite(numbers), pc.equal(numbers, pc.floor(numbers)))
     return pc.all(whole).as_py() is not False
+
+
+def _are_ordered(numbers: pa.ChunkedArray) -> bool:
+    """Whether nearly every value is at least the one before it, or nearly every one at most."""
+    values = numbers.drop_null().to_numpy()
+    if len(values) < 2:
+        return False
+    rising, falling = values[1:] >= values[:-1], values[1:] <= values[:-1]
+    return bool(max(rising.mean(), falling.mean()) >= _NEARLY_ALL)

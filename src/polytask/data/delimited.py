@@ -62,6 +62,8 @@ class DelimitedFile:
         try:
             table = self._parsed(columns, dict.fromkeys(codes | texts, pa.string()))
         except pa.ArrowInvalid as error:
+            if "Empty CSV" in str(error):
+                raise UserError(f"{self.path}: the table has no rows") from None
             raise self._ragged() or error from None
         if any(_is_bytes(column.type) for column in table.columns):
             raise _undecodable(self.path, self.options)
@@ -91,7 +93,8 @@ class DelimitedFile:
     def _parsed(self, columns: Sequence[str], types: dict[str, pa.DataType]) -> pa.Table:
         is_plain = compression_of(self.path) is None
         return pa.csv.read_csv(
-            self.path if is_plain else opened_bytes(self.path),
+            # Opened here, for of a path Arrow believes the ending.
+            pa.OSFile(str(self.path)) if is_plain else opened_bytes(self.path),
             # By this one name Arrow reads without decoding first.
             read_options=pa.csv.ReadOptions(
                 encoding="utf8" if self.options.is_utf8 else self.options.encoding

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from polytask.data.column_statistics import ColumnStatistics
+from polytask.data.names import is_code, words_of
 from polytask.data.timestamps import timestamp_reason
 
 ColumnKind = Literal["numeric", "categorical", "ignored"]
@@ -21,17 +22,7 @@ FREE_TEXT_SHARE = 0.5
 FREE_TEXT_WORDS = 3.0
 LARGEST_EXACT_FLOAT = 2**53
 
-_CODE_WORDS = frozenset(
-    {"id", "ids", "uid", "uuid", "guid", "hash", "onehot", "sku", "isbn", "imei", "brand"}
-    | {"code", "codes", "zip", "zipcode", "postcode", "gender", "genre", "type", "kind", "class"}
-    | {"category", "categories", "cat", "cate"}
-)
-_ID_ENDING = re.compile(
-    r"(user|item|video|author|movie|product|ad|session|customer|device|shop|store|brand|campaign"
-    r"|music|query|doc|page|cate|category)id$"
-)
 _DIAL_WORDS = frozenset({"hour", "hours", "weekday", "dayofweek", "dow", "month", "day"})
-_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _PANDAS_INDEX = re.compile(r"(|Unnamed: \d+|__index_level_\d+__)$")
 _DATE_TEXT = r"^\d{4}[-/]\d{1,2}[-/]\d{1,2}([T ]\d{1,2}:\d{2}.*)?$"
 _NUMBER_TEXT = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
@@ -65,7 +56,12 @@ def holds_numbers_as_text(statistics: ColumnStatistics) -> bool:
     """Whether every value is a number written as text."""
     if not is_text(statistics.value_type):
         return False
-    return bool(pc.all(pc.match_substring_regex(statistics.values, _NUMBER_TEXT)).as_py())
+    return bool(pc.all(are_numbers(statistics.values)).as_py())
+
+
+def are_numbers(texts: pa.Array) -> pa.Array:
+    """Which texts are plain numbers."""
+    return pc.match_substring_regex(texts, _NUMBER_TEXT)
 
 
 def _reason_to_ignore(statistics: ColumnStatistics) -> str | None:
@@ -97,7 +93,7 @@ def _text_to_ignore(statistics: ColumnStatistics) -> str | None:
 
 
 def _numbers_to_ignore(statistics: ColumnStatistics) -> str | None:
-    if statistics.num_distinct > FEW and _is_code(statistics.name) and _is_one_a_row(statistics):
+    if statistics.num_distinct > FEW and is_code(statistics.name) and _is_one_a_row(statistics):
         return (
             f"nearly one value a row: {_different(statistics)} in {statistics.num_counted:,} rows"
         )
@@ -107,7 +103,7 @@ def _numbers_to_ignore(statistics: ColumnStatistics) -> str | None:
             return f"counts the rows: {statistics.low:,} to {statistics.high:,}"
     return (
         None
-        if _is_code(statistics.name)
+        if is_code(statistics.name)
         else timestamp_reason(statistics, words_of(statistics.name))
     )
 
@@ -117,7 +113,7 @@ def _infer_number(statistics: ColumnStatistics) -> Inference:
         return "categorical", f"the table declares categories, {_different(statistics)}"
     if not statistics.is_whole:
         return "numeric", "decimal numbers"
-    if _is_code(statistics.name):
+    if is_code(statistics.name):
         return "categorical", f"the name says a code, {_different(statistics)}"
     if (
         statistics.num_distinct <= _few(statistics.name)
@@ -127,15 +123,6 @@ def _infer_number(statistics: ColumnStatistics) -> Inference:
     if statistics.high is not None and statistics.high > LARGEST_EXACT_FLOAT:
         return "categorical", f"whole numbers as long as ids, {_different(statistics)}"
     return "numeric", f"whole numbers, {_different(statistics)}"
-
-
-def words_of(name: str) -> frozenset[str]:
-    """`userId_2` -> user, id, 2."""
-    return frozenset(word.lower() for word in _WORD.findall(name))
-
-
-def _is_code(name: str) -> bool:
-    return bool(words_of(name) & _CODE_WORDS or _ID_ENDING.search(name.lower()))
 
 
 def _few(name: str) -> int:
@@ -163,7 +150,7 @@ def _number_hint(statistics: ColumnStatistics) -> str:
     """Text that is numbers throughout, and many, was perhaps meant as quantities."""
     if (
         statistics.num_distinct <= FEW
-        or _is_code(statistics.name)
+        or is_code(statistics.name)
         or not holds_numbers_as_text(statistics)
     ):
         return ""

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from itertools import product
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from polytask.data.column_statistics import ColumnStatistics
 from polytask.data.inference import (
     ColumnKind,
     Inference,
+    are_numbers,
     holds_numbers_as_text,
     infer_column,
     is_number,
@@ -28,6 +30,7 @@ class Overrides:
     ignore: Collection[str]
     categorical: Collection[str]
     numeric: Collection[str]
+    text: Collection[str]
     after: Collection[str]
     derived: Mapping[str, str]
 
@@ -37,6 +40,7 @@ class Overrides:
             "inputs": self.inputs or (),
             "categorical": self.categorical,
             "numeric": self.numeric,
+            "text": self.text,
         }
         unwanted = {
             "labels": self.labels,
@@ -46,7 +50,11 @@ class Overrides:
         }
         for what, names in (wanted | unwanted).items():
             require_columns(table, names, what)
-        for first, second in (*product(wanted, unwanted), ("categorical", "numeric")):
+        for first, second in (
+            *product(wanted, unwanted),
+            ("categorical", "numeric"),
+            ("text", "numeric"),
+        ):
             others = set((wanted | unwanted)[second])
             for name in wanted[first]:
                 if name in others and second == "derived":
@@ -73,6 +81,12 @@ class Overrides:
             return "ignored", "not among the inputs asked for"
         return None, ""
 
+    def refuse(self, name: str, reason: str) -> None:
+        """Raise UserError for a column that is no input whatever is asked, if it is asked for."""
+        asked = {*(self.inputs or ()), *self.categorical, *self.numeric}
+        if name in asked:
+            raise UserError(f"{name!r} cannot be an input: {reason}")
+
     def kind_of(self, statistics: ColumnStatistics) -> Inference:
         """The kind asked for, if the values allow it, else the inferred one."""
         asked = self.inputs is not None
@@ -93,12 +107,20 @@ def _forced(
 ) -> Inference:
     if allowed(statistics):
         return kind, "as asked for"
-    examples = ", ".join(str(value) for value in statistics.values[:3].to_pylist())
+    examples = ", ".join(repr(value) for value in _odd_values(statistics, kind)[:3].to_pylist())
     what = "whole numbers, text or true/false" if kind == "categorical" else "numbers"
+    hint = "; words for missing are named by --missing" if kind == "numeric" else ""
     raise UserError(
-        f"{statistics.name!r} cannot be {kind}: that takes {what}, but it is {statistics.type}, with values"
-        f" such as {examples}"
+        f"{statistics.name!r} cannot be {kind}: that takes {what}, but it is {statistics.type}, "
+        f"with values such as {examples}{hint}"
     )
+
+
+def _odd_values(statistics: ColumnStatistics, kind: ColumnKind) -> pa.Array:
+    """The values that stand in the way."""
+    if kind == "numeric" and is_text(statistics.value_type):
+        return statistics.values.filter(pc.invert(are_numbers(statistics.values)))
+    return statistics.values
 
 
 def _can_be_categories(statistics: ColumnStatistics) -> bool:

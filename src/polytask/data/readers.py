@@ -92,10 +92,9 @@ def _stripped(names: Sequence[str]) -> dict[str, str]:
 
 
 def _with_names_noted(table: pa.Table, raw_names: Mapping[str, str]) -> pa.Table:
-    fields = [
-        field
-        if raw_names[field.name] == field.name
-        else with_note(field, f"the name had spaces around it: {raw_names[field.name]!r}")
-        for field in table.schema
-    ]
-    return table.cast(pa.schema(fields)) if fields != list(table.schema) else table
+    for position, field in enumerate(table.schema):
+        raw = raw_names[field.name]
+        if raw != field.name:
+            noted = with_note(field, f"the name had spaces around it: {raw!r}")
+            table = table.set_column(position, noted, table[position])
+    return table

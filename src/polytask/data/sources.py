@@ -22,7 +22,7 @@ _OTHER_FORMATS = (
     *(".xlsx", ".xls", ".xlsm", ".ods", ".json", ".jsonl", ".ndjson", ".xml", ".html", ".htm"),
     *(".orc", ".avro", ".h5", ".hdf5", ".pkl", ".pickle", ".npy", ".npz", ".pt", ".safetensors"),
     *(".db", ".sqlite", ".sav", ".dta", ".sas7bdat", ".rds", ".mat", ".pdf", ".7z", ".rar"),
-    *(".tar", ".xz", ".zst"),
+    *(".tar", ".xz", ".zst", ".doc", ".docx", ".odt", ".png", ".jpg", ".jpeg", ".py", ".yaml"),
 )
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _LOOKED_AT = 4096

@@ -28,7 +28,7 @@ _EARLIEST = int(datetime(1990, 1, 1, tzinfo=UTC).timestamp())
 _LATEST = int(datetime(2100, 1, 1, tzinfo=UTC).timestamp())
 _NEARLY_ALL = 0.95
 _NARROW = 0.1
-"""Times of one log differ by little of their count since 1970; ids rarely do."""
+"""Times of one log differ by little of their count since 1970, and a log is in their order."""
 
 
 def timestamp_reason(statistics: ColumnStatistics, words: frozenset[str]) -> str | None:
@@ -56,15 +56,15 @@ def _calendar_days(
 
 
 def _epochs(statistics: ColumnStatistics, numbers: NDArray[np.generic], named: bool) -> str | None:
-    """Counted since 1970: by name and range, or by range and narrowness."""
+    """Counted since 1970: by name and range, or by range where the rows are in its order."""
     ticks = numbers.astype(np.float64)
     for factor, unit in _UNITS:
         valid = (ticks >= _EARLIEST * factor) & (ticks < _LATEST * factor)
         if statistics.share(valid) < _NEARLY_ALL:
             continue
         first, last = ticks[valid].min(), ticks[valid].max()
-        narrow = factor > 1 and valid.all() and (last - first) / last < _NARROW
-        if named or narrow:
+        is_log = factor > 1 and valid.all() and statistics.is_ordered
+        if named or (is_log and (last - first) / last < _NARROW):
             days = (str(datetime.fromtimestamp(t / factor, UTC).date()) for t in (first, last))
             return f"a time in {unit} since 1970, {' to '.join(days)}"
     return None

@@ -18,6 +18,7 @@ from polytask.fitting.preparing.encoding import (
     derived_from,
     encode_examples,
     made_from,
+    read_options,
 )
 from polytask.fitting.preparing.splitting import Parts, split_table
 from polytask.records import Leak
@@ -61,7 +62,7 @@ def prepare(
     if source is None:
         raise UserError("there is no table: name one, such as `polytask fit log.parquet`")
     derivations = [parse_derivation(text) for text in config.derive]
-    whole = apply_derivations(read_table(source), derivations)
+    whole = apply_derivations(read_table(source, options=read_options(config)), derivations)
     config, kind_reasons = resolve_tasks(config, whole)
     targets = make_targets(config)
     _check_columns(config, whole)
@@ -97,11 +98,11 @@ def inspect_table(config: FitConfig, table: TableSource | None = None) -> tuple[
     if source is None:
         raise UserError("there is no table to inspect")
     derivations = [parse_derivation(text) for text in config.derive]
-    whole = apply_derivations(read_table(source), derivations)
+    whole = apply_derivations(read_table(source, options=read_options(config)), derivations)
     if config.tasks:
         config, _ = resolve_tasks(config, whole)
     _check_columns(config, whole)
-    return whole, _schema(config, whole, derivations, refuse_lists=False)
+    return whole, _schema(config, whole, derivations)
 
 
 def resolve_tasks(config: FitConfig, table: pa.Table) -> tuple[FitConfig, tuple[str, ...]]:
@@ -205,8 +206,6 @@ def _schema(
     config: FitConfig,
     table: pa.Table,
     derivations: Sequence[Derivation],
-    *,
-    refuse_lists: bool = True,
 ) -> Schema:
     label_columns = {task.column for task in config.tasks if isinstance(task, TaskConfig)}
     weights = {column for column in config.weight.values() if isinstance(column, str)}
@@ -223,7 +222,7 @@ def _schema(
         categorical=config.categorical,
         numeric=config.numeric,
         after=config.after,
-        refuse_lists=refuse_lists,
+        text=config.text,
     )
 
 
