@@ -8,10 +8,10 @@ import pyarrow.compute as pc
 from polytask.data.options import ReadOptions
 
 USUAL = (
-    *("", "nan", "-nan", "NaN", "-NaN", "NA", "N/A", "n/a", "<NA>", "#N/A", "#N/A N/A", "#NA"),
-    *("null", "NULL", "None", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN", "NaT", "\\N", "?"),
+    *("", "nan", "-nan", "NaN", "-NaN", "NA", "N/A", "n/a", "<NA>", "#N/A", "#NA", "null", "NULL"),
+    *("None", "NaT", "\\N", "?"),
 )
-"""Those of pandas, so that a file read by pandas has the same values, and two of databases."""
+"""pandas' words, so that a file read by pandas has the same values, and two of databases."""
 _WORDS_THAT_ARE_CODES = ("NA",)
 """NA is Namibia among codes of countries."""
 

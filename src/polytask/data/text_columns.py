@@ -148,10 +148,13 @@ def _short_values(column: pa.ChunkedArray, words: Collection[str]) -> pa.Array:
 
 
 def _without_entries(chunk: pa.DictionaryArray, entries: pa.Array) -> pa.DictionaryArray:
-    is_kept = pc.invert(pc.is_in(chunk.dictionary, value_set=entries))
-    places = pa.array(np.arange(len(is_kept)), chunk.type.index_type)
-    places = pc.if_else(is_kept, places, pa.scalar(None, places.type))
-    return pa.DictionaryArray.from_arrays(places.take(chunk.indices), chunk.dictionary)
+    indices = chunk.indices
+    places = pc.index_in(entries, value_set=chunk.dictionary)
+    for place in places.drop_null().to_pylist():
+        # As words are few, comparing is faster than looking each row up.
+        is_word = pc.equal(indices, pa.scalar(place, indices.type))
+        indices = pc.if_else(is_word, pa.scalar(None, indices.type), indices)
+    return pa.DictionaryArray.from_arrays(indices, chunk.dictionary)
 
 
 def _without_numbers(name: str, column: pa.ChunkedArray, options: ReadOptions) -> Change | None:
