@@ -58,10 +58,18 @@ def test_options_reach_the_test_table_and_prediction(frame: pd.DataFrame, tmp_pa
     german.to_csv(path, index=False, sep=";", decimal=",", encoding="utf-16")
     run = polytask.fit(
         *(path, "click"),
-        test=path, missing="x=-9", encoding="utf-16", text="z",
-        epochs=1, batch_size=64, baseline="none", intervals=False,
+        test=path,
+        missing="x=-9",
+        encoding="utf-16",
+        text="z",
+        epochs=1,
+        batch_size=64,
+        baseline="none",
+        intervals=False,
     )
-    assert run.metrics["tasks"]["click"]["test"]["rows"] == N  # type: ignore[index]
+    tested = run.metrics.tasks["click"].test
+    assert tested is not None
+    assert tested.num_rows == N
     (x,), (z,) = run.columns.numeric, run.columns.categorical
     assert x.has_missing
     assert set(z.values) == {"0,0", "0,5", "1,0", "1,5", "2,0", "2,5", "3,0"}
