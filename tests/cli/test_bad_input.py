@@ -73,7 +73,10 @@ CASES: dict[str, tuple[list[str], str]] = {
     "text for a number": ([*LABELS, "lists,endless", "--task", "words:regression"], "words.*ten"),
     "infinite label": ([*LABELS, "lists", "--task", "endless:regression"], "endless.*infin"),
     "infinite input": ([*LABELS, "lists", "--task", "y"], "endless.*infin"),
-    "list column": ([*LABELS, "endless", "--task", "y"], "lists.*list"),
+    "list column asked for": (
+        [*LABELS, "endless", "--task", "y", "--numeric", "lists"],
+        "'lists' cannot be an input: a list",
+    ),
     "no input left": (
         [*LABELS, "x,words,endless,lists", "--task", "y"],
         "no column is left as an input",

@@ -1,15 +1,18 @@
 """A file with every kind of damage: one clear message each, never a traceback."""
 
 import gzip
+import io
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from polytask.data.options import ReadOptions
 from polytask.data.readers import TableSource, read_table
 from polytask.errors import UserError
 
@@ -42,6 +45,14 @@ def _corrupt_gzip() -> bytes:
     content = bytearray(gzip.compress(bytes(range(256)) * 40))
     content[20:60] = bytes(40)
     return bytes(content)
+
+
+def _zipped(*names: str) -> bytes:
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w") as archive:
+        for name in names:
+            archive.writestr(name, "a\n1\n")
+    return sink.getvalue()
 
 
 def _corrupt_page(folder: Path) -> Path:
@@ -81,6 +92,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "empty file": (_written("log.csv", b""), r"is empty \(0 bytes\)"),
     "blank lines": (_written("log.csv", b"\n\n"), "no header line"),
     "no rows in CSV": (_written("log.csv", b"a,b\n"), "has no rows"),
+    "a header without an end": (_written("log.csv", b"a,b"), "has no rows"),
     "no rows in Parquet": (_written("log.parquet", _parquet_bytes(0)), "has no rows"),
     "truncated Parquet": (_written("log.parquet", _parquet_bytes()[:-500]), "is cut short"),
     "no Parquet at all": (_written("log.parquet", b"a,b\n1,2\n"), "is no Parquet file"),
@@ -119,7 +131,6 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
         _written("log.csv", b"a,b\n1," + b"x" * 200_000 + b"\n1\n"),
         "cannot be read: CSV parse error",
     ),
-    "no gzip": (_written("log.csv.gz", b"a,b\n1,2\n"), "cannot be read"),
     "empty gzip": (_written("log.csv.gz", gzip.compress(b"")), "no header line"),
     "empty folder": (_folder_of(None), "without a .parquet file"),
     "folder with an empty file": (
@@ -130,10 +141,34 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
         _folder_of(pa.table({"a": [1]}), pa.table({"a": ["x"]})),
         "b.parquet does not match",
     ),
-    "pandas, mixed types": (_frame(pd.DataFrame({"mix": [1, "x"]}, dtype=object)), "column mix"),
+    "pandas, mixed types": (
+        _frame(pd.DataFrame({"a": [1, 2], "mix": [0, "0"]}, dtype=object)),
+        r"column 'mix' .* holds int \(row 0\) and str \(row 1\): .*astype\(str\).*ignore='mix'",
+    ),
+    "pandas, an object": (
+        _frame(pd.DataFrame({"a": [1], "o": [object()]})),
+        "column 'o' .*, of dtype object, cannot be read",
+    ),
     "pandas, duplicate": (_frame(pd.DataFrame([[1, 2]], columns=["a", "a"])), "Duplicate.*'a'"),
     "pandas, no columns": (_frame(pd.DataFrame(index=[1, 2])), "has no columns"),
-    "polars, lazy": (_frame(pl.LazyFrame({"a": [1]})), r"\.collect\(\)"),
+    "array": (_frame(np.zeros((3, 2))), r"no names: pass pandas.DataFrame\(array, columns="),
+    "open file": (lambda folder: (folder / "t").open("w"), "pass the path of the file"),
+    "dict of a matrix": (_frame({"a": np.zeros((3, 2))}), "'a' .* more than one dimension"),
+    "dict of unlike lengths": (_frame({"a": [1, 2], "b": [1]}), "differ in length: .*'b': 1"),
+    "list of numbers": (_frame([1, 2]), "cannot read a table from a list"),
+    "address": (lambda folder: "https://example.com/t.csv", "is an address: download"),
+    "address as a path": (lambda folder: Path("s3://bucket/t.csv"), "s3:/.* is an address"),
+    "pattern of nothing": (lambda folder: folder / "*.csv", "no file matches"),
+    "files of two formats": (
+        lambda folder: [
+            _written("a.csv", b"a\n1\n")(folder),
+            _written("a.parquet", _parquet_bytes())(folder),
+        ],
+        "a.csv and 1 more are not of one format",
+    ),
+    "Excel in a zip": (_written("t.data", _zipped("[Content_Types].xml", "x")), "Excel workbook"),
+    "two files in a zip": (_written("t.csv.zip", _zipped("a.csv", "b.csv")), "holds 2 files"),
+    "binary file": (_written("t.bin", bytes(range(256))), "unknown extension '.bin'"),
     "not a table": (_frame(7), "cannot read a table from a int"),
     "Arrow, duplicate": (
         _frame(pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"])),
@@ -147,6 +182,15 @@ def test_damage_is_told_in_words(damage: str, tmp_path: Path) -> None:
     make, words = DAMAGES[damage]
     with pytest.raises(UserError, match=f"(?s){words}"):
         read_table(make(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "words"), [("latn", "there is no encoding 'latn'"), ("gbk", "is no text in gbk")]
+)
+def test_a_wrong_encoding_is_told_in_words(encoding: str, words: str, tmp_path: Path) -> None:
+    path = _written("t.csv", b"a,b\n1,\xff\xff\n")(tmp_path)
+    with pytest.raises(UserError, match=words):
+        read_table(path, options=ReadOptions(encoding=encoding))
 
 
 def test_a_column_that_is_asked_for_and_absent_is_named(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -152,9 +151,9 @@ def test_census_encodes_without_a_loss(data_folder: Path) -> None:
     encoder = TableEncoder.fit(table, schema, min_count=1)
     numeric_BN, categorical_BC = encoder.encode(table)
     assert np.isfinite(numeric_BN).all()
-    assert categorical_BC.min() > 1
+    assert set(np.unique(categorical_BC[categorical_BC <= 1])) == {0}
     for column, ids_B in zip(encoder.categorical, categorical_BC.T):
         values = table[column.name]
-        decoded = pa.array(column.values).take(pa.array(ids_B - 2))
-        plain = values.cast(decoded.type) if pa.types.is_dictionary(values.type) else values
-        assert pc.all(pc.equal(plain, decoded)).as_py()
+        decoded = pa.array(column.values).take(pa.array(ids_B - 2, mask=ids_B == 0))
+        plain = values.cast(decoded.type)
+        assert plain.combine_chunks().equals(decoded)

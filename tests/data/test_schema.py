@@ -1,14 +1,15 @@
-"""Guesses on columns of every kind and on the real tables, and what goes before a guess."""
+"""Inference on columns of every kind and on the real tables, and what goes before it."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
-from polytask.data.inspect import describe
+from polytask.data.describe import describe_table
 from polytask.data.readers import read_table
 from polytask.data.schema import Column, ColumnKind, infer_schema
 from polytask.errors import UserError
@@ -93,7 +94,7 @@ COLUMNS: dict[str, tuple[str, Sequence[object] | pa.Array, ColumnKind, str]] = {
 
 
 @pytest.mark.parametrize("case", COLUMNS)
-def test_guess(case: str) -> None:
+def test_inference(case: str) -> None:
     name, values, kind, reason = COLUMNS[case]
     schema = infer_schema(pa.table({name: values}))
     assert schema.columns[0].kind == kind
@@ -125,7 +126,7 @@ def table() -> pa.Table:
     )
 
 
-def test_what_is_said_goes_before_a_guess(table: pa.Table) -> None:
+def test_what_is_said_goes_before_inference(table: pa.Table) -> None:
     schema = infer_schema(
         table,
         labels=["click"],
@@ -151,7 +152,7 @@ def test_inputs_are_these_alone_and_without_doubts(table: pa.Table) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wishes", "words"),
+    ("overrides", "words"),
     [
         ({"ignore": ["cty"]}, "ignore: .*'cty' - did you mean 'city'"),
         ({"labels": ["clik"]}, "labels: .*did you mean 'click'"),
@@ -164,28 +165,118 @@ def test_inputs_are_these_alone_and_without_doubts(table: pa.Table) -> None:
         ({"inputs": ["age"], "after": ["age"]}, "'age' is named by inputs and by after"),
         ({"inputs": ["click"], "labels": ["click"]}, "named by inputs and by labels"),
         ({"numeric": ["age"], "ignore": ["age"]}, "'age' is named by numeric and by ignore"),
-        ({"numeric": ["city"]}, "'city' cannot be numeric: that takes numbers, .* such as a, b"),
+        (
+            {"numeric": ["city"]},
+            "'city' cannot be numeric: that takes numbers, .* such as 'a', 'b'; words for missing",
+        ),
+        ({"text": ["agee"]}, "text: .*did you mean 'age'"),
+        ({"text": ["age"], "numeric": ["age"]}, "'age' is named by text and by numeric"),
         ({"categorical": ["play_time"]}, "'play_time' cannot be categorical: that takes whole"),
     ],
 )
-def test_wishes_that_cannot_be(table: pa.Table, wishes: dict[str, list[str]], words: str) -> None:
+def test_overrides_that_cannot_be(
+    table: pa.Table, overrides: dict[str, list[str]], words: str
+) -> None:
     with pytest.raises(UserError, match=words):
-        infer_schema(table, **wishes)  # type: ignore[arg-type]
+        infer_schema(table, **overrides)  # type: ignore[arg-type]
 
 
-def test_a_moment_cannot_be_asked_for_as_an_input() -> None:
+def test_a_time_cannot_be_asked_for_as_an_input() -> None:
     table = pa.table({"day": [date(2022, 4, 1), date(2022, 4, 2)]})
     with pytest.raises(UserError, match="'day' cannot be an input: date32"):
         infer_schema(table, inputs=["day"])
 
 
-def test_list_columns_are_refused_unless_left_out() -> None:
+def test_list_columns_are_not_used_and_refused_where_they_are_asked_for() -> None:
     table = pa.table({"tags": [["a"], ["b", "c"]], "box": [{"w": 1}, {"w": 2}], "x": [0.5, 1.5]})
-    with pytest.raises(UserError, match=r"'tags' \(list<.*'box' \(struct<.*--ignore tags,box"):
-        infer_schema(table)
-    assert infer_schema(table, ignore=["tags"], after=["box"]).numeric == ("x",)
-    assert infer_schema(table, inputs=["x"]).numeric == ("x",)
-    assert infer_schema(table, refuse_lists=False).ignored == ("tags", "box")
+    schema = infer_schema(table)
+    assert (schema.numeric, schema.ignored) == (("x",), ("tags", "box"))
+    assert schema.unused_summary() == (
+        "2 columns not used: tags (a list or a structure (list<item: string>), no input yet), "
+        "box (a list or a structure (struct<w: int64>), no input yet)"
+    )
+    for asked in ({"inputs": ["tags", "x"]}, {"categorical": ["tags"]}, {"numeric": ["tags"]}):
+        with pytest.raises(UserError, match="'tags' cannot be an input: a list or a structure"):
+            infer_schema(table, **asked)  # type: ignore[arg-type]
+
+
+def test_what_is_not_used_is_summed_up() -> None:
+    table = pa.table(
+        {
+            "click": [0, 1] * 50,
+            "note": pa.nulls(100),
+            "id": list(range(100)),
+            "same": ["x"] * 100,
+            "x": [i / 7 for i in range(100)],
+            "out": [i / 7 for i in range(100)],
+        }
+    )
+    schema = infer_schema(table, labels=["click"], ignore=["out"])
+    assert [column.name for column in schema.unused] == ["note", "id", "same"]
+    assert schema.unused_summary() == (
+        "3 columns not used: note (no value in any row), id (nearly one value a row: 100 different"
+        " in 100 rows), same (the same value in every row: 'x')"
+    )
+    assert infer_schema(table.select(["x"])).unused_summary() is None
+    many = pa.table({f"c{i}": ["x", "x"] for i in range(30)})
+    assert (infer_schema(many).unused_summary() or "").endswith("'x') and 22 more")
+
+
+def test_columns_in_doubt_are_named() -> None:
+    table = pa.table(
+        {
+            "visits": [i % 91 for i in range(N)],
+            "user": [i % 77 for i in range(N)],
+            "x": [i / 7 for i in range(N)],
+            "city": ["a", "b"] * (N // 2),
+        }
+    )
+    assert infer_schema(table).inferred_summary() == (
+        "taken for numbers: visits (whole numbers, 91 different)",
+        "taken for categories: user (the name says a code, 77 different)",
+    )
+
+
+def test_notes_of_reading_are_the_schemas() -> None:
+    read = read_table(pd.DataFrame({"click": ["0", "1", "?"], " x ": ["a", "NULL", "b"]}))
+    assert infer_schema(read, labels=["click"]).notes == (
+        "click: text read as numbers; '?' missing in 1 row (the first is row 2, counting from 0)",
+        "x: 'NULL' taken for missing in 1 row; the name had spaces around it: ' x '",
+    )
+
+
+IDS = np.random.default_rng(1).integers(0, 600, 5000)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("user", "item", "creator", "merchant", "channel", "account", "page", "player", "seller"),
+        *("video", "target_user", "ean", "adId", "playlist_2"),
+    ],
+)
+@pytest.mark.parametrize("scale", [1, 3_000_000_000_000])
+def test_ids_are_categories_whatever_they_are_called_and_however_long(
+    name: str, scale: int
+) -> None:
+    ids = 1_450_000_000_000_000_000 + scale * IDS
+    assert infer_schema(pa.table({name: ids})).categorical == (name,)
+
+
+@pytest.mark.parametrize(
+    "name", ["user_age", "video_duration", "num_users", "views_per_user", "account_balance", "x"]
+)
+def test_what_ids_are_measured_by_is_a_number(name: str) -> None:
+    assert infer_schema(pa.table({name: IDS})).numeric == (name,)
+
+
+@pytest.mark.parametrize("first", [1_000_000_000_000, 3_200_000_000_000, 1_450_000_000_000_000])
+def test_numbers_in_the_range_of_times_are_times_only_in_order_or_by_name(first: int) -> None:
+    values = first + IDS * 1_000_007
+    assert infer_schema(pa.table({"v": values})).numeric == ("v",)
+    assert infer_schema(pa.table({"v": np.sort(values)})).ignored == ("v",)
+    assert infer_schema(pa.table({"v": np.sort(values)[::-1]})).ignored == ("v",)
+    assert infer_schema(pa.table({"created_at": values})).ignored == ("created_at",)
 
 
 def test_a_long_table_is_sampled_and_checked() -> None:
@@ -221,7 +312,7 @@ def test_describe() -> None:
             "long": ["y" * 99] * 4,
         }
     )
-    kind, x, tags, long = describe(infer_schema(table, refuse_lists=False), table)
+    kind, x, tags, long = describe_table(infer_schema(table), table)
     assert (kind.num_distinct, kind.missing_share, kind.examples) == (2, 0.25, ("b", "a"))
     assert (kind.dtype, kind.kind, kind.num_counted) == ("string", "categorical", 4)
     assert (x.num_distinct, x.missing_share, x.examples) == (2, 0.5, ("0.5", "2.0"))

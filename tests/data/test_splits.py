@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -169,6 +170,25 @@ def test_cutoffs_are_read_in_the_columns_type(
         [0, 3],
         [4],
     ]
+
+
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "+09:00", "America/St_Johns", "UTC"])
+def test_a_cutoff_without_an_offset_is_of_the_columns_zone(zone: str) -> None:
+    """One row a minute from midnight on: 10:00 of the local day is row 600, whatever UTC says."""
+    naive = pa.array(
+        [datetime.datetime(2026, 1, 1) + datetime.timedelta(minutes=m) for m in range(1440)]
+    )
+    local = pa.chunked_array([pc.assume_timezone(naive, "Asia/Tokyo" if zone[0] == "+" else zone)])
+    column = local.cast(pa.timestamp("us", zone))
+    split = split_by_cutoffs(column, valid_from="2026-01-01 10:00", test_from="2026-01-01T18:30")
+    assert [part[0] for part in (split.train, split.valid, split.test)] == [0, 600, 18 * 60 + 30]
+
+
+def test_a_cutoff_with_an_offset_is_that_instant() -> None:
+    hours = pa.array([datetime.datetime(2026, 1, 1, h, tzinfo=UTC) for h in range(24)])
+    column = pa.chunked_array([hours.cast(pa.timestamp("us", "Asia/Tokyo"))])
+    split = split_by_cutoffs(column, valid_from=None, test_from="2026-01-01T14:00:00+02:00")
+    assert split.test[0] == 12
 
 
 def test_cutoffs_of_64_bit_integers_are_exact() -> None:

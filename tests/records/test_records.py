@@ -65,7 +65,7 @@ RUN = RunRecord(
                 "click", "binary", "c", "yes", None, None, None, False, "two values", 900, 100, 0, 0, 0.2, None, 0
             ),
         ),
-        (Leak("age", "click", 0.96),),
+        (Leak("age", "click", "AUC", 0.96),),
         {"id": "nearly one value a row"},
         "at random",
     ),

@@ -108,11 +108,11 @@ def inspect_command(options: Mapping[str, object]) -> None:
     """Print what each column of TABLE would be taken for, and why."""
     config = config_from(options)
     from polytask.cli.tables import console_for_tables, show_columns
-    from polytask.data.inspect import describe
+    from polytask.data.describe import describe_table
     from polytask.fitting import inspect_table
 
     table, schema = inspect_table(config)
-    show_columns(console_for_tables(), describe(schema, table), num_rows=table.num_rows)
+    show_columns(console_for_tables(), describe_table(schema, table), num_rows=table.num_rows)
 
 
 @app.command()

@@ -16,7 +16,10 @@ _REPEATED = {"tasks": "--task", "derive": "--derive", "transform": "--transform"
     "weight": "--weight",
 }
 _POSITIONAL = "table"
-_COLUMN_OPTIONS = ("tasks", "inputs", "ignore", "categorical", "numeric", "after", "derive")
+_COLUMN_OPTIONS = (
+    *("tasks", "inputs", "ignore", "categorical", "numeric", "text", "missing", "decimal"),
+    *("encoding", "after", "derive"),
+)
 
 
 def with_fit_options(command: Callable[[Mapping[str, object]], None]) -> Callable[..., None]:
@@ -158,7 +161,12 @@ _METAVARS = {
     "expert_hidden": "N,N",
     "tower_hidden": "N,N",
     "device": "NAME",
-} | dict.fromkeys(("inputs", "ignore", "categorical", "numeric", "after", "allow"), "COLUMNS")
+    "missing": "WORDS",
+    "decimal": "SIGN",
+    "encoding": "NAME",
+} | dict.fromkeys(
+    ("inputs", "ignore", "categorical", "numeric", "text", "after", "allow"), "COLUMNS"
+)
 
 _PANELS = {
     "inputs": "Columns",

@@ -6,7 +6,7 @@ from typing import Literal
 from rich.console import Console
 from rich.table import Table
 
-from polytask.data.inspect import ColumnReport
+from polytask.data.describe import ColumnReport
 from polytask.fitting import Prepared, Run
 from polytask.records import (
     Evaluation,

@@ -11,6 +11,7 @@ from ruamel.yaml.error import YAMLError
 
 from polytask.data.encoder import NumericEncoding
 from polytask.data.labels import GivenConflict
+from polytask.data.options import Decimal
 from polytask.data.readers import TableSource
 from polytask.errors import UserError
 from polytask.kinds import Kind, describe_kind, make_kind
@@ -151,6 +152,18 @@ class FitConfig(_Strict):
     ignore: Annotated[Names, Field(description="Columns that are no inputs.")] = ()
     categorical: Annotated[Names, Field(description="Columns to read as categories.")] = ()
     numeric: Annotated[Names, Field(description="Columns to read as numbers.")] = ()
+    text: Annotated[Names, Field(description="Columns to read as text, as they are written.")] = ()
+    missing: Annotated[
+        Words | None,
+        Field(
+            description="Words for missing, for all columns or as COLUMN=WORD; else the usual. In "
+            "label columns also numbers, such as -1."
+        ),
+    ] = None
+    decimal: Annotated[
+        Decimal | None, Field(description="Decimal sign of text; found out if absent.")
+    ] = None
+    encoding: Annotated[str, Field(description="Encoding of text files.")] = "utf-8"
     after: Annotated[
         Names, Field(description="Columns known only after the event: never inputs.")
     ] = ()
@@ -172,9 +185,6 @@ class FitConfig(_Strict):
         GivenConflict,
         Field(description="What to do with rows where the child is yes, the parent no."),
     ] = "stop"
-    missing: Annotated[
-        Words, Field(description="Values of label columns that mean: not labelled, such as -1.")
-    ] = ()
     weight: Annotated[
         Weights,
         Field(description="TASK=COLUMN weighs rows, TASK=NUMBER the task; without TASK= for all."),
@@ -289,13 +299,16 @@ class FitOptions(TypedDict, total=False):
     ignore: str | tuple[str, ...] | list[str]
     categorical: str | tuple[str, ...] | list[str]
     numeric: str | tuple[str, ...] | list[str]
+    text: str | tuple[str, ...] | list[str]
+    missing: str | float | tuple[str | float, ...] | list[str | float] | None
+    decimal: Decimal | None
+    encoding: str
     after: str | tuple[str, ...] | list[str]
     allow: str | tuple[str, ...] | list[str]
     derive: str | tuple[str, ...] | list[str]
     transform: str | Mapping[str, str]
     given: str | Mapping[str, str]
     given_conflict: GivenConflict
-    missing: str | float | tuple[str | float, ...] | list[str | float]
     weight: str | Mapping[str, str | float]
     group: str | None
     valid_fraction: float

@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.dataset as ds
 
+from polytask.data.options import Decimal
 from polytask.errors import UserError
 
 _DAMAGED = (pa.ArrowException, OSError, EOFError, UnicodeError, zlib.error, csv.Error)
@@ -36,19 +37,25 @@ class ParquetFiles:
     """One Parquet file, or all of a folder's; folders named KEY=VALUE become columns."""
 
     dataset: ds.Dataset
+    declared: frozenset[str]
 
     @classmethod
-    def opened(cls, path: Path) -> "ParquetFiles":
-        files = _parquet_files(path) if path.is_dir() else [path]
+    def opened(cls, path: Path | Sequence[Path]) -> "ParquetFiles":
+        """A file, a folder, or several files."""
+        folder = path if isinstance(path, Path) and path.is_dir() else None
+        files = [path] if isinstance(path, Path) else list(path)
+        if folder is not None:
+            files = _parquet_files(folder)
         for file in files:
             _check_parquet(file)
         options: dict[str, str | None] = {
-            "partitioning": "hive" if path.is_dir() else None,
-            "partition_base_dir": str(path if path.is_dir() else path.parent),
+            "partitioning": None if folder is None else "hive",
+            "partition_base_dir": str(folder or files[0].parent),
         }
         names = [str(file) for file in files]
         plain = ds.dataset(names, format="parquet", **options)
         repetitive = _repetitive_text(plain)
+        declared = [field.name for field in plain.schema if pa.types.is_dictionary(field.type)]
         read_options = ds.ParquetReadOptions(dictionary_columns=repetitive)
         return cls(
             ds.dataset(
@@ -56,8 +63,13 @@ class ParquetFiles:
                 schema=_widened(plain, repetitive) if len(files) > 1 else None,
                 format=ds.ParquetFileFormat(read_options=read_options),
                 **options,
-            )
+            ),
+            frozenset(declared),
         )
+
+    @property
+    def decimal(self) -> Decimal | None:
+        return None
 
     @property
     def names(self) -> list[str]:
@@ -85,8 +97,18 @@ class ArrowFile:
                 raise UserError(f"{path} is no complete Arrow file: {error}") from None
 
     @property
+    def decimal(self) -> Decimal | None:
+        return None
+
+    @property
     def names(self) -> list[str]:
         return list(self.reader.schema.names)
+
+    @property
+    def declared(self) -> frozenset[str]:
+        """Columns that the file itself calls categories."""
+        schema = self.reader.schema
+        return frozenset(field.name for field in schema if pa.types.is_dictionary(field.type))
 
     def read(self, columns: Sequence[str]) -> pa.Table:
         return self.reader.read_all().select(list(columns))

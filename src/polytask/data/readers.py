@@ -1,57 +1,57 @@
 """Files and frames -> one Arrow table, and clear words where that fails.
 
-What comes out is tidy: names are unique, there is at least one row, and NaN has become null, so that
-"missing" has one spelling in the whole room.
+What comes out is normalised: names are unique, there is at least one row, text that is numbers is
+numbers, and NaN and words for missing have become null, so that "missing" has one spelling.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import Protocol, TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import pyarrow as pa
 
-from polytask.data.delimited import DelimitedFile
-from polytask.data.files import ArrowFile, ParquetFiles, reading
-from polytask.data.frames import ArrowStream, Frame
-from polytask.data.tidy import tidied
+from polytask.data.files import reading
+from polytask.data.normalise import normalised, with_whole_numbers
+from polytask.data.notes import with_note
+from polytask.data.options import ReadOptions
+from polytask.data.sources import TableSource as TableSource
+from polytask.data.sources import name_of, open_source
+from polytask.data.text_columns import with_values_of_text
 from polytask.errors import UserError, nearest
 
-DELIMITED = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
-ARROW = (".arrow", ".feather", ".ipc")
+_AS_WRITTEN = ReadOptions()
 
 
-TableSource: TypeAlias = str | Path | ArrowStream
-"""What `read_table` takes; `pa.Table` is an ArrowStream too."""
-
-
-class Source(Protocol):
-    """Something opened, of which the names are known before the rows are read."""
-
-    @property
-    def names(self) -> list[str]: ...
-
-    def read(self, columns: Sequence[str]) -> pa.Table: ...
-
-
-def read_table(source: TableSource, *, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read a Parquet file or folder, a CSV, TSV or Arrow file, or a frame, into one tidy table.
+def read_table(
+    source: TableSource,
+    *,
+    columns: Sequence[str] | None = None,
+    options: ReadOptions = _AS_WRITTEN,
+) -> pa.Table:
+    """Read a Parquet file or folder, a CSV, TSV or Arrow file, or a frame, into one table.
 
     columns: read these alone, in this order. Low-cardinality text of a file comes out
-    dictionary-encoded (a fifth of the memory). A pandas index is no column.
+    dictionary-encoded (a fifth of the memory). A pandas index is no column. Text that is numbers
+    becomes numbers, and words for missing become null (see `with_values_of_text`); `notes_of` the
+    table tells what was changed.
     Raises UserError for everything that can be wrong with a file.
     """
-    where = str(source) if isinstance(source, str | Path) else f"the {type(source).__name__}"
+    where = name_of(source)
     with reading(where):
-        opened = _opened(source)
-        names = opened.names
-        _check_names(names, where)
+        opened = open_source(source, options)
+        _check_names(opened.names, where)
+        raw_names = _stripped(opened.names)
         if columns is not None:
-            _require(names, columns, where)
-        table = opened.read(names if columns is None else columns)
+            _require(list(raw_names), columns, where)
+        names = list(raw_names if columns is None else columns)
+        table = opened.read([raw_names[name] for name in names])
     if table.num_rows == 0:
         raise UserError(f"{where}: the table has no rows")
-    return tidied(table)
+    declared = {name for name in names if raw_names[name] in opened.declared}
+    table = normalised(table.rename_columns(names))
+    options = replace(options, decimal=options.decimal or opened.decimal)
+    table = with_values_of_text(table, options, declared=declared)
+    return _with_names_noted(with_whole_numbers(table), raw_names)
 
 
 def require_columns(table: pa.Table, names: Iterable[str], what: str) -> None:
@@ -85,39 +85,16 @@ def _check_names(names: Sequence[str], where: str) -> None:
     raise UserError(f"{where}: duplicate column names: {told}{hint}; rename them in the file")
 
 
-def _opened(source: TableSource) -> Source:
-    if isinstance(source, str | Path):
-        return _opened_path(Path(source).expanduser())
-    if isinstance(source, ArrowStream):
-        return Frame.opened(source)
-    raise UserError(
-        f"cannot read a table from a {type(source).__name__}: pass a path, or a pyarrow, pandas or"
-        " polars table (of a LazyFrame, its .collect())"
-    )
+def _stripped(names: Sequence[str]) -> dict[str, str]:
+    """Each name without spaces around it -> the name as it stands there; both if two would be one."""
+    counts = Counter(name.strip() for name in names)
+    return {name.strip() if counts[name.strip()] == 1 else name: name for name in names}
 
 
-def _opened_path(path: Path) -> Source:
-    _check_path(path)
-    name = path.name.lower()
-    if path.is_dir() or name.endswith(".parquet"):
-        return ParquetFiles.opened(path)
-    if name.endswith(DELIMITED):
-        return DelimitedFile.opened(path)
-    if name.endswith(ARROW):
-        return ArrowFile.opened(path)
-    raise UserError(
-        f"{path}: unknown extension {''.join(path.suffixes[-2:])!r}; a table is a .parquet file or"
-        f" folder, or ends with {', '.join((*DELIMITED, *ARROW))}"
-    )
-
-
-def _check_path(path: Path) -> None:
-    if not path.exists():
-        folder = next(parent for parent in path.absolute().parents if parent.exists())
-        if folder != path.absolute().parent:
-            raise UserError(f"{path} does not exist: there is no folder {path.parent}")
-        tables = (".parquet", *DELIMITED, *ARROW)
-        near = [entry.name for entry in folder.iterdir() if entry.name.lower().endswith(tables)]
-        raise UserError(f"{path} does not exist{nearest(path.name, sorted(near))}")
-    if path.is_file() and path.stat().st_size == 0:
-        raise UserError(f"{path} is empty (0 bytes)")
+def _with_names_noted(table: pa.Table, raw_names: Mapping[str, str]) -> pa.Table:
+    for position, field in enumerate(table.schema):
+        raw = raw_names[field.name]
+        if raw != field.name:
+            noted = with_note(field, f"the name had spaces around it: {raw!r}")
+            table = table.set_column(position, noted, table[position])
+    return table

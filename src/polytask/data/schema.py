@@ -6,30 +6,38 @@ from types import MappingProxyType
 
 import pyarrow as pa
 
-from polytask.data.facts import facts_of, sampled
-from polytask.data.guesses import ColumnKind as ColumnKind
-from polytask.data.wishes import Wishes
-from polytask.errors import UserError
+from polytask.data.column_statistics import column_statistics, sampled
+from polytask.data.inference import ColumnKind as ColumnKind
+from polytask.data.notes import notes_of
+from polytask.data.overrides import Overrides
+
+_MOST_NAMED = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
     """One column of a table and the part that it plays.
 
-    `dtype` is Arrow's type as text (of a dictionary, its values'); `reason` says in a few words why the kind was chosen.
+    `dtype` is Arrow's type as text (of a dictionary, its values'); `reason` says in a few words why
+    the kind was chosen. `is_requested`: the options say so, whatever the column holds.
     """
 
     name: str
     kind: ColumnKind
     dtype: str
     reason: str
+    is_requested: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """All columns of a table, in the table's order."""
+    """All columns of a table, in the table's order.
+
+    `notes` say what was changed in a column while it was read, one line each.
+    """
 
     columns: tuple[Column, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def numeric(self) -> tuple[str, ...]:
@@ -42,6 +50,30 @@ class Schema:
     @property
     def ignored(self) -> tuple[str, ...]:
         return self._names("ignored")
+
+    @property
+    def unused(self) -> tuple[Column, ...]:
+        """Columns that nobody left out and that are no inputs all the same."""
+        return tuple(c for c in self.columns if c.kind == "ignored" and not c.is_requested)
+
+    def unused_summary(self) -> str | None:
+        """`2 columns not used: tags (a list), when (a time)`; None if every column is used."""
+        if not self.unused:
+            return None
+        noun = "column" if len(self.unused) == 1 else "columns"
+        return f"{len(self.unused):,} {noun} not used: {_named(self.unused)}"
+
+    def inferred_summary(self) -> tuple[str, ...]:
+        """`taken for numbers: age (whole numbers, 91 different)`, and the same for categories.
+
+        Only columns about which one may doubt: whole numbers, and codes by their name.
+        """
+        lines = []
+        for kind, what in (("numeric", "numbers"), ("categorical", "categories")):
+            found = [c for c in self.columns if c.kind == kind and _is_doubtful(c)]
+            if found:
+                lines.append(f"taken for {what}: {_named(found)}")
+        return tuple(lines)
 
     def _names(self, kind: ColumnKind) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns if column.kind == kind)
@@ -57,33 +89,32 @@ def infer_schema(
     numeric: Collection[str] = (),
     after: Collection[str] = (),
     derived: Mapping[str, str] = MappingProxyType({}),
-    refuse_lists: bool = True,
+    text: Collection[str] = (),
 ) -> Schema:
-    """Guess every column's kind; what the caller says goes before any guess.
+    """Infer every column's kind; what the caller says overrides it.
 
     labels: columns from which a label is made; after: known only after the event; both are no
-    inputs, nor is what is derived from such a column (`derived`: by which). inputs: these alone, and without a guess that would leave one of them out.
-    refuse_lists: False ignores list columns instead, so that a table can be looked at.
-    Raises UserError for unknown names, contradictions, list columns among the inputs, and kinds
-    that a column's values do not allow.
+    inputs, nor is what is derived from such a column (`derived`: by which). inputs: these alone,
+    and none of them is left out by inference.
+    text: columns that were read as text; they are only checked here. List columns are ignored.
+    Raises UserError for unknown names, contradictions, and kinds that a column's values do not
+    allow.
     """
-    wishes = Wishes(labels, inputs, ignore, categorical, numeric, after, derived)
-    wishes.check(table)
+    overrides = Overrides(labels, inputs, ignore, categorical, numeric, text, after, derived)
+    overrides.check(table)
     sample = sampled(table)
     columns: list[Column] = []
-    nested: list[pa.Field] = []
     for field in table.schema:
-        kind, reason = wishes.told(field.name)
+        kind, reason = overrides.exclusion(field.name)
+        is_requested = kind is not None
         if kind is None and pa.types.is_nested(field.type):
-            nested.append(field)
-            kind, reason = "ignored", "a list or a structure: fit wants it named by --ignore"
+            kind, reason = "ignored", f"a list or a structure ({field.type}), no input yet"
+            overrides.refuse(field.name, reason)
         if kind is None:
-            facts = facts_of(field.name, table[field.name], sample[field.name])
-            kind, reason = wishes.decided(facts)
-        columns.append(Column(field.name, kind, dtype_of(field.type), reason))
-    if nested and refuse_lists:
-        raise _list_columns(nested)
-    return Schema(tuple(columns))
+            statistics = column_statistics(field.name, table[field.name], sample[field.name])
+            kind, reason = overrides.kind_of(statistics)
+        columns.append(Column(field.name, kind, dtype_of(field.type), reason, is_requested))
+    return Schema(tuple(columns), notes_of(table))
 
 
 def dtype_of(kind: pa.DataType) -> str:
@@ -91,9 +122,11 @@ def dtype_of(kind: pa.DataType) -> str:
     return str(kind.value_type if pa.types.is_dictionary(kind) else kind)
 
 
-def _list_columns(fields: Sequence[pa.Field]) -> UserError:
-    told = ", ".join(f"{field.name!r} ({field.type})" for field in fields)
-    names = ",".join(field.name for field in fields)
-    return UserError(
-        f"lists and structures cannot be inputs yet: {told}; leave them out with --ignore {names}"
-    )
+def _is_doubtful(column: Column) -> bool:
+    return column.reason.startswith(("whole numbers", "the name says a code"))
+
+
+def _named(columns: Sequence[Column]) -> str:
+    shown = [f"{column.name} ({column.reason})" for column in columns[:_MOST_NAMED]]
+    more = len(columns) - len(shown)
+    return ", ".join(shown) + (f" and {more:,} more" if more else "")

@@ -4,6 +4,7 @@ import datetime
 import hashlib
 import math
 import re
+import zoneinfo
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,7 +76,8 @@ def split_by_cutoffs(
     """Train before `valid_from`, validation from there, test from `test_from` on.
 
     Without `valid_from` no row is for validation, without `test_from` none for test. Cut-offs are
-    read in the column's type (numbers; dates as 2022-05-03; text by its order).
+    read in the column's type (numbers; dates as 2022-05-03; text by its order); a time without an
+    offset is one of the column's own zone.
     """
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
@@ -145,7 +147,7 @@ def _bound(cutoff: Cutoff | None, dtype: pa.DataType) -> pa.Scalar | None:
         if (pa.types.is_timestamp(dtype) or pa.types.is_date(dtype)) and not isinstance(
             cutoff, int | float
         ):
-            return _moment(str(cutoff).strip(), dtype)
+            return _instant(str(cutoff).strip(), dtype)
         if pa.types.is_integer(dtype) or pa.types.is_floating(dtype):
             return _number(cutoff, dtype)
     except (pa.ArrowException, ValueError, OverflowError):
@@ -153,16 +155,25 @@ def _bound(cutoff: Cutoff | None, dtype: pa.DataType) -> pa.Scalar | None:
     raise UserError(f"the cut-off {cutoff!r} cannot be compared with a column of {dtype}")
 
 
-def _moment(text: str, dtype: pa.DataType) -> pa.Scalar:
-    """A date or time; without an offset it is the clock of UTC where the column has a zone."""
-    moment = datetime.datetime.fromisoformat(text)
+def _instant(text: str, dtype: pa.DataType) -> pa.Scalar:
+    """A date or time; without an offset it is the clock of the column's own zone."""
+    instant = datetime.datetime.fromisoformat(text)
     if pa.types.is_date(dtype):
-        return pa.scalar(moment.date(), dtype)
-    if (dtype.tz is None) != (moment.tzinfo is None):
+        return pa.scalar(instant.date(), dtype)
+    if (dtype.tz is None) != (instant.tzinfo is None):
         if dtype.tz is None:
             raise ValueError("an offset, but the column has no zone")
-        moment = moment.replace(tzinfo=datetime.UTC)
-    return pa.scalar(moment, dtype)
+        instant = instant.replace(tzinfo=_zone(dtype.tz))
+    return pa.scalar(instant, dtype)
+
+
+def _zone(name: str) -> datetime.tzinfo:
+    """A zone as Arrow names it: Asia/Tokyo, UTC or +09:00."""
+    if name[0] in "+-":
+        offset = datetime.datetime.fromisoformat(f"2000-01-01T00:00{name}").tzinfo
+        assert offset is not None
+        return offset
+    return zoneinfo.ZoneInfo(name)
 
 
 def _number(cutoff: Cutoff, dtype: pa.DataType) -> pa.Scalar:

@@ -20,8 +20,10 @@ class Term:
 class Monitor:
     """The score of a validation: higher is better, metrics that fall are subtracted.
 
+    >>> from polytask.task import binary, regression
+    >>> tasks = [binary("click"), regression("watch")]
     >>> monitor = Monitor((Term("click", "auc"), Term("watch", "rmse", weight=0.1)))
-    >>> round(monitor.score({"click": {"auc": 0.75}, "watch": {"rmse": 2.0}}), 3)
+    >>> round(monitor.score({"click": {"auc": 0.75}, "watch": {"rmse": 2.0}}, tasks), 3)
     0.55
     """
 

@@ -7,7 +7,7 @@ import warnings
 
 import pyarrow.compute as pc
 
-from polytask.data.derive import operations
+from polytask.data.derive import operations, times
 from polytask.data.derive.nodes import ColumnName, Literal, Node, Operation
 from polytask.data.derive.operations import Function
 from polytask.data.derive.place import Place, pointing
@@ -47,9 +47,11 @@ _OF_ONE: dict[str, Function] = {
     "sqrt": operations.square_root,
 }
 _OF_SEVERAL: dict[str, Function] = {"max": operations.largest, "min": operations.smallest}
+_OF_TIMES = dict.fromkeys(times.OF_A_TIME, 1) | dict.fromkeys(times.OF_TWO_TIMES, 2)
+_TIME_FUNCTIONS = times.OF_A_TIME | times.OF_TWO_TIMES
 _FORMS = (
     "numbers, texts, columns, + - * / // % **, comparisons, and, or, not, in [...], is null,"
-    f" and {', '.join(sorted(_OF_ONE | _OF_SEVERAL))}"
+    f" and {', '.join(sorted(_OF_ONE | _OF_SEVERAL | _TIME_FUNCTIONS))}"
 )
 
 
@@ -176,8 +178,21 @@ class _Reader(ast.NodeVisitor):
             if len(node.args) < 2:
                 raise self.refusal(node, f"{name} takes two values or more, of one row")
             return self.operation(node, _OF_SEVERAL[name], *node.args)
-        hint = nearest(name, [*_OF_ONE, *_OF_SEVERAL])
+        if name in _OF_TIMES:
+            return self.time_function(node, name)
+        hint = nearest(name, [*_OF_ONE, *_OF_SEVERAL, *_OF_TIMES])
         raise self.refusal(node.func, f"unknown function {name!r}{hint}")
+
+    def time_function(self, node: ast.Call, name: str) -> Node:
+        """One time or two, and then, as texts, the unit of numbers and a zone."""
+        num_times = _OF_TIMES[name]
+        how = node.args[num_times:]
+        if len(node.args) < num_times or len(how) > 2 or not all(map(_is_text, how)):
+            first = "a time" if num_times == 1 else "two times"
+            raise self.refusal(
+                node, f"{name} takes {first}, and perhaps a unit or a zone: 'ms', 'Asia/Tokyo'"
+            )
+        return self.operation(node, _TIME_FUNCTIONS[name], *node.args)
 
     def link(self, node: ast.Compare, left: ast.expr, by: ast.cmpop, right: ast.expr) -> Node:
         """One comparison of a chain."""
@@ -224,3 +239,7 @@ def _is_null(node: ast.expr) -> bool:
 
 def _is_whole(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and type(node.value) is int and node.value >= 0
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)

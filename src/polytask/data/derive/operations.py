@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from polytask.data.tidy import tidied
+from polytask.data.normalise import normalised
 
 Value: TypeAlias = pa.ChunkedArray | pa.Scalar
 Function: TypeAlias = Callable[..., Value]
@@ -21,7 +21,7 @@ Function: TypeAlias = Callable[..., Value]
 
 def canonical(column: pa.Table) -> Value:
     """The one column of a table in a type that formulas know."""
-    value = tidied(column)[0]
+    value = normalised(column)[0]
     kind = value.type.value_type if pa.types.is_dictionary(value.type) else value.type
     if pa.types.is_integer(kind):
         return value.cast(pa.int64())

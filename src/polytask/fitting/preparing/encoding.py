@@ -11,10 +11,32 @@ from polytask.config import FitConfig
 from polytask.data.derive import Derivation, parse_derivation
 from polytask.data.encoder import TableEncoder
 from polytask.data.labels import Encoded, LabelEncoder
+from polytask.data.options import ReadOptions
 from polytask.data.readers import require_columns
 from polytask.data.weights import encode_weights
 from polytask.encoders.table import CATEGORIES, NUMBERS
 from polytask.streams import Batch
+
+
+def read_options(config: FitConfig, columns: TableEncoder | None = None) -> ReadOptions:
+    """How tables are read; once there is an encoder, as the training table was."""
+    options = ReadOptions(
+        text=config.text,
+        numbers=config.numeric,
+        codes=config.categorical,
+        missing=config.missing,
+        decimal=config.decimal,
+        encoding=config.encoding,
+        skip=config.ignore,
+    )
+    if columns is None:
+        return options
+    texts: dict[str, list[str]] = {}
+    for column in columns.categorical:
+        words = [value for value in column.values if isinstance(value, str)]
+        if words:
+            texts[column.name] = words
+    return options.as_fitted(numbers=[c.name for c in columns.numeric], texts=texts)
 
 
 def apply_derivations(table: pa.Table, derivations: Sequence[Derivation]) -> pa.Table:

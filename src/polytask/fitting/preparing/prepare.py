@@ -18,6 +18,7 @@ from polytask.fitting.preparing.encoding import (
     derived_from,
     encode_examples,
     made_from,
+    read_options,
 )
 from polytask.fitting.preparing.splitting import split_table
 from polytask.kinds import Kind, infer_kind, make_kind
@@ -31,7 +32,7 @@ from polytask.task import Task
 class Prepared:
     """Rows for training, validation and test, and how they came about.
 
-    `config` is complete: tasks have their kinds, whether asked for or guessed (`kind_reasons`).
+    `config` is complete: tasks have their kinds, whether asked for or inferred (`kind_reasons`).
     """
 
     config: FitConfig
@@ -67,7 +68,7 @@ def prepare(
     if source is None:
         raise UserError("there is no table: name one, such as `polytask fit log.parquet`")
     derivations = [parse_derivation(text) for text in config.derive]
-    whole = apply_derivations(read_table(source), derivations)
+    whole = apply_derivations(read_table(source, options=read_options(config)), derivations)
     config = resolve_tasks(config, whole)
     _check_columns(config, whole)
     split = split_table(config, whole, derivations=derivations, named=parts or {})
@@ -79,7 +80,10 @@ def prepare(
         reasons = "; ".join(f"{column.name}: {column.reason}" for column in schema.columns[:8])
         raise UserError(f"no column is left as an input ({reasons}); name some with --inputs")
     fitted = LabelEncoder.fit(
-        train, make_tasks(config), given_conflict=config.given_conflict, missing=config.missing
+        train,
+        make_tasks(config),
+        given_conflict=config.given_conflict,
+        missing=_label_words(config),
     )
     leaks = find_leaks(train, schema, fitted.encode(train).labels_BT, fitted.tasks)
     _stop_at_leaks(leaks, config.allow)
@@ -129,11 +133,11 @@ def inspect_table(config: FitConfig, table: TableSource | None = None) -> tuple[
     if source is None:
         raise UserError("there is no table to inspect")
     derivations = [parse_derivation(text) for text in config.derive]
-    whole = apply_derivations(read_table(source), derivations)
+    whole = apply_derivations(read_table(source, options=read_options(config)), derivations)
     if config.tasks:
         config = resolve_tasks(config, whole)
     _check_columns(config, whole)
-    return whole, _schema(config, whole, derivations, refuse_lists=False)
+    return whole, _schema(config, whole, derivations)
 
 
 def resolve_tasks(config: FitConfig, table: pa.Table) -> FitConfig:
@@ -168,7 +172,7 @@ def resolve_kinds(config: FitConfig, train: pa.Table) -> tuple[FitConfig, tuple[
         assert isinstance(task, TaskConfig)
         kind, reason = task.kind, "as asked for"
         if kind is None:
-            column = label_column(train[task.column], config.missing)
+            column = label_column(train[task.column], _label_words(config))
             kind, reason = infer_kind(column, f"task {task.name!r} (column {task.column!r})")
         if task.name in config.transform:
             kind = _transformed(kind, task.name, config.transform[task.name])
@@ -201,6 +205,11 @@ def _transformed(kind: Kind, name: str, transform: str) -> Kind:
         raise UserError(f"--transform {name}={transform}: {error}") from error
 
 
+def _label_words(config: FitConfig) -> tuple[str, ...]:
+    """What means: not labelled, in every label column."""
+    return tuple(word for word in config.missing or () if "=" not in word)
+
+
 def _check_columns(config: FitConfig, table: pa.Table) -> None:
     for option in ("group", "split_by", "time_column"):
         name = getattr(config, option)
@@ -214,8 +223,6 @@ def _schema(
     config: FitConfig,
     table: pa.Table,
     derivations: Sequence[Derivation],
-    *,
-    refuse_lists: bool = True,
 ) -> Schema:
     label_columns = {task.column for task in config.tasks if isinstance(task, TaskConfig)}
     weights = {column for column in config.weight.values() if isinstance(column, str)}
@@ -232,7 +239,7 @@ def _schema(
         categorical=config.categorical,
         numeric=config.numeric,
         after=config.after,
-        refuse_lists=refuse_lists,
+        text=config.text,
     )
 
 

@@ -10,7 +10,7 @@ from polytask.data.derive import Derivation
 from polytask.data.readers import TableSource, read_table
 from polytask.data.splits import Split, split_by_cutoffs, split_by_key, split_random
 from polytask.errors import UserError
-from polytask.fitting.preparing.encoding import apply_derivations
+from polytask.fitting.preparing.encoding import apply_derivations, read_options
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,7 +33,7 @@ def split_table(
     given = {"valid": named.get("valid", config.valid), "test": named.get("test", config.test)}
     split = _split(config, table, given={part for part in given if given[part] is not None})
     valid, test = (
-        _take(table, split, part) if source is None else _read(source, derivations)
+        _take(table, split, part) if source is None else _read(config, source, derivations)
         for part, source in given.items()
     )
     whole = len(split.train) == table.num_rows
@@ -86,5 +86,5 @@ def _take(table: pa.Table, split: Split, part: str) -> pa.Table | None:
     return table.take(rows) if len(rows) else None
 
 
-def _read(source: TableSource, derivations: Sequence[Derivation]) -> pa.Table:
-    return apply_derivations(read_table(source), derivations)
+def _read(config: FitConfig, source: TableSource, derivations: Sequence[Derivation]) -> pa.Table:
+    return apply_derivations(read_table(source, options=read_options(config)), derivations)

@@ -12,7 +12,12 @@ from polytask.data.labels import LabelEncoder
 from polytask.data.readers import TableSource, read_table
 from polytask.errors import UserError
 from polytask.fitting.comparing.score import rows_by_task, score_tasks
-from polytask.fitting.preparing.encoding import apply_derivations, encode_examples, encode_inputs
+from polytask.fitting.preparing.encoding import (
+    apply_derivations,
+    encode_examples,
+    encode_inputs,
+    read_options,
+)
 from polytask.fitting.preparing.prepare import unknown_classes
 from polytask.fitting.run_folder.folder import RunFolder
 from polytask.model import MultiTaskModel
@@ -69,7 +74,8 @@ class Run:
         A multiclass task has NAME and NAME_p_CLASS for each class, quantiles have NAME and NAME_q10;
         a task given another has NAME, the joint probability, and NAME_given_PARENT. Labels need not be in the table.
         """
-        rows = Batch(encode_inputs(self.config, read_table(table), self.columns))
+        read = read_table(table, options=read_options(self.config, self.columns))
+        rows = Batch(encode_inputs(self.config, read, self.columns))
         predictions = predict(self.model, rows, precision=self.config.precision)
         named: dict[str, pa.Array] = {}
         for task in self.tasks:
@@ -84,7 +90,9 @@ class Run:
     def evaluate(self, table: TableSource) -> dict[str, Evaluation]:
         """Metrics per task on a labelled table, with intervals where the run's options say so."""
         derivations = [parse_derivation(text) for text in self.config.derive]
-        whole = apply_derivations(read_table(table), derivations)
+        whole = apply_derivations(
+            read_table(table, options=read_options(self.config, self.columns)), derivations
+        )
         examples, encoded = encode_examples(self.config, whole, self.columns, self.targets)
         predictions = predict(self.model, examples, precision=self.config.precision)
         rows = rows_by_task(self.tasks, predictions, examples)

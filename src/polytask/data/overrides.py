@@ -1,17 +1,19 @@
-"""What the user says about columns: it is checked, and it goes before every guess."""
+"""What the user says about columns: it is checked, and it overrides inference."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from itertools import product
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from polytask.data.facts import Facts
-from polytask.data.guesses import (
+from polytask.data.column_statistics import ColumnStatistics
+from polytask.data.inference import (
     ColumnKind,
-    Guess,
-    guess,
+    Inference,
+    are_numbers,
     holds_numbers_as_text,
+    infer_column,
     is_number,
     is_text,
 )
@@ -20,7 +22,7 @@ from polytask.errors import UserError
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class Overrides:
     """Lists of column names, as `infer_schema` explains them."""
 
     labels: Collection[str]
@@ -28,6 +30,7 @@ class Wishes:
     ignore: Collection[str]
     categorical: Collection[str]
     numeric: Collection[str]
+    text: Collection[str]
     after: Collection[str]
     derived: Mapping[str, str]
 
@@ -37,6 +40,7 @@ class Wishes:
             "inputs": self.inputs or (),
             "categorical": self.categorical,
             "numeric": self.numeric,
+            "text": self.text,
         }
         unwanted = {
             "labels": self.labels,
@@ -46,7 +50,11 @@ class Wishes:
         }
         for what, names in (wanted | unwanted).items():
             require_columns(table, names, what)
-        for first, second in (*product(wanted, unwanted), ("categorical", "numeric")):
+        for first, second in (
+            *product(wanted, unwanted),
+            ("categorical", "numeric"),
+            ("text", "numeric"),
+        ):
             others = set((wanted | unwanted)[second])
             for name in wanted[first]:
                 if name in others and second == "derived":
@@ -58,7 +66,7 @@ class Wishes:
                 if name in others:
                     raise UserError(f"{name!r} is named by {first} and by {second}: keep one")
 
-    def told(self, name: str) -> tuple[ColumnKind | None, str]:
+    def exclusion(self, name: str) -> tuple[ColumnKind | None, str]:
         """Why the column is left out, whatever it holds; None where that is not said."""
         if name in self.labels:
             return "ignored", "a label is made from it"
@@ -73,37 +81,53 @@ class Wishes:
             return "ignored", "not among the inputs asked for"
         return None, ""
 
-    def decided(self, facts: Facts) -> Guess:
-        """The kind asked for, if the values allow it, else the guess."""
+    def refuse(self, name: str, reason: str) -> None:
+        """Raise UserError for a column that is no input whatever is asked, if it is asked for."""
+        asked = {*(self.inputs or ()), *self.categorical, *self.numeric}
+        if name in asked:
+            raise UserError(f"{name!r} cannot be an input: {reason}")
+
+    def kind_of(self, statistics: ColumnStatistics) -> Inference:
+        """The kind asked for, if the values allow it, else the inferred one."""
         asked = self.inputs is not None
-        if facts.num_distinct == 0:
-            return guess(facts, asked=asked)
-        if facts.name in self.categorical:
-            return _forced(facts, "categorical", _can_be_categories)
-        if facts.name in self.numeric:
-            return _forced(facts, "numeric", _can_be_numbers)
-        kind, reason = guess(facts, asked=asked)
+        if statistics.num_distinct == 0:
+            return infer_column(statistics, asked=asked)
+        if statistics.name in self.categorical:
+            return _forced(statistics, "categorical", _can_be_categories)
+        if statistics.name in self.numeric:
+            return _forced(statistics, "numeric", _can_be_numbers)
+        kind, reason = infer_column(statistics, asked=asked)
         if asked and kind == "ignored":
-            raise UserError(f"{facts.name!r} cannot be an input: {reason}")
+            raise UserError(f"{statistics.name!r} cannot be an input: {reason}")
         return kind, reason
 
 
-def _forced(facts: Facts, kind: ColumnKind, allowed: Callable[[Facts], bool]) -> Guess:
-    if allowed(facts):
+def _forced(
+    statistics: ColumnStatistics, kind: ColumnKind, allowed: Callable[[ColumnStatistics], bool]
+) -> Inference:
+    if allowed(statistics):
         return kind, "as asked for"
-    examples = ", ".join(str(value) for value in facts.values[:3].to_pylist())
+    examples = ", ".join(repr(value) for value in _odd_values(statistics, kind)[:3].to_pylist())
     what = "whole numbers, text or true/false" if kind == "categorical" else "numbers"
+    hint = "; words for missing are named by --missing" if kind == "numeric" else ""
     raise UserError(
-        f"{facts.name!r} cannot be {kind}: that takes {what}, but it is {facts.type}, with values"
-        f" such as {examples}"
+        f"{statistics.name!r} cannot be {kind}: that takes {what}, but it is {statistics.type}, "
+        f"with values such as {examples}{hint}"
     )
 
 
-def _can_be_categories(facts: Facts) -> bool:
-    kind = facts.value_type
-    return is_text(kind) or facts.is_whole or bool(pa.types.is_boolean(kind))
+def _odd_values(statistics: ColumnStatistics, kind: ColumnKind) -> pa.Array:
+    """The values that stand in the way."""
+    if kind == "numeric" and is_text(statistics.value_type):
+        return statistics.values.filter(pc.invert(are_numbers(statistics.values)))
+    return statistics.values
 
 
-def _can_be_numbers(facts: Facts) -> bool:
-    kind = facts.value_type
-    return is_number(kind) or bool(pa.types.is_boolean(kind)) or holds_numbers_as_text(facts)
+def _can_be_categories(statistics: ColumnStatistics) -> bool:
+    kind = statistics.value_type
+    return is_text(kind) or statistics.is_whole or bool(pa.types.is_boolean(kind))
+
+
+def _can_be_numbers(statistics: ColumnStatistics) -> bool:
+    kind = statistics.value_type
+    return is_number(kind) or bool(pa.types.is_boolean(kind)) or holds_numbers_as_text(statistics)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from polytask.data.facts import Facts
+from polytask.data.column_statistics import ColumnStatistics
 
 _TIME_WORDS = frozenset(
     {
@@ -28,52 +28,56 @@ _EARLIEST = int(datetime(1990, 1, 1, tzinfo=UTC).timestamp())
 _LATEST = int(datetime(2100, 1, 1, tzinfo=UTC).timestamp())
 _NEARLY_ALL = 0.95
 _NARROW = 0.1
-"""Times of one log differ by little of their count since 1970; ids rarely do."""
+"""Times of one log differ by little of their count since 1970, and a log is in their order."""
 
 
-def moment_in(facts: Facts, words: frozenset[str]) -> str | None:
-    """Why the whole numbers of a column are moments, or None; `words` are those of its name."""
-    numbers = facts.values.to_numpy(zero_copy_only=False)
+def timestamp_reason(statistics: ColumnStatistics, words: frozenset[str]) -> str | None:
+    """Why the whole numbers of a column are times, or None; `words` are those of its name."""
+    numbers = statistics.values.to_numpy(zero_copy_only=False)
     named = bool(words & _TIME_WORDS)
     return (
-        _calendar_days(facts, numbers, named)
-        or _epochs(facts, numbers, named)
-        or _clock_times(facts, numbers, words)
+        _calendar_days(statistics, numbers, named)
+        or _epochs(statistics, numbers, named)
+        or _clock_times(statistics, numbers, words)
     )
 
 
-def _calendar_days(facts: Facts, numbers: NDArray[np.generic], named: bool) -> str | None:
+def _calendar_days(
+    statistics: ColumnStatistics, numbers: NDArray[np.generic], named: bool
+) -> str | None:
     """20220425 for the 25th of April 2022."""
     days = numbers.astype(np.int64)
     year, month, day = days // 10000, days // 100 % 100, days % 100
     valid = (year >= 1900) & (year < 2200) & (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)
-    share = facts.share(valid)
-    if share >= _NEARLY_ALL if named else (share == 1 and facts.num_distinct >= 3):
+    share = statistics.share(valid)
+    if share >= _NEARLY_ALL if named else (share == 1 and statistics.num_distinct >= 3):
         return f"a date as a number, {days[valid].min()} to {days[valid].max()}"
     return None
 
 
-def _epochs(facts: Facts, numbers: NDArray[np.generic], named: bool) -> str | None:
-    """Counted since 1970: by name and range, or by range and narrowness."""
+def _epochs(statistics: ColumnStatistics, numbers: NDArray[np.generic], named: bool) -> str | None:
+    """Counted since 1970: by name and range, or by range where the rows are in its order."""
     ticks = numbers.astype(np.float64)
     for factor, unit in _UNITS:
         valid = (ticks >= _EARLIEST * factor) & (ticks < _LATEST * factor)
-        if facts.share(valid) < _NEARLY_ALL:
+        if statistics.share(valid) < _NEARLY_ALL:
             continue
         first, last = ticks[valid].min(), ticks[valid].max()
-        narrow = factor > 1 and valid.all() and (last - first) / last < _NARROW
-        if named or narrow:
+        is_log = factor > 1 and valid.all() and statistics.is_ordered
+        if named or (is_log and (last - first) / last < _NARROW):
             days = (str(datetime.fromtimestamp(t / factor, UTC).date()) for t in (first, last))
             return f"a time in {unit} since 1970, {' to '.join(days)}"
     return None
 
 
-def _clock_times(facts: Facts, numbers: NDArray[np.generic], words: frozenset[str]) -> str | None:
+def _clock_times(
+    statistics: ColumnStatistics, numbers: NDArray[np.generic], words: frozenset[str]
+) -> str | None:
     """1830 for half past six."""
     if not (words & _CLOCK_WORDS or {"hour", "min"} <= words):
         return None
     clock = numbers.astype(np.int64)
     valid = (clock >= 0) & (clock < 2400) & (clock % 100 < 60)
-    if valid.all() and clock.max() >= 100 and facts.num_distinct >= 10:
+    if valid.all() and clock.max() >= 100 and statistics.num_distinct >= 10:
         return f"hours and minutes as a number, {clock.min()} to {clock.max()}"
     return None

@@ -9,16 +9,19 @@ from numpy.typing import NDArray
 
 _SLICES = 64
 _SLICE_ROWS = 1 << 14
+_TEN_DIGITS = 10**9
+_NEARLY_ALL = 0.95
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Facts:
+class ColumnStatistics:
     """One column, counted.
 
     `values` are the distinct values, the commonest first, and `counts` their rows: of all rows, or
     of `num_sampled` < `num_rows` rows spread evenly over a long table.
     `low` and `high` are None but for numbers; they and `is_whole` are those of all rows.
     `is_whole`: whole numbers only, as integers or, where some are missing, as floats.
+    `is_ordered`: whole numbers of ten digits and more that rise, or fall, from row to row.
     """
 
     name: str
@@ -31,6 +34,7 @@ class Facts:
     low: float | int | None
     high: float | int | None
     is_whole: bool
+    is_ordered: bool = False
 
     @property
     def num_distinct(self) -> int:
@@ -68,14 +72,16 @@ def sampled(table: pa.Table) -> pa.Table:
     return pa.concat_tables([table.slice(int(start), _SLICE_ROWS) for start in starts])
 
 
-def facts_of(name: str, column: pa.ChunkedArray, sample: pa.ChunkedArray) -> Facts:
+def column_statistics(
+    name: str, column: pa.ChunkedArray, sample: pa.ChunkedArray
+) -> ColumnStatistics:
     """Count one column that is no list; `sample` are its rows in `sampled(table)`."""
     values, counts = _counted(sample)
     if len(values) <= 1 and len(sample) < len(column):
         # A sample that shows nothing does not prove that there is nothing.
         values, counts = _counted(column)
     low, high = _range(column)
-    return Facts(
+    return ColumnStatistics(
         name=name,
         type=column.type,
         num_rows=len(column),
@@ -86,6 +92,7 @@ def facts_of(name: str, column: pa.ChunkedArray, sample: pa.ChunkedArray) -> Fac
         low=low,
         high=high,
         is_whole=_are_whole(values) and (len(sample) == len(column) or _are_whole(column)),
+        is_ordered=low is not None and low >= _TEN_DIGITS and _are_ordered(sample),
     )
 
 
@@ -113,3 +120,12 @@ def _are_whole(numbers: pa.Array | pa.ChunkedArray) -> bool:
         return False
     whole = pc.and_(pc.is_finite(numbers), pc.equal(numbers, pc.floor(numbers)))
     return pc.all(whole).as_py() is not False
+
+
+def _are_ordered(numbers: pa.ChunkedArray) -> bool:
+    """Whether nearly every value is at least the one before it, or nearly every one at most."""
+    values = numbers.drop_null().to_numpy()
+    if len(values) < 2:
+        return False
+    rising, falling = values[1:] >= values[:-1], values[1:] <= values[:-1]
+    return bool(max(rising.mean(), falling.mean()) >= _NEARLY_ALL)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from polytask.data.facts import facts_of, sampled
+from polytask.data.column_statistics import column_statistics, sampled
 from polytask.data.schema import Column, ColumnKind, Schema
 
 _EXAMPLES = 3
@@ -30,7 +30,7 @@ class ColumnReport:
     examples: tuple[str, ...]
 
 
-def describe(schema: Schema, table: pa.Table) -> list[ColumnReport]:
+def describe_table(schema: Schema, table: pa.Table) -> list[ColumnReport]:
     """One record a column, in the schema's order; `schema` was inferred from `table`."""
     sample = sampled(table)
     return [_report(column, table[column.name], sample[column.name]) for column in schema.columns]
@@ -40,8 +40,8 @@ def _report(column: Column, values: pa.ChunkedArray, sample: pa.ChunkedArray) ->
     if pa.types.is_nested(values.type):
         commonest, num_distinct = values.slice(0, _EXAMPLES).to_pylist(), None
     else:
-        facts = facts_of(column.name, values, sample)
-        commonest, num_distinct = facts.values[:_EXAMPLES].to_pylist(), facts.num_distinct
+        statistics = column_statistics(column.name, values, sample)
+        commonest, num_distinct = statistics.values[:_EXAMPLES].to_pylist(), statistics.num_distinct
     return ColumnReport(
         name=column.name,
         dtype=column.dtype,

@@ -3,23 +3,45 @@
 import pyarrow as pa
 import pyarrow.compute as pc
 
+_LOOKED_AT = 1000
+_LARGEST_EXACT = 2.0**53
 
-def tidied(table: pa.Table) -> pa.Table:
+
+def normalised(table: pa.Table) -> pa.Table:
     """The table without NaN (null instead), string views, decimals, half floats and metadata.
 
-    Columns that are tidy already are not copied.
+    Columns that are normalised already are not copied.
     """
-    columns = [_tidied(column) for column in table.columns]
+    columns = [_normalised(column) for column in table.columns]
     return pa.Table.from_arrays(columns, names=table.column_names).unify_dictionaries()
 
 
-def _tidied(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def with_whole_numbers(table: pa.Table) -> pa.Table:
+    """Whole numbers of which some are missing as int64, since pandas makes floats of them."""
+    for position, field in enumerate(table.schema):
+        column = table[position]
+        if pa.types.is_floating(field.type) and column.null_count and _are_whole(column):
+            table = table.set_column(position, field.with_type(pa.int64()), column.cast(pa.int64()))
+    return table
+
+
+def _are_whole(column: pa.ChunkedArray) -> bool:
+    """Whether all values are whole, and small enough to be told apart as floats."""
+    for values in (column.slice(0, _LOOKED_AT), column):
+        small = pc.less_equal(pc.abs(values), _LARGEST_EXACT)
+        whole = pc.and_(small, pc.equal(values, pc.floor(values)))
+        if pc.all(whole).as_py() is False:
+            return False
+    return bool(column.null_count < len(column))
+
+
+def _normalised(column: pa.ChunkedArray) -> pa.ChunkedArray:
     kind = column.type
     if isinstance(kind, pa.BaseExtensionType):
         storage = [chunk.storage for chunk in column.chunks]
-        return _tidied(pa.chunked_array(storage, type=kind.storage_type))
+        return _normalised(pa.chunked_array(storage, type=kind.storage_type))
     if pa.types.is_dictionary(kind):
-        return _tidied_dictionary(column)
+        return _normalised_dictionary(column)
     if pa.types.is_string_view(kind):
         return column.cast(pa.large_string())
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):
@@ -31,11 +53,11 @@ def _tidied(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column
 
 
-def _tidied_dictionary(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _normalised_dictionary(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Signed 32-bit indices and plain values; float values are not worth a dictionary."""
     values = column.type.value_type
     if pa.types.is_floating(values) or pa.types.is_decimal(values):
-        return _tidied(column.cast(values))
+        return _normalised(column.cast(values))
     if pa.types.is_string_view(values):
         values = pa.large_string()
     return column.cast(pa.dictionary(pa.int32(), values))

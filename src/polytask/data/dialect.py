@@ -1,0 +1,127 @@
+"""How a text table is written, found out from its first lines."""
+
+import bz2
+import csv
+import gzip
+import io
+import re
+import zipfile
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO, TextIO, cast
+
+from polytask.data.options import Decimal, ReadOptions
+from polytask.errors import UserError
+
+_HEAD_CHARACTERS = 1 << 18
+_HEAD_ROWS = 5000
+_DECIMAL_COMMA = re.compile(r"\s*[-+]?\d+,\d+\s*")
+_DECIMAL_POINT = re.compile(r"\s*[-+]?(0\.\d+|\d*\.(\d{1,2}|\d{4,}))\s*")
+"""1.234 may be a whole number with parted thousands."""
+_ZEROS_IN_FRONT = re.compile(r"\s*[-+]?0\d+\s*")
+_NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*|\s*")
+_COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"PK\x03\x04": "zip"}
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What the first lines show.
+
+    names: the header's. padded: columns with whole numbers that have zeros in front. numeric:
+    columns of which the first cells are numbers.
+    """
+
+    names: list[str]
+    delimiter: str
+    decimal: Decimal
+    padded: frozenset[str]
+    numeric: frozenset[str]
+
+
+def compression_of(path: Path) -> str | None:
+    """gzip, bz2 or zip by the first bytes, whatever the name is; None for a plain file."""
+    with path.open("rb") as content:
+        head = content.read(4)
+    return next((name for magic, name in _COMPRESSED.items() if head.startswith(magic)), None)
+
+
+def opened_bytes(path: Path) -> BinaryIO:
+    """The file's bytes, decompressed; of a zip its one member."""
+    match compression_of(path):
+        case "gzip":
+            return cast(BinaryIO, gzip.open(path, "rb"))
+        case "bz2":
+            return cast(BinaryIO, bz2.open(path, "rb"))
+        case "zip":
+            return _member(path)
+        case _:
+            return path.open("rb")
+
+
+def opened_text(path: Path, options: ReadOptions) -> TextIO:
+    """The file's text, a byte order mark left out."""
+    encoding = "utf-8-sig" if options.is_utf8 else options.encoding
+    return io.TextIOWrapper(opened_bytes(path), encoding=encoding, newline="")
+
+
+def dialect_of(path: Path, options: ReadOptions) -> Dialect:
+    """The dialect; UserError where there is no header. Cells are judged only by the head."""
+    with opened_text(path, options) as lines:
+        first = lines.readline()
+        delimiter = _delimiter(path, first)
+        lines.seek(0)
+        names = next((row for row in csv.reader(lines, delimiter=delimiter) if row), [])
+    if not names:
+        raise UserError(f"{path} is empty: it has no header line")
+    with opened_text(path, options) as lines:
+        head = lines.read(_HEAD_CHARACTERS)
+    rows = _rows(head, delimiter)
+    cells = {name: [row[i] for row in rows if i < len(row)] for i, name in enumerate(names)}
+    return Dialect(
+        names,
+        delimiter,
+        options.decimal or _decimal(delimiter, cells),
+        frozenset(n for n, column in cells.items() if any(map(_ZEROS_IN_FRONT.fullmatch, column))),
+        frozenset(n for n, column in cells.items() if all(map(_NUMBER.fullmatch, column))),
+    )
+
+
+def _rows(head: str, delimiter: str) -> list[list[str]]:
+    """The first rows below the header; a last line that was cut off is none of them."""
+    whole = head if len(head) < _HEAD_CHARACTERS else head[: head.rfind("\n") + 1]
+    try:
+        return [
+            row
+            for row in islice(csv.reader(io.StringIO(whole), delimiter=delimiter), 1, _HEAD_ROWS)
+            if row
+        ]
+    except csv.Error:
+        return []
+
+
+def _delimiter(path: Path, header: str) -> str:
+    """A comma or, in a .tsv, a tab; a header without commas may show another sign."""
+    if ".tsv" in path.name.lower():
+        return "\t"
+    return next((sign for sign in ",;\t|" if sign in header), ",")
+
+
+def _decimal(delimiter: str, cells: dict[str, list[str]]) -> Decimal:
+    """A comma where cells have decimal commas, none has a point, and commas part no cells."""
+    if delimiter == ",":
+        return "."
+    every = [cell for column in cells.values() for cell in column]
+    has_comma = any(map(_DECIMAL_COMMA.fullmatch, every))
+    return "," if has_comma and not any(map(_DECIMAL_POINT.fullmatch, every)) else "."
+
+
+def _member(path: Path) -> BinaryIO:
+    archive = zipfile.ZipFile(path)
+    names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
+    names = [name for name in names if not name.startswith("__MACOSX/")]
+    if "[Content_Types].xml" in names:
+        raise UserError(f"{path} is an Excel workbook: save the sheet as CSV")
+    if len(names) != 1:
+        raise UserError(f"{path} holds {len(names)} files, where one table is due: unpack it")
+    return cast(BinaryIO, archive.open(names[0]))

@@ -1,0 +1,157 @@
+"""Infers what a column is to a model, each time with the number that it rests on."""
+
+import re
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from polytask.data.column_statistics import ColumnStatistics
+from polytask.data.names import is_code, words_of
+from polytask.data.timestamps import timestamp_reason
+
+ColumnKind = Literal["numeric", "categorical", "ignored"]
+Inference = tuple[ColumnKind, str]
+
+FEW = 20
+"""Whole numbers with at most so many different values are categories."""
+FEW_ON_A_DIAL = 32
+"""The same for hours, weekdays, months and days, where 23 stands beside 0."""
+NEARLY_ONE_A_ROW = 0.95
+FREE_TEXT_SHARE = 0.5
+FREE_TEXT_WORDS = 3.0
+LARGEST_EXACT_FLOAT = 2**53
+
+_DIAL_WORDS = frozenset({"hour", "hours", "weekday", "dayofweek", "dow", "month", "day"})
+_PANDAS_INDEX = re.compile(r"(|Unnamed: \d+|__index_level_\d+__)$")
+_DATE_TEXT = r"^\d{4}[-/]\d{1,2}[-/]\d{1,2}([T ]\d{1,2}:\d{2}.*)?$"
+_NUMBER_TEXT = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
+
+
+def infer_column(statistics: ColumnStatistics, *, asked: bool = False) -> Inference:
+    """Numeric, categorical or ignored, and why. `asked`: the user named it among the inputs."""
+    if statistics.num_distinct == 0:
+        return "ignored", "no value in any row"
+    reason = None if asked else _reason_to_ignore(statistics)
+    if reason is not None:
+        return "ignored", reason
+    if pa.types.is_boolean(statistics.value_type):
+        return "categorical", "true or false"
+    if is_text(statistics.value_type):
+        return "categorical", f"text, {_different(statistics)}{_number_hint(statistics)}"
+    if is_number(statistics.value_type):
+        return _infer_number(statistics)
+    return "ignored", f"{statistics.type} is neither a number nor text"
+
+
+def is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
+def holds_numbers_as_text(statistics: ColumnStatistics) -> bool:
+    """Whether every value is a number written as text."""
+    if not is_text(statistics.value_type):
+        return False
+    return bool(pc.all(are_numbers(statistics.values)).as_py())
+
+
+def are_numbers(texts: pa.Array) -> pa.Array:
+    """Which texts are plain numbers."""
+    return pc.match_substring_regex(texts, _NUMBER_TEXT)
+
+
+def _reason_to_ignore(statistics: ColumnStatistics) -> str | None:
+    if statistics.is_constant:
+        return f"the same value in every row: {statistics.values[0].as_py()!r}"
+    if pa.types.is_temporal(statistics.value_type):
+        return f"a moment or a span of time ({statistics.type}), no input by itself"
+    if _PANDAS_INDEX.match(statistics.name):
+        return "looks like a saved pandas index"
+    if is_text(statistics.value_type):
+        return _text_to_ignore(statistics)
+    if statistics.is_whole:
+        return _numbers_to_ignore(statistics)
+    return None
+
+
+def _text_to_ignore(statistics: ColumnStatistics) -> str | None:
+    if statistics.num_distinct > FEW and _uniqueness(statistics) >= NEARLY_ONE_A_ROW:
+        return (
+            f"nearly one value a row: {_different(statistics)} in {statistics.num_counted:,} rows"
+        )
+    if statistics.num_distinct > FEW and _uniqueness(statistics) >= FREE_TEXT_SHARE:
+        words = float(pc.mean(pc.count_substring_regex(statistics.values, r"\S+")).as_py())
+        if words >= FREE_TEXT_WORDS:
+            return f"free text: {_different(statistics)}, of {words:.0f} words on average"
+    if pc.all(pc.match_substring_regex(statistics.values, _DATE_TEXT)).as_py():
+        return f"dates as text, such as {statistics.values[0].as_py()!r}"
+    return None
+
+
+def _numbers_to_ignore(statistics: ColumnStatistics) -> str | None:
+    if statistics.num_distinct > FEW and is_code(statistics.name) and _is_one_a_row(statistics):
+        return (
+            f"nearly one value a row: {_different(statistics)} in {statistics.num_counted:,} rows"
+        )
+    if statistics.low is not None and statistics.high is not None:
+        span = statistics.high - statistics.low + 1
+        if statistics.num_rows > FEW and span == statistics.num_rows and _is_one_a_row(statistics):
+            return f"counts the rows: {statistics.low:,} to {statistics.high:,}"
+    return (
+        None
+        if is_code(statistics.name)
+        else timestamp_reason(statistics, words_of(statistics.name))
+    )
+
+
+def _infer_number(statistics: ColumnStatistics) -> Inference:
+    if statistics.is_declared:
+        return "categorical", f"the table declares categories, {_different(statistics)}"
+    if not statistics.is_whole:
+        return "numeric", "decimal numbers"
+    if is_code(statistics.name):
+        return "categorical", f"the name says a code, {_different(statistics)}"
+    if (
+        statistics.num_distinct <= _few(statistics.name)
+        and statistics.num_counted >= 2 * statistics.num_distinct
+    ):
+        return "categorical", f"whole numbers, only {_different(statistics)}"
+    if statistics.high is not None and statistics.high > LARGEST_EXACT_FLOAT:
+        return "categorical", f"whole numbers as long as ids, {_different(statistics)}"
+    return "numeric", f"whole numbers, {_different(statistics)}"
+
+
+def _few(name: str) -> int:
+    return FEW_ON_A_DIAL if words_of(name) & _DIAL_WORDS else FEW
+
+
+def _uniqueness(statistics: ColumnStatistics) -> float:
+    return statistics.num_distinct / max(statistics.num_counted, 1)
+
+
+def _is_one_a_row(statistics: ColumnStatistics) -> bool:
+    return _uniqueness(statistics) >= NEARLY_ONE_A_ROW
+
+
+def _different(statistics: ColumnStatistics) -> str:
+    where = (
+        f" in a sample of {statistics.num_sampled:,}"
+        if statistics.num_sampled < statistics.num_rows
+        else ""
+    )
+    return f"{statistics.num_distinct:,} different{where}"
+
+
+def _number_hint(statistics: ColumnStatistics) -> str:
+    """Text that is numbers throughout, and many, was perhaps meant as quantities."""
+    if (
+        statistics.num_distinct <= FEW
+        or is_code(statistics.name)
+        or not holds_numbers_as_text(statistics)
+    ):
+        return ""
+    return "; every one is a number: if these are quantities, ask for numeric"

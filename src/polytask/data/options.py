@@ -1,0 +1,56 @@
+"""How a table is to be read: what the user says, and what an earlier fit knows."""
+
+import codecs
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from polytask.errors import UserError
+
+Decimal = Literal[",", "."]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """Options of `read_table`; columns that a table lacks are passed over.
+
+    text: columns whose values stay text as they are written. numbers: columns whose text is read
+    as numbers wherever it can be. codes: columns in which every spelling counts, as if their name
+    said an id. missing: words for a missing value in the place of the usual ones; COLUMN=WORD for
+    one column. values: per column, words that are values although they are usual for missing.
+    decimal: the decimal sign; found out if None. encoding: of text files.
+    skip: columns that need not be readable.
+    """
+
+    text: Collection[str] = ()
+    numbers: Collection[str] = ()
+    codes: Collection[str] = ()
+    missing: tuple[str, ...] | None = None
+    values: Mapping[str, Collection[str]] = field(default_factory=dict)
+    decimal: Decimal | None = None
+    encoding: str = "utf-8"
+    skip: Collection[str] = ()
+
+    @property
+    def is_utf8(self) -> bool:
+        """Whether text files are in UTF-8; UserError for an encoding that is unknown."""
+        try:
+            return codecs.lookup(self.encoding).name == "utf-8"
+        except LookupError:
+            raise UserError(
+                f"there is no encoding {self.encoding!r}; some are latin-1, cp1252, utf-16 and gbk"
+            ) from None
+
+    def as_fitted(
+        self, *, numbers: Collection[str], texts: Mapping[str, Collection[str]]
+    ) -> "ReadOptions":
+        """The options for a table of which the columns are known from training.
+
+        numbers: columns that were numbers; texts: columns that were text, with their values.
+        """
+        return replace(
+            self,
+            numbers={*self.numbers, *numbers},
+            text={*self.text, *texts},
+            values={**self.values, **texts},
+        )

@@ -1,0 +1,181 @@
+"""Text as the values that it stands for: numbers are numbers, words for missing are missing."""
+
+from collections.abc import Collection
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from polytask.columns.values import Coded, coded, is_text, told
+from polytask.data.missing_words import missing_among, numbers_for, words_for
+from polytask.data.names import is_code
+from polytask.data.notes import with_note
+from polytask.data.options import ReadOptions
+from polytask.data.text_numbers import ReadNumbers, looks_numeric, numbers_in_doubt, read_numbers
+
+_LOOKED_AT = 100
+_WORDS_SHOWN = 3
+
+Change = tuple[pa.ChunkedArray, str]
+"""A column in the place of another, and what to say of it."""
+
+
+def with_values_of_text(
+    table: pa.Table, options: ReadOptions, *, declared: Collection[str] = ()
+) -> pa.Table:
+    """The table with text columns as the numbers that they hold, and words for missing as null.
+
+    A column whose values are numbers, all or all but a few, becomes numbers. It stays text where
+    its name says a code, where it is among `options.text` or `declared` to be categories, and
+    where numbers have zeros in front or too many digits. What changed is a note of the column.
+    """
+    table = table.unify_dictionaries()
+    for position, field in enumerate(table.schema):
+        column = table[position]
+        if _is_text(column.type):
+            stays = field.name in declared or _stays_text(field.name, options)
+            change = _changed(field.name, column, options, stays=stays)
+        else:
+            change = _without_numbers(field.name, column, options)
+            if change is None and field.name in options.text:
+                change = _as_text(column)
+        if change is not None:
+            values, note = change
+            renewed = field.with_type(values.type)
+            table = table.set_column(
+                position, with_note(renewed, note) if note else renewed, values
+            )
+    return table
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return is_text(kind.value_type if pa.types.is_dictionary(kind) else kind)
+
+
+def _stays_text(name: str, options: ReadOptions) -> bool:
+    if name in options.numbers:
+        return False
+    return name in options.text or name in options.codes or is_code(name)
+
+
+def _changed(
+    name: str, column: pa.ChunkedArray, options: ReadOptions, *, stays: bool
+) -> Change | None:
+    words = words_for(name, options)
+    known = name in options.numbers
+    if not stays and (known or looks_numeric(_some_values(column, words))):
+        found = coded(column, f"column {name!r}")
+        texts = pc.utf8_trim_whitespace(found.values)
+        missing_V = missing_among(texts, words).to_numpy(zero_copy_only=False)
+        counts = found.counts()
+        numbers = read_numbers(texts, counts, missing_V, decimal=options.decimal, known=known)
+        if numbers is not None:
+            return _as_numbers(found, numbers, counts)
+        doubt = numbers_in_doubt(texts, missing_V)
+        cleaned, note = _without_words(column, words) or (column, "")
+        return cleaned, "; ".join(part for part in (note, doubt) if part)
+    return _without_words(column, words)
+
+
+def _some_values(column: pa.ChunkedArray, words: Collection[str]) -> list[str]:
+    """A few values, from all over a plain column; words for missing left out."""
+    if pa.types.is_dictionary(column.type):
+        values = _dictionary(column).slice(0, _LOOKED_AT)
+    else:
+        # At random, for what stands in every tenth row would else be all or nothing.
+        rows = np.random.default_rng(0).integers(0, max(len(column), 1), _LOOKED_AT)
+        values = column.take(pa.array(np.unique(rows))) if len(column) else column
+    return [text for text in values.to_pylist() if text is not None and text.strip() not in words]
+
+
+def _as_numbers(found: Coded, numbers: ReadNumbers, counts: NDArray[np.int64]) -> Change:
+    codes = pa.array(found.codes_B, mask=found.codes_B < 0)
+    values = pa.chunked_array([numbers.values.take(codes)])
+    lost_V = pc.is_null(numbers.values).to_numpy(zero_copy_only=False) & (counts > 0)
+    how = f" ({numbers.how})" if numbers.how else ""
+    note = f"text read as numbers{how}"
+    lost_V &= pc.not_equal(found.values, "").to_numpy(zero_copy_only=False)
+    return values, f"{note}; {_rows_lost(found, counts, lost_V)}" if lost_V.any() else note
+
+
+def _rows_lost(found: Coded, counts: NDArray[np.int64], lost_V: NDArray[np.bool_]) -> str:
+    """How many rows became missing, by which words, and where the first of them stands."""
+    places = np.flatnonzero(lost_V)
+    commonest = places[np.argsort(-counts[places], kind="stable")]
+    shown = ", ".join(f"{found.values[int(place)].as_py()!r}" for place in commonest[:_WORDS_SHOWN])
+    more = ", ..." if len(places) > _WORDS_SHOWN else ""
+    first = int(np.argmax(np.append(lost_V, False)[found.codes_B]))
+    rows = told(counts[places].sum(), "row")
+    return f"{shown}{more} missing in {rows} (the first is row {first}, counting from 0)"
+
+
+def _without_words(column: pa.ChunkedArray, words: Collection[str]) -> Change | None:
+    """The column with null for its words for missing; None where it has none."""
+    is_encoded = pa.types.is_dictionary(column.type)
+    different = _dictionary(column) if is_encoded else _short_values(column, words)
+    found = different.filter(missing_among(different.cast(pa.large_string()), words))
+    if len(found) == 0:
+        return None
+    if is_encoded:
+        chunks = [_without_entries(chunk, found) for chunk in column.chunks]
+        cleaned = pa.chunked_array(chunks, column.type)
+    else:
+        is_word = pc.is_in(column, value_set=found)
+        cleaned = pc.if_else(is_word, pa.scalar(None, column.type), column)
+    num_lost = cleaned.null_count - column.null_count
+    shown = [repr(word) for word in found.to_pylist() if word.strip()]
+    if num_lost == 0 or not shown:
+        return (cleaned, "") if num_lost else None
+    return cleaned, f"{', '.join(shown)} taken for missing in {told(num_lost, 'row')}"
+
+
+def _dictionary(column: pa.ChunkedArray) -> pa.Array:
+    if column.num_chunks == 0:
+        return pa.array([], column.type.value_type)
+    return column.chunk(0).dictionary
+
+
+def _short_values(column: pa.ChunkedArray, words: Collection[str]) -> pa.Array:
+    """The different values of a plain column, if any of them may be a word; else none."""
+    longest = max(map(len, words)) + 1
+    if pc.any(pc.less_equal(pc.binary_length(column), longest)).as_py():
+        with_space = [f"{space}{word}" for word in words for space in ("", " ")]
+        candidates = pa.array(with_space, column.type)
+        if pc.any(pc.is_in(column, value_set=candidates)).as_py():
+            return pc.unique(column.drop_null())
+    return pa.array([], column.type)
+
+
+def _without_entries(chunk: pa.DictionaryArray, entries: pa.Array) -> pa.DictionaryArray:
+    indices = chunk.indices
+    places = pc.index_in(entries, value_set=chunk.dictionary)
+    for place in places.drop_null().to_pylist():
+        # As words are few, comparing is faster than looking each row up.
+        is_word = pc.equal(indices, pa.scalar(place, indices.type))
+        indices = pc.if_else(is_word, pa.scalar(None, indices.type), indices)
+    return pa.DictionaryArray.from_arrays(indices, chunk.dictionary)
+
+
+def _without_numbers(name: str, column: pa.ChunkedArray, options: ReadOptions) -> Change | None:
+    """Numbers that were named as missing, such as -1, as null."""
+    numbers = numbers_for(name, options)
+    if not numbers or not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+        return None
+    is_word = pc.is_in(column.cast(pa.float64(), safe=False), value_set=pa.array(numbers))
+    num_lost = pc.sum(is_word).as_py() or 0
+    if num_lost == 0:
+        return None
+    cleaned = pc.if_else(is_word, pa.scalar(None, column.type), column)
+    shown = ", ".join(f"{number:g}" for number in numbers)
+    return cleaned, f"{shown} taken for missing in {told(num_lost, 'row')}"
+
+
+def _as_text(column: pa.ChunkedArray) -> Change | None:
+    """A column of numbers that is to be text; what has no text, such as a list, stays."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    try:
+        return column.cast(pa.large_string()), ""
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return None
