@@ -170,8 +170,8 @@ def ours(
     run = polytask.fit(
         pa.Table.from_pandas(train, preserve_index=False),
         list(problem.tasks),
-        test=pa.Table.from_pandas(test, preserve_index=False),
         allow=[name for name in train if name not in problem.labels],
+        test_fraction=0.0,
         intervals=False,
         baseline="none",
         **chosen,  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from polytask.data.describe import ColumnReport
 from polytask.fitting import Prepared, Run
+from polytask.fitting.budget import budget_in_words
 from polytask.records import (
     Evaluation,
     Gain,
@@ -38,6 +39,7 @@ def show_prepared(console: Console, prepared: Prepared) -> None:
         f"{rows} rows; inputs: {len(columns.numeric)} numeric, "
         f"{len(columns.categorical)} categorical columns"
     )
+    console.print(f"training: {budget_in_words(prepared.config, len(prepared.train))}")
     for position, task in enumerate(prepared.tasks):
         console.print(f"  {_task_line(prepared, position)}", markup=False)
         count = prepared.label_counts[position]

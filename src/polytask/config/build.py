@@ -162,7 +162,8 @@ def offered_options(config: FitConfig, tasks: Sequence[Task]) -> dict[str, objec
 
 def build_settings(config: FitConfig) -> Settings:
     """How to train."""
-    return Settings(**{field.name: getattr(config, field.name) for field in fields(Settings)})
+    values = {field.name: getattr(config, field.name, None) for field in fields(Settings)}
+    return Settings(**{name: value for name, value in values.items() if value is not None})
 
 
 def build_monitor(text: str | None, tasks: Sequence[Task], *, has_groups: bool = True) -> Monitor:

@@ -241,8 +241,8 @@ class FitConfig(_Strict):
     ] = "seam"
 
     # Training
-    epochs: Annotated[int, Field(ge=1)] = 6
-    batch_size: Annotated[int, Field(ge=1)] = 1024
+    epochs: Annotated[int | None, Field(ge=1, description="By the number of rows.")] = None
+    batch_size: Annotated[int | None, Field(ge=1, description="By the number of rows.")] = None
     learning_rate: Annotated[float, Field(gt=0)] = 3e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-5
     warmup_fraction: Annotated[Fraction, Field(description="Share of steps with rising rate.")] = (
@@ -255,8 +255,12 @@ class FitConfig(_Strict):
         float | None, Field(gt=0, description="Largest length of the gradient.")
     ] = None
     patience: Annotated[
-        int, Field(ge=0, description="Validations without a better score; 0: never stop early.")
-    ] = 3
+        int | None,
+        Field(
+            ge=0,
+            description="Validations without a better score; 0: never stop early. By the rows.",
+        ),
+    ] = None
     validations_per_epoch: Annotated[int, Field(ge=1)] = 1
     monitor: Annotated[
         str | None,
@@ -328,14 +332,14 @@ class FitOptions(TypedDict, total=False):
     tower_hidden: tuple[int, ...] | list[int] | str
     dropout: float
     measure_at: Literal["seam", "parameters"]
-    epochs: int
-    batch_size: int
+    epochs: int | None
+    batch_size: int | None
     learning_rate: float
     weight_decay: float
     warmup_fraction: float
     schedule: Schedule
     clip_norm: float | None
-    patience: int
+    patience: int | None
     validations_per_epoch: int
     monitor: str | None
     precision: Literal["fp32", "bf16"]

@@ -106,6 +106,7 @@ def train_and_compare(
         yield prepared
         if interrupted is not None:
             raise_on_all(ranks, lambda: session.resume(interrupted))
+        yield from session.choose_threads()
         for plan in session.plans:
             yield from session.run(plan)
         if is_first(ranks):

@@ -42,6 +42,7 @@ class ModelPlan:
 
     def stream(self) -> Stream:
         """The training rows in batches."""
+        assert self.config.batch_size is not None
         return InMemoryStream(self.train, self.config.batch_size)
 
 

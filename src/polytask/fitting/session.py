@@ -8,6 +8,7 @@ import torch
 
 from polytask.balancing import Ranks
 from polytask.config import FitConfig
+from polytask.fitting.budget import advice
 from polytask.fitting.building import start_training, try_out
 from polytask.fitting.comparing.comparison import Trained, summarize
 from polytask.fitting.events import Event, ModelFinished, ModelStarted, Notice
@@ -17,6 +18,7 @@ from polytask.fitting.history import step_record, validation_record
 from polytask.fitting.own_parts import OwnParts
 from polytask.fitting.plan import ModelPlan, check_order
 from polytask.fitting.preparing.prepare import Prepared
+from polytask.fitting.processes.threads import choose_threads, should_measure
 from polytask.fitting.processes.torchrun import is_first, raise_on_all
 from polytask.fitting.run_folder.folder import RunFolder
 from polytask.fitting.run_folder.loading import load
@@ -24,7 +26,7 @@ from polytask.fitting.run_folder.run import Run
 from polytask.fitting.run_folder.run_checkpoints import RunCheckpoints
 from polytask.fitting.warm_start import warm_start
 from polytask.model import MultiTaskModel
-from polytask.records import HistoryRecord, append_history, read_history
+from polytask.records import HistoryRecord, ValidationRecord, append_history, read_history
 from polytask.report import write_report
 from polytask.training.loop import TrainStep, train
 from polytask.training.run import TrainingRun
@@ -64,6 +66,16 @@ class Session:
                 interrupted, self.prepared, config=self.config, own=self.own
             )
 
+    def choose_threads(self) -> Iterator[Notice]:
+        """Set the number of threads that is fastest now, and keep it for the run's whole life."""
+        if not should_measure(self.config, self.device, self.ranks) or self.checkpoints is not None:
+            return
+        main = next(plan for plan in self.plans if plan.role == "main")
+        choice = choose_threads(main, self.prepared, self.own, self.device)
+        torch.set_num_threads(choice.threads)
+        self.config = self.config.model_copy(update={"threads": choice.threads})
+        yield Notice(choice.in_words)
+
     def run(self, plan: ModelPlan) -> Iterator[Event]:
         """Train one model, or what is left of it: started, its steps, finished."""
         run = start_training(plan, self.prepared, self.own, device=self.device, ranks=self.ranks)
@@ -87,6 +99,16 @@ class Session:
             if plan.role != "stage":
                 self.trained[plan.name] = Trained.of(plan, run, self.prepared)
         yield ModelFinished(plan.name, run)
+        if plan.role == "main" and is_first(self.ranks):
+            yield from map(Notice, self._advice(plan))
+
+    def _advice(self, plan: ModelPlan) -> list[str]:
+        scores = [
+            record.score
+            for record in self.history
+            if isinstance(record, ValidationRecord) and record.model == plan.name
+        ]
+        return advice(plan.config, len(plan.train), scores)
 
     def finish(self) -> Run:
         """Metrics and figures of all models, written with a report where the run has a folder."""
@@ -94,12 +116,14 @@ class Session:
         baselines = [self.trained[plan.name] for plan in self.plans if plan.role == "baseline"]
         processes = 1 if self.ranks is None else self.ranks.world
         targets = replace(self.prepared.targets, tasks=main.model.tasks)
+        plan = next(plan for plan in self.plans if plan.role == "main")
+        record = summarize(self.config, self.prepared, [main, *baselines], processes=processes)
         run = Run(
             self.config,
             self.prepared.columns,
             targets,
             main.model,
-            summarize(self.config, self.prepared, [main, *baselines], processes=processes),
+            replace(record, advice=tuple(self._advice(plan))),
             self.history,
             make_figures(self.prepared, main.model, main.rows),
         )

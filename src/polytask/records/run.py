@@ -162,7 +162,7 @@ class RunRecord:
     """All of metrics.json.
 
     `tasks` holds the goals, not the auxiliary tasks. `glossary` says of each metric's name what it
-    means. `test_evaluations` counts the test tables that the run has met. `created` is the UTC time
+    means, `advice` what should be known of the training's length. `test_evaluations` counts the test tables that the run has met. `created` is the UTC time
     of the end of the fit, in ISO 8601.
 
     `run.metrics.tasks["click"].test["auc"].value` is a metric, `...gain("auc")` its gain.
@@ -179,6 +179,7 @@ class RunRecord:
     created: str
     environment: EnvironmentRecord
     glossary: Mapping[str, str]
+    advice: tuple[str, ...] = ()
 
     @property
     def reported_part(self) -> str | None:

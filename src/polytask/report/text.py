@@ -170,6 +170,7 @@ def warnings(run: ReportedRun) -> tuple[str, ...]:
         for label in metrics.data.labels
         if label.conflicts
     ]
+    found += [f"{text[:1].upper()}{text[1:]}." for text in metrics.advice]
     if metrics.test_evaluations > 1:
         found.append(
             f"The run has met {metrics.test_evaluations} test tables; choosing by them makes their "

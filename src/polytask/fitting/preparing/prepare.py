@@ -13,6 +13,7 @@ from polytask.data.leaks import find_leaks
 from polytask.data.readers import TableSource, read_table, require_columns
 from polytask.data.schema import Schema, infer_schema
 from polytask.errors import UserError, nearest
+from polytask.fitting.budget import with_budget
 from polytask.fitting.preparing.encoding import (
     apply_derivations,
     derived_from,
@@ -103,7 +104,7 @@ def prepare(
     examples = {name: each for name, (each, _) in encoded.items()}
     counts = {name: labels.counts for name, (_, labels) in encoded.items()}
     return Prepared(
-        config,
+        with_budget(config, train.num_rows),
         schema,
         columns,
         fitted,

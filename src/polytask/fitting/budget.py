@@ -1,0 +1,84 @@
+"""How long to train: batch size, epochs and patience that follow from the number of rows."""
+
+import math
+from collections.abc import Sequence
+
+from polytask.config import FitConfig
+
+FEWEST_STEPS = 1000
+"""A model starts at the mean of its labels: with a few dozen steps it hardly leaves it."""
+_BATCHES_AN_EPOCH = 50
+_SMALLEST_BATCH, _LARGEST_BATCH = 16, 1024
+_FEWEST_EPOCHS, _MOST_EPOCHS = 6, 40
+_PATIENT_STEPS = 250
+_FEWEST_VALIDATIONS = 3
+_LEARNS_LITTLE = 100
+
+
+def with_budget(config: FitConfig, num_rows: int) -> FitConfig:
+    """The options with a batch size, epochs and patience where none were given.
+
+    About 50 batches an epoch, of 16 to 1,024 rows; 1,000 steps or more, in 6 to 40 epochs; patience
+    for 250 steps, in 3 validations or more. From about 170,000 rows on that is batches of 1,024
+    for 6 epochs; small tables get steps enough to learn from.
+
+    >>> with_budget(FitConfig(), 400).epochs, with_budget(FitConfig(), 400).batch_size
+    (40, 16)
+    >>> with_budget(FitConfig(epochs=2), 180_000).model_dump(include={"epochs", "batch_size"})
+    {'epochs': 2, 'batch_size': 1024}
+    """
+    batch_size = config.batch_size or _batch_size(num_rows)
+    per_epoch = math.ceil(num_rows / batch_size)
+    enough = math.ceil(FEWEST_STEPS / per_epoch)
+    epochs = config.epochs or min(max(enough, _FEWEST_EPOCHS), _MOST_EPOCHS)
+    patience = config.patience
+    if patience is None:
+        validations_a_step = config.validations_per_epoch / per_epoch
+        patience = max(_FEWEST_VALIDATIONS, math.ceil(_PATIENT_STEPS * validations_a_step))
+    changes = {"batch_size": batch_size, "epochs": epochs, "patience": patience}
+    return config.model_copy(update=changes)
+
+
+def _batch_size(num_rows: int) -> int:
+    """The power of two at or below a fiftieth of the rows, from 16 to 1,024."""
+    wanted = num_rows // _BATCHES_AN_EPOCH
+    return min(max(1 << max(wanted.bit_length() - 1, 0), _SMALLEST_BATCH), _LARGEST_BATCH)
+
+
+def budget_in_words(config: FitConfig, num_rows: int) -> str:
+    """What the training costs at most, as a line of print."""
+    assert config.batch_size is not None and config.epochs is not None
+    steps = config.epochs * math.ceil(num_rows / config.batch_size)
+    return (
+        f"{config.epochs} epochs of batches of {config.batch_size}: {steps:,} steps at most, "
+        f"patience for {config.patience} validations"
+    )
+
+
+def advice(config: FitConfig, num_rows: int, scores: Sequence[float]) -> list[str]:
+    """What the user should know of a training's length; `scores` are those of its validations."""
+    assert config.batch_size is not None and config.epochs is not None
+    steps = config.epochs * math.ceil(num_rows / config.batch_size)
+    found = []
+    if steps < _LEARNS_LITTLE:
+        found.append(
+            f"{steps} optimizer steps are too few to learn much: take a smaller --batch-size or "
+            "more --epochs"
+        )
+    if still_rises(scores):
+        found.append(
+            f"validation still rose when the {config.epochs} epochs ended: more --epochs may help"
+        )
+    return found
+
+
+def still_rises(scores: Sequence[float]) -> bool:
+    """Whether the last quarter of validations brought a twentieth of all that was gained.
+
+    >>> still_rises([0.5, 0.6, 0.7, 0.8]), still_rises([0.5, 0.8, 0.801, 0.8011])
+    (True, False)
+    """
+    if len(scores) < 4 or scores[-1] < max(scores):
+        return False
+    before = max(scores[: math.ceil(0.75 * len(scores))])
+    return scores[-1] - before > 0.05 * (scores[-1] - scores[0])

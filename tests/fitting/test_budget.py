@@ -1,0 +1,98 @@
+"""Nothing is left untrained by default: how long is trained follows from the number of rows."""
+
+import time
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+
+import polytask
+from polytask.config import validate_config
+from polytask.fitting import Notice, fit_events
+from polytask.fitting.budget import FEWEST_STEPS, advice, still_rises, with_budget
+from polytask.fitting.processes.threads import fastest
+
+
+@pytest.mark.parametrize(
+    ("rows", "batch_size", "epochs"),
+    [
+        (20, 16, 40),
+        (124, 16, 40),
+        (400, 16, 40),
+        (1_437, 16, 12),
+        (8_000, 128, 16),
+        (20_000, 256, 13),
+        # As ever: the figures of Census-Income and KuaiRand-Pure rest on these.
+        (180_000, 1024, 6),
+        (1_200_000, 1024, 6),
+    ],
+)
+def test_the_budget_follows_from_the_rows(rows: int, batch_size: int, epochs: int) -> None:
+    config = with_budget(validate_config({}), rows)
+    assert (config.batch_size, config.epochs) == (batch_size, epochs)
+    steps = epochs * -(-rows // batch_size)
+    assert steps >= FEWEST_STEPS or epochs == 40
+
+
+def test_patience_is_in_steps() -> None:
+    assert with_budget(validate_config({}), 180_000).patience == 3
+    # 25 steps an epoch: ten validations are 250 steps.
+    assert with_budget(validate_config({}), 400).patience == 10
+    assert with_budget(validate_config({"validations_per_epoch": 4}), 400).patience == 40
+
+
+def test_what_is_asked_for_stays() -> None:
+    asked = {"epochs": 2, "batch_size": 7, "patience": 0}
+    config = with_budget(validate_config(asked), 400)
+    assert config.model_dump(include=set(asked)) == asked
+
+
+def test_a_small_table_is_learned_by_default() -> None:
+    """The truth is linear, so logistic regression on the same 400 rows is the best there is."""
+    random = np.random.default_rng(0)
+    x = random.normal(size=(1000, 3))
+    logits = x @ np.array([2.0, -1.5, 1.0])
+    y = (random.random(1000) < 1 / (1 + np.exp(-logits))).astype(int)
+    table = pa.table({**{f"x{i}": x[:, i] for i in range(3)}, "y": y})
+    run = polytask.fit(
+        table.slice(0, 400), "y:binary", test=table.slice(400), baseline="none", intervals=False
+    )
+    linear = LogisticRegression().fit(x[:400], y[:400]).predict_proba(x[400:])[:, 1]
+    assert run.metrics.tasks["y"].test["auc"].value > roc_auc_score(y[400:], linear) - 0.03
+
+
+def test_too_few_steps_and_rising_scores_are_said() -> None:
+    config = with_budget(validate_config({"epochs": 6, "batch_size": 1024}), 398)
+    assert "6 optimizer steps are too few" in advice(config, 398, [])[0]
+    assert advice(with_budget(validate_config({}), 398), 398, []) == []
+    rising = advice(with_budget(validate_config({}), 398), 398, [0.5, 0.6, 0.7, 0.8])
+    assert "still rose" in rising[0] and "--epochs" in rising[0]
+    assert not still_rises([0.5, 0.6, 0.7, 0.6])
+    assert not still_rises([0.5, 0.8])
+
+
+def test_a_fit_says_so_and_its_record_keeps_it() -> None:
+    random = np.random.default_rng(0)
+    table = pa.table({"x": random.normal(size=200), "y": random.integers(0, 2, 200)})
+    options = {"tasks": ["y:binary"], "epochs": 2, "batch_size": 512, "baseline": "none"}
+    *events, last = fit_events(validate_config(options), table)
+    said = [event.text for event in events if isinstance(event, Notice)]
+    assert said == [
+        "2 optimizer steps are too few to learn much: take a smaller --batch-size or more --epochs"
+    ]
+    assert last.run.metrics.advice == tuple(said)
+
+
+@pytest.mark.parametrize(("one", "two", "chosen"), [(0.004, 0.001, 2), (0.001, 0.004, 1)])
+def test_the_faster_number_of_threads_is_chosen(one: float, two: float, chosen: int) -> None:
+    now = [0]
+
+    def take_steps() -> None:
+        time.sleep({1: one, 2: two}[now[0]])
+
+    choice = fastest(take_steps, 2, lambda threads: now.__setitem__(0, threads))
+    assert choice.threads == chosen
+    assert f"threads: {chosen}" in choice.in_words and "ms with 2" in choice.in_words
+    assert now[0] == 2
