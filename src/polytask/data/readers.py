@@ -5,12 +5,14 @@ What comes out is tidy: names are unique, there is at least one row, and NaN has
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
 import pyarrow as pa
 
+from polytask.columns.required import require_columns as require_columns
+from polytask.columns.required import require_names
 from polytask.data.delimited import DelimitedFile
 from polytask.data.files import ArrowFile, ParquetFiles, reading
 from polytask.data.frames import ArrowStream, Frame
@@ -47,29 +49,11 @@ def read_table(source: TableSource, *, columns: Sequence[str] | None = None) -> 
         names = opened.names
         _check_names(names, where)
         if columns is not None:
-            _require(names, columns, where)
+            require_names(names, columns, where)
         table = opened.read(names if columns is None else columns)
     if table.num_rows == 0:
         raise UserError(f"{where}: the table has no rows")
     return tidied(table)
-
-
-def require_columns(table: pa.Table, names: Iterable[str], what: str) -> None:
-    """Raise UserError naming every column that the table lacks, each with the nearest name.
-
-    `what` says in whose name they are asked for: "the tasks", "--group".
-    """
-    _require(table.column_names, names, what)
-
-
-def _require(known: Sequence[str], names: Iterable[str], what: str) -> None:
-    present = set(known)
-    missing = [name for name in dict.fromkeys(names) if name not in present]
-    if not missing:
-        return
-    told = "; ".join(f"{name!r}{nearest(name, known)}" for name in missing)
-    noun = "a column" if len(missing) == 1 else f"{len(missing)} columns"
-    raise UserError(f"{what}: the table lacks {noun}: {told}")
 
 
 def _check_names(names: Sequence[str], where: str) -> None:
