@@ -39,7 +39,7 @@ def fit_all(
 ) -> FittedInputs:
     fits = {
         "categorical": partial(Categories.fit, min_count=min_count),
-        "numeric": partial(Numbers.fit, encoding=encoding),
+        "numeric": partial(Numbers.fit, numeric_encoding=encoding),
     }
     return FittedInputs.fit(table, columns, fits=fits)
 

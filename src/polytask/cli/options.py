@@ -14,9 +14,12 @@ from polytask.errors import UserError
 _REPEATED = {"tasks": "--task", "derive": "--derive", "transform": "--transform"} | {
     "given": "--given",
     "weight": "--weight",
+    "columns": "--columns",
 }
 _POSITIONAL = "table"
-_COLUMN_OPTIONS = ("tasks", "inputs", "ignore", "categorical", "numeric", "after", "derive")
+_COLUMN_OPTIONS = (
+    *("tasks", "inputs", "ignore", "categorical", "numeric", "columns", "after", "derive"),
+)
 
 
 def with_fit_options(command: Callable[[Mapping[str, object]], None]) -> Callable[..., None]:

@@ -1,7 +1,6 @@
 """Guesses what a column is to a model, each with the number that it rests on."""
 
 import re
-from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -9,7 +8,8 @@ import pyarrow.compute as pc
 from polytask.data.facts import Facts
 from polytask.data.moments import moment_in
 
-ColumnKind = Literal["numeric", "categorical", "ignored"]
+ColumnKind = str
+"""The name of the input that reads a column, such as "numeric", or "ignored"."""
 Guess = tuple[ColumnKind, str]
 
 FEW = 20
@@ -34,13 +34,16 @@ _DIAL_WORDS = frozenset({"hour", "hours", "weekday", "dayofweek", "dow", "month"
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _PANDAS_INDEX = re.compile(r"(|Unnamed: \d+|__index_level_\d+__)$")
 _DATE_TEXT = r"^\d{4}[-/]\d{1,2}[-/]\d{1,2}([T ]\d{1,2}:\d{2}.*)?$"
+_ISO_TEXT = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[-+]\d{2}:?\d{2})?)?$"
 _NUMBER_TEXT = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
 
 
 def guess(facts: Facts, *, asked: bool = False) -> Guess:
-    """Numeric, categorical or ignored, and why. `asked`: the user named it among the inputs."""
+    """An input's name or "ignored", and why. `asked`: the user named it among the inputs."""
     if facts.num_distinct == 0:
         return "ignored", "no value in any row"
+    if (asked or not facts.is_constant) and _holds_times(facts):
+        return "time", f"times ({facts.value_type}), such as {facts.values[0].as_py()}"
     reason = None if asked else _reason_to_ignore(facts)
     if reason is not None:
         return "ignored", reason
@@ -71,8 +74,6 @@ def holds_numbers_as_text(facts: Facts) -> bool:
 def _reason_to_ignore(facts: Facts) -> str | None:
     if facts.is_constant:
         return f"the same value in every row: {facts.values[0].as_py()!r}"
-    if pa.types.is_temporal(facts.value_type):
-        return f"a moment or a span of time ({facts.type}), no input by itself"
     if _PANDAS_INDEX.match(facts.name):
         return "looks like a saved pandas index"
     if is_text(facts.value_type):
@@ -80,6 +81,13 @@ def _reason_to_ignore(facts: Facts) -> str | None:
     if facts.is_whole:
         return _numbers_to_ignore(facts)
     return None
+
+
+def _holds_times(facts: Facts) -> bool:
+    """Arrow's types of times, and text that is ISO 8601 throughout."""
+    if not is_text(facts.value_type):
+        return bool(pa.types.is_temporal(facts.value_type))
+    return bool(pc.all(pc.match_substring_regex(facts.values, _ISO_TEXT)).as_py())
 
 
 def _text_to_ignore(facts: Facts) -> str | None:

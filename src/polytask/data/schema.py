@@ -1,4 +1,4 @@
-"""The columns of a table and what each is to a model: numeric, categorical or ignored."""
+"""The columns of a table, and which input of a model reads each, if any."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +32,12 @@ class Schema:
     columns: tuple[Column, ...]
 
     @property
+    def inputs(self) -> dict[str, tuple[str, ...]]:
+        """The columns that each input reads, by the inputs' names."""
+        names = dict.fromkeys(column.kind for column in self.columns if column.kind != "ignored")
+        return {name: self._names(name) for name in names}
+
+    @property
     def numeric(self) -> tuple[str, ...]:
         return self._names("numeric")
 
@@ -55,6 +61,7 @@ def infer_schema(
     ignore: Collection[str] = (),
     categorical: Collection[str] = (),
     numeric: Collection[str] = (),
+    columns: Mapping[str, Collection[str]] = MappingProxyType({}),
     after: Collection[str] = (),
     derived: Mapping[str, str] = MappingProxyType({}),
     refuse_lists: bool = True,
@@ -63,27 +70,32 @@ def infer_schema(
 
     labels: columns from which a label is made; after: known only after the event; both are no
     inputs, nor is what is derived from such a column (`derived`: by which). inputs: these alone, and without a guess that would leave one of them out.
+    columns: which of them an input reads, by its name, such as {"time": ["created"]}.
     refuse_lists: False ignores list columns instead, so that a table can be looked at.
     Raises UserError for unknown names, contradictions, list columns among the inputs, and kinds
     that a column's values do not allow.
     """
-    wishes = Wishes(labels, inputs, ignore, categorical, numeric, after, derived)
+    claims = {"categorical": categorical, "numeric": numeric}
+    claims |= {name: (*claims.get(name, ()), *named) for name, named in columns.items()}
+    wishes = Wishes(labels, inputs, ignore, claims, after, derived)
     wishes.check(table)
     sample = sampled(table)
-    columns: list[Column] = []
+    found: list[Column] = []
     nested: list[pa.Field] = []
     for field in table.schema:
         kind, reason = wishes.told(field.name)
         if kind is None and pa.types.is_nested(field.type):
-            nested.append(field)
-            kind, reason = "ignored", "a list or a structure: fit wants it named by --ignore"
+            kind, reason = wishes.claim(field.name) or "ignored", "as asked for"
+            if kind in ("ignored", "numeric", "categorical"):
+                nested.append(field)
+                kind, reason = "ignored", "a list or a structure: fit wants it named by --ignore"
         if kind is None:
             facts = facts_of(field.name, table[field.name], sample[field.name])
             kind, reason = wishes.decided(facts)
-        columns.append(Column(field.name, kind, dtype_of(field.type), reason))
+        found.append(Column(field.name, kind, dtype_of(field.type), reason))
     if nested and refuse_lists:
         raise _list_columns(nested)
-    return Schema(tuple(columns))
+    return Schema(tuple(found))
 
 
 def dtype_of(kind: pa.DataType) -> str:

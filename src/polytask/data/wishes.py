@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from itertools import product
+from itertools import combinations, product
 
 import pyarrow as pa
 
@@ -26,18 +26,13 @@ class Wishes:
     labels: Collection[str]
     inputs: Collection[str] | None
     ignore: Collection[str]
-    categorical: Collection[str]
-    numeric: Collection[str]
+    claims: Mapping[str, Collection[str]]
     after: Collection[str]
     derived: Mapping[str, str]
 
     def check(self, table: pa.Table) -> None:
         """Raise UserError for an unknown name and for one in two lists that contradict."""
-        wanted = {
-            "inputs": self.inputs or (),
-            "categorical": self.categorical,
-            "numeric": self.numeric,
-        }
+        wanted = {"inputs": self.inputs or (), **self.claims}
         unwanted = {
             "labels": self.labels,
             "ignore": self.ignore,
@@ -46,7 +41,7 @@ class Wishes:
         }
         for what, names in (wanted | unwanted).items():
             require_columns(table, names, what)
-        for first, second in (*product(wanted, unwanted), ("categorical", "numeric")):
+        for first, second in (*product(wanted, unwanted), *combinations(self.claims, 2)):
             others = set((wanted | unwanted)[second])
             for name in wanted[first]:
                 if name in others and second == "derived":
@@ -73,26 +68,29 @@ class Wishes:
             return "ignored", "not among the inputs asked for"
         return None, ""
 
+    def claim(self, name: str) -> str | None:
+        """The input that the user named for the column."""
+        return next((kind for kind, names in self.claims.items() if name in names), None)
+
     def decided(self, facts: Facts) -> Guess:
         """The kind asked for, if the values allow it, else the guess."""
         asked = self.inputs is not None
         if facts.num_distinct == 0:
             return guess(facts, asked=asked)
-        if facts.name in self.categorical:
-            return _forced(facts, "categorical", _can_be_categories)
-        if facts.name in self.numeric:
-            return _forced(facts, "numeric", _can_be_numbers)
+        claim = self.claim(facts.name)
+        if claim is not None:
+            return _forced(facts, claim)
         kind, reason = guess(facts, asked=asked)
         if asked and kind == "ignored":
             raise UserError(f"{facts.name!r} cannot be an input: {reason}")
         return kind, reason
 
 
-def _forced(facts: Facts, kind: ColumnKind, allowed: Callable[[Facts], bool]) -> Guess:
-    if allowed(facts):
+def _forced(facts: Facts, kind: ColumnKind) -> Guess:
+    allowed, what = _TAKES.get(kind, (None, ""))
+    if allowed is None or allowed(facts):
         return kind, "as asked for"
     examples = ", ".join(str(value) for value in facts.values[:3].to_pylist())
-    what = "whole numbers, text or true/false" if kind == "categorical" else "numbers"
     raise UserError(
         f"{facts.name!r} cannot be {kind}: that takes {what}, but it is {facts.type}, with values"
         f" such as {examples}"
@@ -107,3 +105,10 @@ def _can_be_categories(facts: Facts) -> bool:
 def _can_be_numbers(facts: Facts) -> bool:
     kind = facts.value_type
     return is_number(kind) or bool(pa.types.is_boolean(kind)) or holds_numbers_as_text(facts)
+
+
+_TAKES: Mapping[str, tuple[Callable[[Facts], bool], str]] = {
+    "categorical": (_can_be_categories, "whole numbers, text or true/false"),
+    "numeric": (_can_be_numbers, "numbers"),
+}
+"""What can be said before fitting; every other input says itself what it cannot read."""
