@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from polytask.encoders.lookup import embedding
+from polytask.inputs.lookup import embedding
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])

@@ -1,15 +1,17 @@
 """Categorical columns: vocabularies of the training rows, 64-bit ids, other types."""
 
 import math
+from dataclasses import replace
 
 import pyarrow as pa
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polytask.data.encoder import TableEncoder
-from polytask.data.schema import Column, ColumnKind, Schema
 from polytask.errors import UserError
+from polytask.inputs import Categories
+from polytask.inputs.categories import Embeddings, FusedEmbedding, embedding_dim_for
 
 quick = settings(max_examples=40, deadline=None)
 int64s = st.integers(-(2**63), 2**63 - 1)
@@ -17,18 +19,12 @@ texts = st.text(max_size=5)
 finite = st.floats(-1e9, 1e9, allow_nan=False)
 
 
-def schema_of(**kinds: ColumnKind) -> Schema:
-    return Schema(tuple(Column(name, kind, "", "told") for name, kind in kinds.items()))
+def fit_one(values: pa.Array | pa.ChunkedArray, *, min_count: int = 1) -> Categories:
+    return Categories.fit(pa.table({"x": values}), ["x"], min_count=min_count)
 
 
-def fit_one(
-    values: pa.Array | pa.ChunkedArray, kind: ColumnKind = "categorical", *, min_count: int = 1
-) -> TableEncoder:
-    return TableEncoder.fit(pa.table({"x": values}), schema_of(x=kind), min_count=min_count)
-
-
-def ids_of(encoder: TableEncoder, values: pa.Array | pa.ChunkedArray) -> list[int]:
-    return encoder.encode(pa.table({"x": values}))[1][:, 0].tolist()
+def ids_of(encoder: Categories, values: pa.Array | pa.ChunkedArray) -> list[int]:
+    return encoder.encode(pa.table({"x": values}))[:, 0].tolist()
 
 
 columns = st.one_of(
@@ -51,12 +47,12 @@ def test_vocabulary_comes_from_the_training_rows_alone(
     # A dictionary column keeps the values of all rows in its dictionary, after a selection too.
     whole = pa.table({"x": pa.array(train + other).dictionary_encode()})
     rows = whole.take(pa.array(range(len(train))))
-    encoder = TableEncoder.fit(rows, schema_of(x="categorical"), min_count=count)
+    encoder = Categories.fit(rows, ["x"], min_count=count)
     expected = sorted(
         {v for v in train if train.count(v) >= count},
         key=lambda v: (-train.count(v), v.encode()),
     )
-    assert encoder.categorical[0].values == tuple(expected)
+    assert encoder.vocabularies[0].values == tuple(expected)
     expected_ids = [expected.index(v) + 2 if v in expected else 1 for v in train + other]
     assert ids_of(encoder, whole["x"]) == expected_ids
 
@@ -70,8 +66,8 @@ def test_missing_values_are_id_0_and_nothing_else_is(column: pa.Array) -> None:
 
 def test_unseen_and_rare_values_are_id_1() -> None:
     encoder = fit_one(pa.array(["a", "a", "b", "c", "c", "c", None]), min_count=2)
-    assert encoder.categorical[0].values == ("c", "a")
-    assert encoder.categorical[0].num_ids == 4
+    assert encoder.vocabularies[0].values == ("c", "a")
+    assert encoder.vocabularies[0].num_ids == 4
     assert ids_of(encoder, pa.array(["c", "a", "b", "never", "", None])) == [2, 3, 1, 1, 1, 0]
 
 
@@ -164,7 +160,7 @@ def test_other_types_are_refused_where_something_is_lost(
 def test_unused_dictionary_values_are_nobodys_mistake() -> None:
     encoder = fit_one(pa.array([5, 7]))
     table = pa.table({"x": pa.array(["5", "abc"]).dictionary_encode()}).slice(0, 1)
-    assert encoder.encode(table)[1].tolist() == [[2]]
+    assert encoder.encode(table).tolist() == [[2]]
 
 
 def test_damaged_dictionaries_are_read_by_value() -> None:
@@ -172,7 +168,7 @@ def test_damaged_dictionaries_are_read_by_value() -> None:
         pa.array([0, 1, 2, 3]), pa.array(["a", "b", "a", None])
     )
     encoder = fit_one(repeated)
-    assert encoder.categorical[0].values == ("a", "b")
+    assert encoder.vocabularies[0].values == ("a", "b")
     assert ids_of(encoder, repeated) == [2, 3, 2, 0]
 
 
@@ -182,5 +178,57 @@ def test_chunks_with_dictionaries_of_their_own_are_one_column() -> None:
         pa.array(["c", "b"]).dictionary_encode(),
     ]
     encoder = fit_one(pa.chunked_array(chunks))
-    assert encoder.categorical[0].values == ("b", "a", "c")
+    assert encoder.vocabularies[0].values == ("b", "a", "c")
     assert ids_of(encoder, pa.chunked_array(chunks)) == [3, 2, 0, 4, 2]
+
+
+def test_a_fused_embedding_equals_one_embedding_a_column() -> None:
+    fused = FusedEmbedding([3, 5, 2], 4)
+    ids_BC = torch.tensor([[0, 4, 1], [2, 0, 0]])
+    parts = [fused.rows_of(c)[ids_BC[:, c]] for c in range(3)]
+    torch.testing.assert_close(fused(ids_BC), torch.cat(parts, dim=1))
+    assert [len(fused.rows_of(c)) for c in range(3)] == [3, 5, 2]
+
+
+def test_large_vocabularies_get_sparse_gradients_and_features_say_where_they_stand() -> None:
+    table = pa.table({"a": [1, 2, 3], "big": range(3), "c": [4, 4, 4]})
+    categories = Categories.fit(table, table.column_names, min_count=1, embedding_dim=2)
+    categories = replace(categories, sparse_above=4)
+    assert [v.num_ids for v in categories.vocabularies] == [5, 5, 3]
+    module = categories.module()
+    assert isinstance(module, Embeddings)
+    x_BF = module(categories.encode(table))
+    x_BF.sum().backward()
+    assert module.sparse is not None and module.sparse.weight.grad.is_sparse
+    assert module.dense is not None and not module.dense.weight.grad.is_sparse
+    for c, name in enumerate(table.column_names):
+        rows = module.rows_of(c)[categories.encode(table)[:, c]]
+        places = [i for i, f in enumerate(categories.features()) if f.column == name]
+        torch.testing.assert_close(x_BF[:, places], rows)
+
+
+def test_vectors_are_carried_by_column_and_value() -> None:
+    old = Categories.fit(pa.table({"a": ["x", "y", "y"], "b": [1, 2, 2]}), ["a", "b"], min_count=1)
+    new = Categories.fit(pa.table({"b": [3, 2, 3], "a": ["z", "x", "z"]}), ["b", "a"], min_count=1)
+    old_module, new_module = old.module(), new.module()
+    before = new_module.dense.weight.detach().clone()
+    assert new.carry(new_module, old, old_module) == 6
+    ids = {"b": {0: 0, 1: 1, 3: 2}, "a": {0: 0, 1: 1, 3: 3}}
+    for c, name in enumerate(new.columns):
+        theirs = old_module.rows_of(old.columns.index(name))
+        for mine, other in ids[name].items():
+            assert torch.equal(new_module.rows_of(c)[mine], theirs[other])
+        # The value that the old run never saw keeps its fresh vector.
+        fresh = before[2] if name == "b" else before[6]
+        assert torch.equal(new_module.rows_of(c)[2], fresh)
+
+
+def test_vectors_of_another_width_stay_fresh() -> None:
+    table = pa.table({"a": ["x", "y"]})
+    narrow, wide = (Categories.fit(table, ["a"], embedding_dim=dim) for dim in (2, 4))
+    assert narrow.carry(narrow.module(), wide, wide.module()) == 0
+    assert not set(narrow.features()) & set(wide.features())
+
+
+def test_the_width_of_embeddings_grows_slowly() -> None:
+    assert [embedding_dim_for([n]) for n in (2, 50, 5_000, 30_000, 10**7)] == [4, 8, 16, 32, 32]
