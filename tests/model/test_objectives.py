@@ -148,6 +148,16 @@ def test_a_path_around_the_seam_is_refused() -> None:
         balanced_backward(around.losses(result, batch), MGDA(3), seam=around.seam(result))
 
 
+def test_training_measures_at_the_whole_seam() -> None:
+    """A shared bottom's seam is z alone; the adversary reads x."""
+    torch.manual_seed(0)
+    model = make_model(TRUNKS["shared_bottom"](), [Domain(6)])
+    run = TrainingRun.start(model, MGDA(3), settings=Settings(epochs=2))
+    steps = list(train(run, InMemoryStream(make_batch(dtype=torch.float32), batch_size=20)))
+    assert len(steps) == 4
+    assert all((step.balancing.gram_TT.diagonal() > 0).all() for step in steps)
+
+
 def domain_and_task_losses(objectives: list[Objective]) -> tuple[list[float], TrainingRun]:
     torch.manual_seed(0)
     model = make_model(TRUNKS["shared_bottom"](), objectives)
