@@ -18,7 +18,7 @@ from polytask.model import (
 from polytask.streams import Batch, InMemoryStream
 from polytask.task import binary, regression
 from polytask.training import Settings, TrainingRun, train
-from polytask.trunks import PLE, MMoE, SharedBottom, Trunk
+from polytask.trunks import PLE, MMoE, SharedBottom, SoftSharing, Trunk
 
 
 class Domain(Objective):
@@ -148,6 +148,16 @@ def test_a_path_around_the_seam_is_refused() -> None:
         balanced_backward(around.losses(result, batch), MGDA(3), seam=around.seam(result))
 
 
+def test_training_measures_at_the_whole_seam() -> None:
+    """A shared bottom's seam is z alone; the adversary reads x."""
+    torch.manual_seed(0)
+    model = make_model(TRUNKS["shared_bottom"](), [Domain(6)])
+    run = TrainingRun.start(model, MGDA(3), settings=Settings(epochs=2))
+    steps = list(train(run, InMemoryStream(make_batch(dtype=torch.float32), batch_size=20)))
+    assert len(steps) == 4
+    assert all((step.balancing.gram_TT.diagonal() > 0).all() for step in steps)
+
+
 def domain_and_task_losses(objectives: list[Objective]) -> tuple[list[float], TrainingRun]:
     torch.manual_seed(0)
     model = make_model(TRUNKS["shared_bottom"](), objectives)
@@ -174,6 +184,20 @@ def test_a_reconstruction_is_learnt_beside_the_weighed_losses() -> None:
     batch = make_batch(400, torch.float32)
     error = run.model.penalty(run.model(batch.inputs), batch)
     assert error is not None and error.item() < 0.05 < 0.5 < batch.inputs["x"].var().item()
+
+
+def test_what_is_not_weighed_is_added_to_the_trunk_s_penalty() -> None:
+    torch.manual_seed(0)
+    model = make_model(SoftSharing(6, 2, hidden=(4,)), [Reconstruction(6, 5)])
+    with torch.no_grad():  # The tasks' layers start alike, at no cost.
+        for parameter in model.trunk.parameters():
+            parameter.add_(torch.randn_like(parameter))
+    batch = make_batch(dtype=torch.float32)
+    result = model(batch.inputs)
+    cost = model.trunk.penalty()
+    assert cost is not None and cost.item() > 0
+    expected = cost + model.objectives[0](result, batch).mean()
+    torch.testing.assert_close(model.penalty(result, batch), expected)
 
 
 def test_an_objective_without_rows_is_absent() -> None:

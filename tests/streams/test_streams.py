@@ -164,6 +164,8 @@ def test_generated_targets_are_beside_the_labels_or_in_their_place() -> None:
         for place in ((0, 0, 0), (0, 1, 0), (1, 0, 0))
     }
     assert len(drawn) == 3
+    halves = with_generated(InMemoryStream(table(6), 3), random_targets)
+    assert not torch.equal(*(halves.batch(0, 0, index).labels["drawn"] for index in (0, 1)))
     replaced = with_generated(stream, lambda batch, _: {"a": -batch.labels["a"]}).batch(0, 0, 0)
     assert torch.equal(replaced.labels["a"], -batch.labels["a"])
 

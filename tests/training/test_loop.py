@@ -219,6 +219,15 @@ def test_gradients_are_measured_where_the_settings_say(
     torch.testing.assert_close(gram_TT, expected, rtol=1e-4, atol=1e-9)
 
 
+def test_the_balancer_is_told_the_epoch(make_run: MakeRun, stream: InMemoryStream) -> None:
+    """`Decayed` and DWA count in epochs."""
+    run = make_run()
+    epochs: list[int | None] = []
+    run.balancer.register_forward_pre_hook(lambda _, measured: epochs.append(measured[0].epoch))
+    list(train(run, stream))
+    assert epochs == [0] * 5 + [1] * 5 + [2] * 5
+
+
 def test_rules_on_losses_measure_nothing(make_run: MakeRun, stream: InMemoryStream) -> None:
     assert next(train(make_run(), stream)).balancing.gram_TT is None
 
