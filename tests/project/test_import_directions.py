@@ -23,6 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "records": {*LEAVES},
     "metrics": {"records", *LEAVES},
     "columns": {*LEAVES},
+    "inputs": {"columns", *LEAVES},
     "kinds": {"columns", "metrics", *LEAVES},
     "task": {"kinds", *LEAVES},
     "data": {"columns", "kinds", "records", "task", *LEAVES},

@@ -5,11 +5,13 @@ numbers, and NaN and words for missing have become null, so that "missing" has o
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pyarrow as pa
 
+from polytask.columns.required import require_columns as require_columns
+from polytask.columns.required import require_names
 from polytask.data.files import reading
 from polytask.data.normalise import normalised, with_whole_numbers
 from polytask.data.notes import with_note
@@ -42,7 +44,7 @@ def read_table(
         _check_names(opened.names, where)
         raw_names = _stripped(opened.names)
         if columns is not None:
-            _require(list(raw_names), columns, where)
+            require_names(list(raw_names), columns, where)
         names = list(raw_names if columns is None else columns)
         table = opened.read([raw_names[name] for name in names])
     if table.num_rows == 0:
@@ -52,24 +54,6 @@ def read_table(
     options = replace(options, decimal=options.decimal or opened.decimal)
     table = with_values_of_text(table, options, declared=declared)
     return _with_names_noted(with_whole_numbers(table), raw_names)
-
-
-def require_columns(table: pa.Table, names: Iterable[str], what: str) -> None:
-    """Raise UserError naming every column that the table lacks, each with the nearest name.
-
-    `what` says in whose name they are asked for: "the tasks", "--group".
-    """
-    _require(table.column_names, names, what)
-
-
-def _require(known: Sequence[str], names: Iterable[str], what: str) -> None:
-    present = set(known)
-    missing = [name for name in dict.fromkeys(names) if name not in present]
-    if not missing:
-        return
-    told = "; ".join(f"{name!r}{nearest(name, known)}" for name in missing)
-    noun = "a column" if len(missing) == 1 else f"{len(missing)} columns"
-    raise UserError(f"{what}: the table lacks {noun}: {told}")
 
 
 def _check_names(names: Sequence[str], where: str) -> None:

@@ -1,0 +1,272 @@
+"""Categories: vocabularies of the training rows, and a learned vector for each value."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from polytask.columns.values import (
+    Coded,
+    coded,
+    converted,
+    positions,
+    type_name,
+    value_array,
+    value_kind,
+)
+from polytask.errors import UserError
+from polytask.inputs.input import Feature, Input
+from polytask.inputs.lookup import embedding
+
+MISSING_ID, UNSEEN_ID, FIRST_ID = 0, 1, 2
+
+SPARSE_ABOVE = 500_000
+"""Above this many rows in one table, Adam's pass over all rows costs more than the batch does."""
+
+_EMBEDDING_STD = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """The values of one column: id 0 is missing, 1 unseen or rare, 2 + i is `values[i]`.
+
+    Values are in order of falling count in the training rows, ties by value.
+    """
+
+    dtype: str
+    values: tuple[bool, ...] | tuple[int, ...] | tuple[float, ...] | tuple[str, ...]
+
+    @property
+    def num_ids(self) -> int:
+        """Ids in all, those of missing and unseen included: the rows of an embedding."""
+        return len(self.values) + FIRST_ID
+
+    @classmethod
+    def fit(cls, column: pa.ChunkedArray, what: str, *, min_count: int) -> Self:
+        """The values of one column that occur in `min_count` training rows or more."""
+        found = coded(column, what)
+        table = pa.table({"value": found.values, "count": found.counts()})
+        kept = table.filter(pc.greater_equal(table["count"], max(min_count, 1)))
+        ordered = kept.sort_by([("count", "descending"), ("value", "ascending")])
+        return cls(type_name(column.type), tuple(ordered["value"].to_numpy().tolist()))
+
+    def encode(self, column: pa.ChunkedArray, what: str) -> NDArray[np.int64]:
+        """The ids (B,); a column of another type is taken where nothing is lost."""
+        found = coded(column, what)
+        ids = np.full(len(found.values), UNSEEN_ID, dtype=np.int64)
+        if self.values:
+            vocabulary = value_array(self.values)
+            kind = value_kind(vocabulary.type)
+            _refuse_lost_zeros(found, vocabulary, what)
+            # -1, where a value is not found, becomes the id of unseen values.
+            ids = positions(converted(found, kind, what), vocabulary) + FIRST_ID
+        return found.spread(ids, missing=MISSING_ID)
+
+
+@dataclass(frozen=True)
+class Categories(Input):
+    """Columns of C vocabularies; each value has an embedding of `embedding_dim` numbers.
+
+    Columns of more than `sparse_above` ids share a second matrix, with sparse gradients.
+
+    >>> table = pa.table({"city": ["Bonn", "Kiel", "Bonn", None]})
+    >>> cities = Categories.fit(table, ["city"], min_count=2)
+    >>> cities.vocabularies[0].values
+    ('Bonn',)
+    >>> cities.encode(table).tolist()
+    [[2], [1], [2], [0]]
+    """
+
+    vocabularies: tuple[Vocabulary, ...]
+    embedding_dim: int
+    sparse_above: int = SPARSE_ABOVE
+
+    @classmethod
+    def fit(
+        cls,
+        table: pa.Table,
+        columns: Sequence[str],
+        *,
+        min_count: int = 2,
+        embedding_dim: int | None = None,
+        sparse_above: int = SPARSE_ABOVE,
+    ) -> Self:
+        """A value in fewer than `min_count` rows shares id 1 with unseen ones.
+
+        UserErrors: values without identity, such as lists.
+        """
+        if min_count < 1:
+            raise UserError(f"{min_count=} must be positive")
+        vocabularies = tuple(
+            Vocabulary.fit(table[name], f"column {name!r}", min_count=min_count) for name in columns
+        )
+        dim = embedding_dim or embedding_dim_for([one.num_ids for one in vocabularies])
+        return cls(tuple(columns), vocabularies, dim, sparse_above)
+
+    def encode(self, table: pa.Table) -> Tensor:
+        """Ids (B, C), int64.
+
+        Columns of other types than the training rows' are read where nothing is lost ("5", 5 and
+        5.0), else UserError.
+        """
+        ids_BC = np.empty((table.num_rows, len(self.columns)), dtype=np.int64)
+        for c, (name, vocabulary) in enumerate(zip(self.columns, self.vocabularies)):
+            ids_BC[:, c] = vocabulary.encode(table[name], f"column {name!r}")
+        return torch.from_numpy(ids_BC)
+
+    def module(self) -> "Embeddings":
+        sizes = [vocabulary.num_ids for vocabulary in self.vocabularies]
+        return Embeddings(sizes, self.embedding_dim, sparse_above=self.sparse_above)
+
+    def features(self) -> list[Feature]:
+        """Each column's coordinates; columns with sparse gradients stand last."""
+        sizes = [vocabulary.num_ids for vocabulary in self.vocabularies]
+        small, large = _parted(sizes, self.sparse_above)
+        return [
+            Feature(self.columns[c], f"embedding {k + 1} of {self.embedding_dim}")
+            for c in (*small, *large)
+            for k in range(self.embedding_dim)
+        ]
+
+    @torch.no_grad()
+    def carry(self, module: nn.Module, earlier: Input, earlier_module: nn.Module) -> int:
+        """Copy the vectors of values that both runs know, of missing and of unseen ones."""
+        if not isinstance(earlier, Categories) or earlier.embedding_dim != self.embedding_dim:
+            return 0
+        assert isinstance(module, Embeddings) and isinstance(earlier_module, Embeddings)
+        num_copied = 0
+        for c, name in enumerate(self.columns):
+            if name not in earlier.columns:
+                continue
+            place = earlier.columns.index(name)
+            ids, their_ids = _common_ids(self.vocabularies[c], earlier.vocabularies[place])
+            rows = module.rows_of(c)
+            rows[ids] = earlier_module.rows_of(place)[their_ids].to(rows.device)
+            num_copied += len(ids)
+        return num_copied
+
+
+class Embeddings(nn.Module):
+    """The embeddings of C columns side by side, those with sparse gradients last.
+
+    **Shape** ids (B, C), each in [0, vocabulary_sizes[c]) -> (B, C * dim).
+    """
+
+    def __init__(
+        self, vocabulary_sizes: Sequence[int], dim: int, *, sparse_above: int = SPARSE_ABOVE
+    ) -> None:
+        super().__init__()
+        small, large = _parted(vocabulary_sizes, sparse_above)
+        self.small_columns: Tensor
+        self.large_columns: Tensor
+        self.register_buffer("small_columns", torch.tensor(small).long(), persistent=False)
+        self.register_buffer("large_columns", torch.tensor(large).long(), persistent=False)
+        self.dense = FusedEmbedding([vocabulary_sizes[c] for c in small], dim) if small else None
+        self.sparse = (
+            FusedEmbedding([vocabulary_sizes[c] for c in large], dim, sparse=True)
+            if large
+            else None
+        )
+
+    def forward(self, ids_BC: Tensor) -> Tensor:
+        parts = []
+        if self.dense is not None:
+            parts.append(
+                self.dense(ids_BC if self.sparse is None else ids_BC[:, self.small_columns])
+            )
+        if self.sparse is not None:
+            parts.append(self.sparse(ids_BC[:, self.large_columns]))
+        return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
+
+    def rows_of(self, column: int) -> Tensor:
+        """The rows (ids, dim) of one column, as a view of the matrix."""
+        for table, columns in ((self.dense, self.small_columns), (self.sparse, self.large_columns)):
+            places = columns.tolist()
+            if table is not None and column in places:
+                return table.rows_of(places.index(column))
+        raise IndexError(f"there is no categorical column {column}")
+
+
+class FusedEmbedding(nn.Embedding):
+    """One embedding matrix for several columns: column c owns the rows from its offset on.
+
+    **Shape** ids (B, C), each in [0, vocabulary_sizes[c]) -> (B, C * dim).
+    """
+
+    def __init__(self, vocabulary_sizes: Sequence[int], dim: int, *, sparse: bool = False) -> None:
+        *offsets, total = [0, *itertools.accumulate(vocabulary_sizes)]
+        super().__init__(total, dim, sparse=sparse)
+        self.offsets: Tensor
+        self.register_buffer("offsets", torch.tensor(offsets), persistent=False)
+
+    def reset_parameters(self) -> None:
+        """Small normal numbers, so that a row seen once does not drown the columns seen often."""
+        nn.init.normal_(self.weight, std=_EMBEDDING_STD)
+
+    def rows_of(self, column: int) -> Tensor:
+        """One column's rows, as a view."""
+        ends = [*self.offsets.tolist(), self.num_embeddings]
+        return self.weight[ends[column] : ends[column + 1]]
+
+    def forward(self, ids_BC: Tensor) -> Tensor:
+        rows_BC = ids_BC + self.offsets
+        if self.sparse or not torch.is_grad_enabled():
+            return functional.embedding(rows_BC, self.weight, sparse=self.sparse).flatten(1)
+        return embedding(rows_BC, self.weight).flatten(1)
+
+
+def embedding_dim_for(vocabulary_sizes: Sequence[int]) -> int:
+    """Width of all embeddings: the power of two nearest above 1.6 n^(1/4), from 4 to 32.
+
+    n is the largest vocabulary; the fourth root is the rule of thumb of the Wide & Deep tutorials.
+
+    >>> embedding_dim_for([3, 5_000])
+    16
+    """
+    largest = max(vocabulary_sizes, default=1)
+    width = 4
+    while width < 32 and width < 1.6 * largest**0.25:
+        width *= 2
+    return width
+
+
+def _parted(vocabulary_sizes: Sequence[int], sparse_above: int) -> tuple[list[int], list[int]]:
+    """The columns with dense gradients and those with sparse ones, by position."""
+    places = range(len(vocabulary_sizes))
+    return (
+        [c for c in places if vocabulary_sizes[c] <= sparse_above],
+        [c for c in places if vocabulary_sizes[c] > sparse_above],
+    )
+
+
+def _common_ids(new: Vocabulary, old: Vocabulary) -> tuple[list[int], list[int]]:
+    """The ids of missing, of unseen and of the values in both, in the one and in the other."""
+    id_of = {value: i for i, value in enumerate(old.values, start=FIRST_ID)}
+    pairs = [
+        (i, id_of[value]) for i, value in enumerate(new.values, start=FIRST_ID) if value in id_of
+    ]
+    return (
+        [MISSING_ID, UNSEEN_ID, *(mine for mine, _ in pairs)],
+        [MISSING_ID, UNSEEN_ID, *(theirs for _, theirs in pairs)],
+    )
+
+
+def _refuse_lost_zeros(found: Coded, vocabulary: pa.Array, what: str) -> None:
+    """Numbers where the vocabulary has "007" were text whose zeros a reader dropped."""
+    if found.kind not in ("integer", "float") or value_kind(vocabulary.type) != "text":
+        return
+    padded = pc.match_substring_regex(vocabulary, r"^0[0-9]+$")
+    if len(found.values) and pc.any(padded).as_py():
+        example = vocabulary.filter(padded)[0].as_py()
+        raise UserError(
+            f"{what} was text with leading zeros in the training rows (such as {example!r}) "
+            f"and is {found.kind} here: read it as text"
+        )

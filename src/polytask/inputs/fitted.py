@@ -1,0 +1,110 @@
+"""All inputs of a run, fitted on its training rows and saved as JSON."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+from torch import Tensor
+
+from polytask.columns.required import require_columns
+from polytask.errors import UserError, nearest
+from polytask.inputs.input import Feature, Input
+from polytask.inputs.joined import JoinedEncoder
+from polytask.inputs.registry import INPUTS
+
+FORMAT = "polytask-inputs"
+VERSION = 1
+
+Fit = Callable[[pa.Table, Sequence[str]], Input]
+"""`Input.fit` of one kind, with its options."""
+
+
+@dataclass(frozen=True, slots=True)
+class FittedInputs:
+    """Each input by its name, in the order in which they fill x.
+
+    >>> table = pa.table({"age": [31.0, None], "city": ["Bonn", "Kiel"]})
+    >>> fitted = FittedInputs.fit(table, {"numeric": ["age"], "categorical": ["city"]})
+    >>> {name: tuple(tensor.shape) for name, tensor in fitted.encode(table).items()}
+    {'categorical': (2, 1), 'numeric': (2, 1)}
+    >>> fitted.encoder()(fitted.encode(table)).shape
+    torch.Size([2, 8])
+    """
+
+    by_name: Mapping[str, Input]
+
+    @classmethod
+    def fit(
+        cls,
+        train_table: pa.Table,
+        columns: Mapping[str, Sequence[str]],
+        *,
+        fits: Mapping[str, Fit] | None = None,
+    ) -> "FittedInputs":
+        """Fit every input that has columns; `fits` replaces the registered ones, with options.
+
+        UserErrors: an unknown input, a column that is missing from the table, what an input refuses.
+        """
+        known: Mapping[str, Fit] = {name: kind.fit for name, kind in INPUTS.items()} | dict(
+            fits or {}
+        )
+        for name in columns:
+            if name not in known:
+                raise UserError(f"there is no input {name!r}{nearest(name, known)}")
+        require_columns(train_table, [c for names in columns.values() for c in names], "the inputs")
+        used = [name for name in known if columns.get(name)]
+        return cls({name: known[name](train_table, columns[name]) for name in used})
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that are read, input by input."""
+        return tuple(column for one in self.by_name.values() for column in one.columns)
+
+    def features(self) -> tuple[Feature, ...]:
+        """What each entry of x is, but for the zeros at its end."""
+        return tuple(feature for one in self.by_name.values() for feature in one.features())
+
+    def encoder(self) -> JoinedEncoder:
+        """A fresh network from the tensors of `encode` to x."""
+        return JoinedEncoder(self.by_name)
+
+    def encode(self, table: pa.Table) -> dict[str, Tensor]:
+        """Each input's tensor (B, ...) by its name; UserErrors as of `fit`."""
+        require_columns(table, self.columns, "the inputs")
+        return {name: one.encode(table) for name, one in self.by_name.items()}
+
+    def to_json(self) -> str:
+        """The inputs as JSON text, with a format and its version."""
+        records = {name: one.to_record() for name, one in self.by_name.items()}
+        record = {"format": FORMAT, "version": VERSION, "inputs": records}
+        return json.dumps(record, ensure_ascii=False, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> "FittedInputs":
+        """The inputs of `to_json`; a foreign, newer or damaged text is a UserError."""
+        try:
+            record = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise UserError(f"these inputs are no JSON: {error}") from error
+        if not isinstance(record, dict) or record.get("format") != FORMAT:
+            found = record.get("format") if isinstance(record, dict) else type(record).__name__
+            raise UserError(f"this is no {FORMAT!r} record: its format is {found!r}")
+        if record.get("version") != VERSION:
+            raise UserError(
+                f"this {FORMAT!r} record has version {record.get('version')!r}, but this polytask "
+                f"reads version {VERSION}: use the polytask that wrote it, or a newer one"
+            )
+        records = record.get("inputs")
+        if not isinstance(records, dict):
+            raise UserError(f"damaged {FORMAT!r} record: inputs: a mapping is due")
+        return cls({name: _kind(name).from_record(one) for name, one in records.items()})
+
+
+def _kind(name: str) -> type[Input]:
+    if name not in INPUTS:
+        raise UserError(
+            f"there is no input {name!r}{nearest(name, INPUTS)}; if it is one of your own, import "
+            "the module that registers it first"
+        )
+    return INPUTS[name]

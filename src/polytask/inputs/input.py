@@ -1,0 +1,98 @@
+"""The contract of an input: columns of one sort -> a tensor -> entries of x."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Self
+
+import pyarrow as pa
+import torch
+from pydantic import TypeAdapter
+from torch import Tensor, nn
+
+from polytask.columns.serial import from_record, to_record
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One entry of x: the column that it comes from, and what of that column it is.
+
+    Entries of two runs are the same if their features are equal: warm starts go by that.
+    """
+
+    column: str
+    what: str
+
+
+@dataclass(frozen=True)
+class Input(ABC):
+    """All columns of one sort, fitted on the training rows: a frozen dataclass that JSON holds.
+
+    It has two halves. `encode` turns a table into one tensor, once; the module of `module()` turns
+    a batch of that tensor into entries of x, at every step, and learns.
+    """
+
+    columns: tuple[str, ...]
+
+    @classmethod
+    @abstractmethod
+    def fit(cls, table: pa.Table, columns: Sequence[str]) -> Self:
+        """What the training rows say of these columns.
+
+        Options are further keyword arguments with defaults; UserErrors say what a column lacks.
+        """
+
+    @abstractmethod
+    def encode(self, table: pa.Table) -> Tensor:
+        """The rows as one tensor (B, ...); what is missing and what was never seen has a place."""
+
+    @abstractmethod
+    def module(self) -> nn.Module:
+        """A fresh module.
+
+        **Shape** (B, ...) as of `encode` -> (B, F), with F features.
+        """
+
+    @abstractmethod
+    def features(self) -> Sequence[Feature]:
+        """What each of the module's F outputs is, in order."""
+
+    @torch.no_grad()
+    def carry(self, module: nn.Module, earlier: "Input", earlier_module: nn.Module) -> int:
+        """Copy into `module` what an earlier run learned about the same columns.
+
+        Returns how many parameters (or rows of them) were copied: by default all of the same name
+        and shape, if the two inputs have the same features in the same order.
+        """
+        if type(earlier) is not type(self) or earlier.features() != self.features():
+            return 0
+        theirs = dict(earlier_module.named_parameters())
+        pairs = [
+            (parameter, theirs[name])
+            for name, parameter in module.named_parameters()
+            if name in theirs and theirs[name].shape == parameter.shape
+        ]
+        for parameter, value in pairs:
+            parameter.copy_(value)
+        return len(pairs)
+
+    def to_record(self) -> dict[str, object]:
+        """Plain JSON values, with a format and its version."""
+        return to_record(_adapter(type(self)), self, format_name=_format(type(self)), version=1)
+
+    @classmethod
+    def from_record(cls, record: object) -> Self:
+        """The input of `to_record`; a foreign, newer or damaged record is a UserError."""
+        fitted = from_record(_adapter(cls), record, format_name=_format(cls), version=1)
+        assert isinstance(fitted, cls)
+        return fitted
+
+
+def _format(kind: type[Input]) -> str:
+    return f"polytask-input-{kind.__name__.lower()}"
+
+
+@cache
+def _adapter(kind: type[Input]) -> TypeAdapter[Input]:
+    return TypeAdapter(kind)

@@ -1,0 +1,49 @@
+"""The encoder: the modules of all inputs, side by side."""
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from polytask.inputs.input import Feature, Input
+
+# Matrix products of rows that are not whole vectors of the processor (or tiles of a GPU) are slower.
+_MULTIPLE = 8
+
+
+class JoinedEncoder(nn.Module):
+    """Each input's module on its tensor, joined to one vector x per row.
+
+    Zeros fill x up to a multiple of 8; `features` says what each entry before them is.
+
+    **Shape** a tensor (B, ...) for each input's name -> (B, out_features).
+    """
+
+    def __init__(self, inputs: Mapping[str, Input]) -> None:
+        super().__init__()
+        if not inputs:
+            raise ValueError("an encoder needs at least one input column")
+        self.parts = nn.ModuleDict({name: one.module() for name, one in inputs.items()})
+        self.widths = {name: len(one.features()) for name, one in inputs.items()}
+        self.features: tuple[Feature, ...] = tuple(
+            feature for one in inputs.values() for feature in one.features()
+        )
+        self.out_features = math.ceil(len(self.features) / _MULTIPLE) * _MULTIPLE
+        self.num_zeros = self.out_features - len(self.features)
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        parts = [self._part(name, module, inputs[name]) for name, module in self.parts.items()]
+        if self.num_zeros:
+            # Not len(), which would freeze the batch's size in an exported model.
+            parts.append(parts[0].new_zeros(parts[0].shape[0], self.num_zeros))
+        return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
+
+    def _part(self, name: str, module: nn.Module, values: Tensor) -> Tensor:
+        part_BF: Tensor = module(values)
+        if part_BF.ndim != 2 or part_BF.shape[1] != self.widths[name]:
+            raise ValueError(
+                f"the module of input {name!r} has {self.widths[name]} features, so it must return "
+                f"(rows, {self.widths[name]}), but it returned {tuple(part_BF.shape)}"
+            )
+        return part_BF

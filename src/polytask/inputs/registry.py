@@ -1,0 +1,37 @@
+"""Inputs by name: the word of the schema, of the options and of a batch."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from torch import nn
+
+from polytask.inputs.categories import Categories
+from polytask.inputs.input import Input
+from polytask.inputs.numbers import Numbers
+from polytask.inputs.time import Time
+
+Kind = TypeVar("Kind", bound=type[Input])
+
+# The order in which inputs fill x.
+INPUTS: dict[str, type[Input]] = {
+    "categorical": Categories,
+    "numeric": Numbers,
+    "time": Time,
+}
+
+
+def register(name: str) -> Callable[[Kind], Kind]:
+    """A decorator that makes an input of one's own known by name, after those that are known.
+
+    Names are those of Python's variables, "ignored" excepted; a name that is taken is a ValueError.
+    """
+    if not name.isidentifier() or name == "ignored" or hasattr(nn.ModuleDict(), name):
+        raise ValueError(f"an input cannot be named {name!r}: take another word")
+    if name in INPUTS:
+        raise ValueError(f"there is an input named {name!r} already: take another word")
+
+    def keep(kind: Kind) -> Kind:
+        INPUTS[name] = kind
+        return kind
+
+    return keep
