@@ -152,10 +152,11 @@ def prepared_rows(name: str, trunk: str, epochs: int):
 def write_rows(path: Path) -> None:
     """The encoded rows for the peers: standardised numbers, ids, labels."""
     prepared = prepared_rows("polytask", "mmoe", 1)
-    arrays = {"vocabulary_sizes": np.array([c.num_ids for c in prepared.columns.categorical])}
+    categories = prepared.inputs.by_name["categorical"]
+    arrays = {"vocabulary_sizes": np.array([v.num_ids for v in categories.vocabularies])}
     for part, examples in (("train", prepared.train), ("test", prepared.test)):
         numeric_BN, categorical_BC = (
-            examples.inputs[name].numpy() for name in ("numbers", "categories")
+            examples.inputs[name].numpy() for name in ("numeric", "categorical")
         )
         arrays |= {
             f"{part}_numeric": np.nan_to_num(numeric_BN),

@@ -46,6 +46,21 @@ def test_a_written_configuration_reads_back_equal(tmp_path: Path) -> None:
     assert config.weight == {"click": 2.5, "*": "row_weight"}
 
 
+def test_columns_of_inputs_may_be_written_in_three_ways(tmp_path: Path) -> None:
+    wanted = {"time": ("a", "b"), "numeric": ("c",)}
+    for columns in (["time=a,b", "numeric=c"], {"time": ["a", "b"], "numeric": "c"}):
+        config = validate_config(
+            {"columns": columns, "input_options": {"time": {"epoch_unit": "ms"}}}
+        )
+        assert config.columns == wanted
+        path = tmp_path / "run.yaml"
+        path.write_text(write_config(config))
+        assert read_config(path) == config
+    assert validate_config({"columns": ["time=a", "time=b"]}).columns == {"time": ("a", "b")}
+    with pytest.raises(UserError, match="write INPUT=COLUMN"):
+        validate_config({"columns": "time"})
+
+
 def test_a_small_number_with_an_exponent_is_a_number(tmp_path: Path) -> None:
     assert read_config(write(tmp_path, "learning_rate: 1e-3\n")).learning_rate == 1e-3
 

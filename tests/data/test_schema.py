@@ -57,16 +57,16 @@ COLUMNS: dict[str, tuple[str, Sequence[object] | pa.Array, ColumnKind, str]] = {
     "codes as text": ("zip", [f"{i % 40:05}" for i in range(N)], "categorical", "40 different"),
     "dates as text": (
         *("upload_dt", [f"2022-04-{1 + i % 9:02}" for i in range(N)]),
-        *("ignored", "dates as text, such as '2022-04-01'"),
+        *("time", "times (string), such as 2022-04-01"),
     ),
     "constant": ("c", [3] * N, "ignored", "the same value in every row: 3"),
     "constant text": ("c", ["x"] * N, "ignored", "the same value in every row: 'x'"),
     "constant or missing": ("c", [3, None] * (N // 2), "categorical", "only 1 different"),
     "missing": ("m", pa.nulls(N, pa.float64()), "ignored", "no value in any row"),
     "null type": ("m", pa.nulls(N), "ignored", "no value in any row"),
-    "date": ("d", [date(2022, 4, 1 + i % 9) for i in range(N)], "ignored", "date32"),
+    "date": ("d", [date(2022, 4, 1 + i % 9) for i in range(N)], "time", "date32"),
     "timestamp": (
-        *("t", [datetime.fromtimestamp(t / 1000, UTC) for t in TICKS], "ignored", "timestamp"),
+        *("t", [datetime.fromtimestamp(t / 1000, UTC) for t in TICKS], "time", "timestamp"),
     ),
     "milliseconds": ("t", TICKS, "ignored", "milliseconds since 1970, 2022-04-24 to 2022-04-24"),
     "seconds by name": ("created_at", [t // 1000 for t in TICKS], "ignored", "seconds since 1970"),
@@ -181,10 +181,29 @@ def test_overrides_that_cannot_be(
         infer_schema(table, **overrides)  # type: ignore[arg-type]
 
 
-def test_a_time_cannot_be_asked_for_as_an_input() -> None:
-    table = pa.table({"day": [date(2022, 4, 1), date(2022, 4, 2)]})
-    with pytest.raises(UserError, match="'day' cannot be an input: date32"):
-        infer_schema(table, inputs=["day"])
+def test_dates_in_another_spelling_are_no_times() -> None:
+    (column,) = infer_schema(pa.table({"d": ["2022/4/1", "2022/4/2"] * 20})).columns
+    assert (column.kind, column.reason) == ("ignored", "dates as text, such as '2022/4/1'")
+
+
+def test_an_input_reads_the_columns_that_are_named_for_it(table: pa.Table) -> None:
+    schema = infer_schema(table, columns={"time": ["time_ms"], "numeric": ["code"]})
+    assert schema.inputs["time"] == ("time_ms",)
+    assert "code" in schema.inputs["numeric"]
+    assert {name for names in schema.inputs.values() for name in names} == {
+        column.name for column in schema.columns if column.kind != "ignored"
+    }
+    with pytest.raises(UserError, match="'age' is named by numeric and by time"):
+        infer_schema(table, columns={"time": ["age"]}, numeric=["age"])
+    with pytest.raises(UserError, match=r"time: .*did you mean 'time_ms'"):
+        infer_schema(table, columns={"time": ["time_m"]})
+
+
+def test_a_list_column_may_be_named_for_an_input() -> None:
+    table = pa.table({"tags": [["a"], ["b", "c"]], "x": [0.5, 1.5]})
+    assert infer_schema(table, columns={"length": ["tags"]}).inputs["length"] == ("tags",)
+    with pytest.raises(UserError, match="'tags' cannot be an input: a list or a structure"):
+        infer_schema(table, columns={"numeric": ["tags"]})
 
 
 def test_list_columns_are_not_used_and_refused_where_they_are_asked_for() -> None:
@@ -329,7 +348,8 @@ def test_kuairand(data_folder: Path) -> None:
     codes = {"tab", "music_type", "tag", "video_type", "upload_type", "user_active_degree"}
     ranges = {name for name in table.column_names if name.endswith("_range")}
     flags = {name for name in table.column_names if name.startswith("is_")} | {"long_view"}
-    assert set(schema.ignored) == {"date", "hourmin", "time_ms", "upload_dt", "is_lowactive_period"}
+    assert set(schema.ignored) == {"date", "hourmin", "time_ms", "is_lowactive_period"}
+    assert schema.inputs["time"] == ("upload_dt",)
     assert set(schema.categorical) == hot | ids | codes | ranges | flags - {"is_lowactive_period"}
     assert set(schema.numeric) == {
         *("play_time_ms", "duration_ms", "register_days", "server_width", "server_height"),

@@ -129,7 +129,7 @@ def test_figures_of_a_run_are_about_its_test_rows(fitted: Run) -> None:
 
 
 def test_gates_are_those_of_the_model_on_evenly_spread_rows(fitted: Run, log: pa.Table) -> None:
-    inputs = encode_inputs(fitted.config, log, fitted.columns)
+    inputs = encode_inputs(fitted.config, log, fitted.inputs)
     fitted.model.train()
     figures = explain_trunk(fitted.model, Batch(inputs)).gates
     assert fitted.model.training
@@ -143,13 +143,13 @@ def test_gates_are_those_of_the_model_on_evenly_spread_rows(fitted: Run, log: pa
 
     class Seen(torch.nn.Module):
         def forward(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
-            self.rows = inputs["numbers"]
+            self.rows = inputs["numeric"]
             return x_BD[: len(self.rows)]
 
     seen, encoder = Seen(), fitted.model.encoder
     fitted.model.encoder = seen
     try:
-        explain_trunk(fitted.model, Batch({"numbers": torch.arange(3 * MOST_ROWS)}))
+        explain_trunk(fitted.model, Batch({"numeric": torch.arange(3 * MOST_ROWS)}))
     except IndexError:
         pass
     finally:

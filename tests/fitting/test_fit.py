@@ -194,7 +194,7 @@ def test_derived_labels_take_their_columns_out_of_the_inputs(log: pa.Table) -> N
         ignore="click,like,follow",
         **QUICK,
     )
-    names = {c.name for c in (*run.columns.numeric, *run.columns.categorical)}
+    names = set(run.inputs.columns)
     assert not names & {"watch_seconds", "duration_seconds", "long"}
     no_labels = log.drop_columns(["watch_seconds", "click", "like", "follow"])
     assert run.predict(no_labels).num_rows == log.num_rows
@@ -209,7 +209,7 @@ def test_derived_inputs_are_made_at_prediction_too(clicks: pa.Table) -> None:
         inputs="night,minutes,category",
         **QUICK,
     )
-    assert {c.name for c in run.columns.numeric} == {"minutes"}
+    assert run.inputs.by_name["numeric"].columns == ("minutes",)
     assert run.predict(clicks.drop_columns(["click"])).num_rows == clicks.num_rows
 
 
@@ -217,7 +217,7 @@ def test_a_leak_stops_until_it_is_explained(log: pa.Table) -> None:
     with pytest.raises(UserError, match=r"'watch_seconds' alone gives click AUC .*--after"):
         fit(log, ["click"], ignore="like,follow", **QUICK)
     run = fit(log, ["click"], after="watch_seconds,like,follow", **QUICK)
-    assert "watch_seconds" not in {c.name for c in run.columns.numeric}
+    assert "watch_seconds" not in run.inputs.columns
     allowed = fit(log, ["click"], ignore="like,follow", allow="watch_seconds", **QUICK)
     assert allowed.metrics.data.leaks
 
@@ -227,7 +227,7 @@ def test_time_and_key_splits_keep_their_promises(clicks: pa.Table) -> None:
     run = fit(clicks, ["click"], time_column="time_ms", test_from=cut, **QUICK)
     late = pc.sum(pc.greater_equal(clicks["time_ms"], cut)).as_py()
     assert run.metrics.data.rows["test"] == late
-    assert "time_ms" not in {c.name for c in run.columns.numeric}
+    assert "time_ms" not in run.inputs.columns
     by_user = fit(clicks, ["click"], split_by="user_id", **QUICK)
     assert sum(by_user.metrics.data.rows.values()) == clicks.num_rows
 
@@ -257,7 +257,7 @@ def test_row_weights_change_the_model(clicks: pa.Table) -> None:
     weighted = clicks.append_column("w", pc.cast(pc.add(clicks["hour"], 1), pa.float64()))
     plain = fit(weighted, ["click"], ignore="w", **QUICK)
     run = fit(weighted, ["click"], weight="w", **QUICK)
-    assert "w" not in {c.name for c in run.columns.numeric}
+    assert "w" not in run.inputs.columns
     assert not run.predict(weighted).equals(plain.predict(weighted))
 
 
@@ -270,7 +270,7 @@ def test_an_encoder_of_one_s_own(clicks: pa.Table) -> None:
             self.scale = torch.nn.Parameter(torch.ones(2))
 
         def forward(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
-            parts = [inputs["numbers"].nansum(1), inputs["categories"].float().mean(1)]
+            parts = [inputs["numeric"].nansum(1), inputs["categorical"].float().mean(1)]
             return torch.stack(parts, dim=1) * self.scale
 
     run = fit(clicks, ["click"], encoder=Sums(), **QUICK)

@@ -330,7 +330,7 @@ class Sums(torch.nn.Module):
         self.linear = torch.nn.Linear(2, 3)
 
     def forward(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        parts = [inputs["numbers"].nan_to_num().sum(1), inputs["categories"].float().mean(1)]
+        parts = [inputs["numeric"].nan_to_num().sum(1), inputs["categorical"].float().mean(1)]
         return self.linear(torch.stack(parts, dim=1))
 
 

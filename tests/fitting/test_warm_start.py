@@ -27,10 +27,10 @@ def first(clicks: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def rows_of(run: Run, name: str) -> dict[object, torch.Tensor]:
-    place = [c.name for c in run.columns.categorical].index(name)
-    values = run.columns.categorical[place].values
-    rows = run.model.encoder.embedding_rows(place)
-    return {value: rows[i + 2] for i, value in enumerate(values)}
+    categories = run.inputs.by_name["categorical"]
+    place = categories.columns.index(name)
+    rows = run.model.encoder.parts["categorical"].rows_of(place)
+    return {value: rows[i + 2] for i, value in enumerate(categories.vocabularies[place].values)}
 
 
 def test_shared_values_keep_their_vectors_and_new_ones_are_fresh(
@@ -58,19 +58,14 @@ def test_a_table_with_other_columns_keeps_the_common_ones(first: Run, clicks: pa
     )
     old, new = rows_of(first, "category"), rows_of(second, "category")
     torch.testing.assert_close(new["news"], old["news"], atol=1e-8, rtol=0)
-    kinds = [(f.kind, f.column) for f in second.model.encoder.features()]
-    assert len(kinds) < len(first.model.encoder.features())
+    places, their_places = (
+        [i for i, f in enumerate(run.inputs.features()) if f.column == "category"]
+        for run in (second, first)
+    )
+    assert len(second.inputs.features()) < len(first.inputs.features())
     weight = second.model.trunk.experts.first.weight
     theirs = first.model.trunk.experts.first.weight
-    place = [c.name for c in second.columns.categorical].index("category")
-    their_place = [c.name for c in first.columns.categorical].index("category")
-    new_columns = [i for i, k in enumerate(kinds) if k == ("embedding", place)]
-    old_columns = [
-        i
-        for i, f in enumerate(first.model.encoder.features())
-        if (f.kind, f.column) == ("embedding", their_place)
-    ]
-    torch.testing.assert_close(weight[:, new_columns], theirs[:, old_columns], atol=1e-8, rtol=0)
+    torch.testing.assert_close(weight[:, places], theirs[:, their_places], atol=1e-8, rtol=0)
 
 
 def test_a_warm_start_is_ahead_of_a_cold_one(first: Run, clicks: pa.Table) -> None:

@@ -32,7 +32,7 @@ def numbers_of(encoder: Numbers, values: pa.Array | pa.ChunkedArray) -> np.ndarr
 @given(values=st.lists(st.none() | finite, min_size=1, max_size=50))
 def test_numbers_are_standardised_and_missing_stays_missing(values: list[float | None]) -> None:
     column = pa.array(values, pa.float64())
-    encoder = Numbers.fit(pa.table({"x": column}), ["x"], encoding="standard")
+    encoder = Numbers.fit(pa.table({"x": column}), ["x"], numeric_encoding="standard")
     encoded = numbers_of(encoder, column)
     assert encoded.dtype == np.float32
     assert np.isnan(encoded).tolist() == [v is None for v in values]
@@ -48,7 +48,7 @@ def test_a_column_that_is_constant_or_missing_in_training_is_finite_later(
     encoding: NumericEncoding,
 ) -> None:
     table = pa.table({"c": [3.0, 3.0], "m": pa.array([None, None], pa.float64())})
-    encoder = Numbers.fit(table, ["c", "m"], encoding=encoding)
+    encoder = Numbers.fit(table, ["c", "m"], numeric_encoding=encoding)
     later = encoder.encode(pa.table({"c": [3.0, 5.0], "m": [1.0, None]})).numpy()
     assert np.isfinite(later).tolist() == [[True, True], [True, False]]
     assert later[0, 0] == 0
@@ -85,7 +85,7 @@ def test_large_neighbouring_numbers_stay_apart() -> None:
 @given(st.lists(finite, min_size=1, max_size=200), st.integers(1, 32))
 def test_edges_rise_and_cover_the_training_rows(values: list[float], num_bins: int) -> None:
     table = pa.table({"x": values})
-    encoder = Numbers.fit(table, ["x"], encoding="piecewise", num_bins=num_bins)
+    encoder = Numbers.fit(table, ["x"], numeric_encoding="piecewise", num_bins=num_bins)
     edges = np.array(encoder.scales[0].edges, dtype=np.float32)
     encoded = encoder.encode(table).numpy()
     if len(np.unique(encoded)) == 1:
@@ -118,7 +118,7 @@ def test_bins_hold_equal_shares_and_a_frequent_value_has_an_edge_of_its_own() ->
 def test_quantile_encoding_is_normal_and_ties_get_their_middle_rank() -> None:
     random = np.random.default_rng(0)
     table = pa.table({"x": random.lognormal(sigma=3, size=20_000)})
-    encoder = Numbers.fit(table, ["x"], encoding="quantile")
+    encoder = Numbers.fit(table, ["x"], numeric_encoding="quantile")
     encoded = encoder.encode(table)[:, 0].numpy()
     levels = np.linspace(0.05, 0.95, 19)
     np.testing.assert_allclose(np.quantile(encoded, levels), norm.ppf(levels), atol=0.02)
@@ -126,7 +126,7 @@ def test_quantile_encoding_is_normal_and_ties_get_their_middle_rank() -> None:
     assert -3.2 < extreme[0] < -2.5
     assert 2.5 < extreme[1] < 3.2
     tied = pa.table({"x": [0.0] * 5000 + random.random(5000).tolist()})
-    encoder = Numbers.fit(tied, ["x"], encoding="quantile")
+    encoder = Numbers.fit(tied, ["x"], numeric_encoding="quantile")
     assert numbers_of(encoder, pa.array([0.0])) == pytest.approx(norm.ppf(0.25), abs=0.01)
 
 
@@ -186,10 +186,10 @@ def test_bins_of_large_numbers_that_differ_little_have_names_of_their_own() -> N
 def test_scales_and_bins_come_from_the_training_rows_alone() -> None:
     train, later = pa.table({"x": [1.0, 2.0, 3.0]}), pa.table({"x": [1e6, -1e6, 2.0]})
     for encoding in ENCODINGS:
-        alone = Numbers.fit(train, ["x"], encoding=encoding)
+        alone = Numbers.fit(train, ["x"], numeric_encoding=encoding)
         before = alone.to_record()
         alone.encode(later)
         assert alone.to_record() == before
         assert alone == Numbers.fit(
-            pa.concat_tables([train, later]).slice(0, 3), ["x"], encoding=encoding
+            pa.concat_tables([train, later]).slice(0, 3), ["x"], numeric_encoding=encoding
         )

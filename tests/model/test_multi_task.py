@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from polytask.encoders import SingleInput
+from polytask.inputs import SingleInput
 from polytask.model import MultiTaskModel, Outputs
 from polytask.streams import Batch
 from polytask.task import Task, binary, multiclass, regression

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from polytask.balancing import MGDA, Balancer, Equal, Need, NormClipped, UPGrad, balanced_backward
-from polytask.encoders import SingleInput
+from polytask.inputs import SingleInput
 from polytask.model import (
     MultiTaskModel,
     Objective,

@@ -6,7 +6,7 @@ import pkgutil
 
 import pytest
 
-ROOMS = ("model", "streams", "training", "encoders")
+ROOMS = ("model", "streams", "training", "inputs")
 
 
 def modules() -> list[str]:

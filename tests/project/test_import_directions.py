@@ -19,7 +19,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "trunks": set(),
     "balancing": set(),
-    "encoders": {*LEAVES},
     "records": {*LEAVES},
     "metrics": {"records", *LEAVES},
     "columns": {*LEAVES},

@@ -58,8 +58,7 @@ RUN = RunRecord(
     cost=Costs(Cost(10, 2.0, 500.0, 1.5)),
     data=DataRecord(
         {"train": 1000, "test": 100},
-        ("age",),
-        ("city",),
+        {"numeric": ("age",), "categorical": ("city",)},
         (
             LabelRecord(
                 "click", "binary", "c", "yes", None, None, None, False, "two values", 900, 100, 0, 0, 0.2, None, 0

@@ -116,8 +116,7 @@ def metrics() -> RunRecord:
         cost=Costs(cost, replace(cost, parameters=4000, microseconds_per_row=5.0)),
         data=DataRecord(
             rows={"train": 12_345, "valid": 200, "test": 100},
-            numeric=("age",),
-            categorical=("<i>city</i>",),
+            inputs={"numeric": ("age",), "categorical": ("<i>city</i>",)},
             labels=tuple(label(task) for task in TASKS),
             leaks=(Leak("age", "click", "AUC", 0.987),),
             unused_columns={"id": "nearly one value a row"},

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from polytask.balancing import Balancer, Equal
-from polytask.encoders import SingleInput
+from polytask.inputs import SingleInput
 from polytask.model import MultiTaskModel
 from polytask.streams import Batch, InMemoryStream
 from polytask.task import binary, regression

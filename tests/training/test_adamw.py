@@ -91,7 +91,7 @@ def test_a_state_of_other_parameters_is_refused() -> None:
 def test_training_does_not_import_the_compiler() -> None:
     program = (
         "import sys, torch; from polytask.balancing import Equal\n"
-        "from polytask.encoders import SingleInput; from polytask.model import MultiTaskModel\n"
+        "from polytask.inputs import SingleInput; from polytask.model import MultiTaskModel\n"
         "from polytask.streams import Batch, InMemoryStream\n"
         "from polytask.task import binary; from polytask.training import TrainingRun, train\n"
         "from polytask.trunks import MMoE\n"

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from polytask.balancing import MGDA, Equal
-from polytask.encoders import SingleInput
 from polytask.errors import UserError
+from polytask.inputs import SingleInput
 from polytask.metrics import quick_metric
 from polytask.model import MultiTaskModel
 from polytask.streams import Batch, InMemoryStream, Mixture, Stream, with_generated

@@ -13,8 +13,8 @@ import torch
 from torch import distributed
 
 from polytask.balancing import FAMO, MGDA, Balancer, Equal, Ranks
-from polytask.encoders import SingleInput
 from polytask.errors import UserError
+from polytask.inputs import SingleInput
 from polytask.model import MultiTaskModel
 from polytask.streams import Batch, InMemoryStream
 from polytask.task import binary, multiclass

@@ -14,11 +14,12 @@ from polytask.errors import UserError
 _REPEATED = {"tasks": "--task", "derive": "--derive", "transform": "--transform"} | {
     "given": "--given",
     "weight": "--weight",
+    "columns": "--columns",
 }
 _POSITIONAL = "table"
 _COLUMN_OPTIONS = (
     *("tasks", "inputs", "ignore", "categorical", "numeric", "text", "missing", "decimal"),
-    *("encoding", "after", "derive"),
+    *("encoding", "columns", "after", "derive"),
 )
 
 

@@ -34,11 +34,8 @@ def show_prepared(console: Console, prepared: Prepared) -> None:
     """Rows, columns, each task with its kind and label rate, and columns that look like leaks."""
     parts = {"train": prepared.train, "valid": prepared.valid, "test": prepared.test}
     rows = ", ".join(f"{len(part):,} {name}" for name, part in parts.items() if part is not None)
-    columns = prepared.columns
-    console.print(
-        f"{rows} rows; inputs: {len(columns.numeric)} numeric, "
-        f"{len(columns.categorical)} categorical columns"
-    )
+    counts = (f"{len(names)} {name}" for name, names in prepared.schema.inputs.items())
+    console.print(f"{rows} rows; inputs: {', '.join(counts)} columns")
     console.print(f"training: {budget_in_words(prepared.config, len(prepared.train))}")
     for position, task in enumerate(prepared.tasks):
         console.print(f"  {_task_line(prepared, position)}", markup=False)

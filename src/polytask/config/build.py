@@ -1,8 +1,9 @@
 """Names and options -> trunks, balancers, models, settings."""
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from functools import partial
 from types import MappingProxyType
 from typing import Protocol, TypeVar, get_type_hints
 
@@ -11,9 +12,9 @@ from torch import nn
 
 from polytask.balancing import BALANCERS, WRAPPERS, Balancer
 from polytask.config.fields import FitConfig, Options, TaskConfig
-from polytask.data.encoder import TableEncoder
-from polytask.encoders import TabularEncoder
 from polytask.errors import UserError, nearest
+from polytask.inputs import INPUTS, FittedInputs, Input
+from polytask.inputs.fitted import Fit
 from polytask.model import MultiTaskModel
 from polytask.task import Task
 from polytask.training.monitor import Monitor, Term
@@ -24,6 +25,8 @@ Found = TypeVar("Found", bound=nn.Module)
 
 OWN = "own"
 """Stands in run.yaml where the user handed over an object in the place of a name."""
+
+_FLAT_INPUT_OPTIONS = ("min_count", "numeric_encoding", "num_bins", "embedding_dim")
 
 
 class TrunkMaker(Protocol):
@@ -47,12 +50,12 @@ def build_model(
     config: FitConfig,
     tasks: Sequence[Task],
     *,
-    columns: TableEncoder,
+    inputs: FittedInputs,
     encoder: nn.Module | None = None,
     trunk: TrunkMaker | None = None,
 ) -> MultiTaskModel:
     """The network for `tasks`; `encoder` and `trunk` replace those of the options."""
-    encoder = encoder or build_encoder(config, columns)
+    encoder = encoder or inputs.encoder()
     in_features = getattr(encoder, "out_features", None)
     if not isinstance(in_features, int):
         raise UserError(
@@ -66,14 +69,24 @@ def build_model(
     )
 
 
-def build_encoder(config: FitConfig, columns: TableEncoder) -> TabularEncoder:
-    """The network's first layer for a table: embeddings, and the encoding of numbers."""
-    return TabularEncoder(
-        [column.num_ids for column in columns.categorical],
-        [column.edges if columns.encoding == "piecewise" else () for column in columns.numeric],
-        has_missing=[column.has_missing for column in columns.numeric],
-        embedding_dim=config.embedding_dim,
-    )
+def build_inputs(config: FitConfig) -> dict[str, Fit]:
+    """How each input is fitted: with options from `input_options` and from the flat keys."""
+    for option in ("columns", "input_options"):
+        for name in getattr(config, option):
+            if name not in INPUTS:
+                flag = option.replace("_", "-")
+                raise UserError(f"--{flag}: there is no input {name!r}{nearest(name, INPUTS)}")
+    return {name: _fit_of(config, name, kind) for name, kind in INPUTS.items()}
+
+
+def _fit_of(config: FitConfig, name: str, kind: type[Input]) -> Fit:
+    own = [*inspect.signature(kind.fit).parameters][2:]
+    flat = {key: getattr(config, key) for key in _FLAT_INPUT_OPTIONS if key in own}
+    options = {key: value for key, value in flat.items() if value is not None}
+    options |= config.input_options.get(name, {})
+    hints = get_type_hints(kind.fit)
+    fit: Callable[..., Input] = kind.fit
+    return partial(fit, **_check_options(f"input {name}", options, own=own, hints=hints))
 
 
 def build_trunk(config: FitConfig, *, in_features: int, num_tasks: int) -> Trunk:
@@ -225,15 +238,28 @@ def _construct(
     hints = get_type_hints(kind.__init__)
     own = [name for name in parameters if name not in supplied]
     checked: dict[str, object] = {k: v for k, v in supplied.items() if k in parameters}
-    for key, value in options.items():
-        if key not in own:
-            hint = nearest(key, own) if own else " - it takes no options"
-            raise UserError(f"{what} has no option {key!r}{hint}")
-        checked[key] = _check_option(f"{what}: {key}", value, hints[key])
+    checked |= _check_options(what, options, own=own, hints=hints)
     try:
         return kind(**checked)
     except (TypeError, ValueError) as error:
         raise UserError(f"{what}: {error}") from error
+
+
+def _check_options(
+    what: str,
+    options: Mapping[str, object],
+    *,
+    own: Sequence[str],
+    hints: Mapping[str, type[object]],
+) -> dict[str, object]:
+    for key in options:
+        if key not in own:
+            hint = nearest(key, own) if own else " - it takes no options"
+            raise UserError(f"{what} has no option {key!r}{hint}")
+    return {
+        k: _check_option(f"{what}: {k}", value, hints.get(k, object))
+        for k, value in options.items()
+    }
 
 
 def _check_option(what: str, value: object, hint: type[object]) -> object:

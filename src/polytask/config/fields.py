@@ -9,11 +9,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from polytask.data.encoder import NumericEncoding
 from polytask.data.labels import GivenConflict
 from polytask.data.options import Decimal
 from polytask.data.readers import TableSource
 from polytask.errors import UserError
+from polytask.inputs.numbers import NumericEncoding
 from polytask.kinds import Kind, describe_kind, make_kind
 from polytask.training.optimizer import Schedule
 
@@ -74,6 +74,21 @@ def _number_or_text(value: object) -> object:
     return value
 
 
+def _as_columns(value: object) -> object:
+    """`INPUT=COLUMN,COLUMN`, a list of such, and {INPUT: [COLUMN, ...]} mean the same."""
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+        return value
+    columns: dict[str, tuple[str, ...]] = {}
+    for text in texts:
+        name, equals, names = text.partition("=")
+        if not equals:
+            raise ValueError(f"write INPUT=COLUMN, such as time=created, but got {text!r}")
+        found = tuple(part.strip() for part in names.split(",") if part.strip())
+        columns[name.strip()] = (*columns.get(name.strip(), ()), *found)
+    return columns
+
+
 def _as_path(value: object) -> object:
     return Path(value) if isinstance(value, str) else value
 
@@ -107,6 +122,8 @@ Texts = Annotated[tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(
 Lines = Annotated[Texts, BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_as_words)]
 Pairs = Annotated[Mapping[str, str], BeforeValidator(_as_pairs)]
+Columns = Annotated[Mapping[str, Names], BeforeValidator(_as_columns)]
+InputOptions = Annotated[Mapping[str, Mapping[str, object]], BeforeValidator(_parse_braces)]
 Weights = Annotated[Mapping[str, str | float | int], BeforeValidator(_as_pairs)]
 CutOff = Annotated[int | float | str, BeforeValidator(_number_or_text)]
 Location = Annotated[Path, BeforeValidator(_as_path)]
@@ -164,6 +181,9 @@ class FitConfig(_Strict):
         Decimal | None, Field(description="Decimal sign of text; found out if absent.")
     ] = None
     encoding: Annotated[str, Field(description="Encoding of text files.")] = "utf-8"
+    columns: Annotated[
+        Columns, Field(description="INPUT=COLUMNS: what reads a column, such as time=created.")
+    ] = Field(default_factory=dict)
     after: Annotated[
         Names, Field(description="Columns known only after the event: never inputs.")
     ] = ()
@@ -218,6 +238,9 @@ class FitConfig(_Strict):
     embedding_dim: Annotated[
         int | None, Field(ge=1, description="Width of embeddings; by a rule if absent.")
     ] = None
+    input_options: Annotated[
+        InputOptions, Field(description="Further options, such as {time: {time_zone: Asia/Tokyo}}.")
+    ] = Field(default_factory=dict)
 
     # The model
     trunk: Annotated[
@@ -307,6 +330,7 @@ class FitOptions(TypedDict, total=False):
     missing: str | float | tuple[str | float, ...] | list[str | float] | None
     decimal: Decimal | None
     encoding: str
+    columns: str | Mapping[str, str | tuple[str, ...] | list[str]]
     after: str | tuple[str, ...] | list[str]
     allow: str | tuple[str, ...] | list[str]
     derive: str | tuple[str, ...] | list[str]
@@ -326,6 +350,7 @@ class FitOptions(TypedDict, total=False):
     numeric_encoding: NumericEncoding
     num_bins: int
     embedding_dim: int | None
+    input_options: Mapping[str, Mapping[str, object]]
     hidden: tuple[int, ...] | list[int] | str | None
     num_experts: int | None
     expert_hidden: tuple[int, ...] | list[int] | str | None

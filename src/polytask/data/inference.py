@@ -1,7 +1,6 @@
 """Infers what a column is to a model, each time with the number that it rests on."""
 
 import re
-from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,7 +9,8 @@ from polytask.data.column_statistics import ColumnStatistics
 from polytask.data.names import is_code, words_of
 from polytask.data.timestamps import timestamp_reason
 
-ColumnKind = Literal["numeric", "categorical", "ignored"]
+ColumnKind = str
+"""The name of the input that reads a column, such as "numeric", or "ignored"."""
 Inference = tuple[ColumnKind, str]
 
 FEW = 20
@@ -25,13 +25,16 @@ LARGEST_EXACT_FLOAT = 2**53
 _DIAL_WORDS = frozenset({"hour", "hours", "weekday", "dayofweek", "dow", "month", "day"})
 _PANDAS_INDEX = re.compile(r"(|Unnamed: \d+|__index_level_\d+__)$")
 _DATE_TEXT = r"^\d{4}[-/]\d{1,2}[-/]\d{1,2}([T ]\d{1,2}:\d{2}.*)?$"
+_ISO_TEXT = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[-+]\d{2}:?\d{2})?)?$"
 _NUMBER_TEXT = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
 
 
 def infer_column(statistics: ColumnStatistics, *, asked: bool = False) -> Inference:
-    """Numeric, categorical or ignored, and why. `asked`: the user named it among the inputs."""
+    """An input's name or "ignored", and why. `asked`: the user named it among the inputs."""
     if statistics.num_distinct == 0:
         return "ignored", "no value in any row"
+    if (asked or not statistics.is_constant) and _holds_times(statistics):
+        return "time", f"times ({statistics.value_type}), such as {statistics.values[0].as_py()}"
     reason = None if asked else _reason_to_ignore(statistics)
     if reason is not None:
         return "ignored", reason
@@ -67,8 +70,6 @@ def are_numbers(texts: pa.Array) -> pa.Array:
 def _reason_to_ignore(statistics: ColumnStatistics) -> str | None:
     if statistics.is_constant:
         return f"the same value in every row: {statistics.values[0].as_py()!r}"
-    if pa.types.is_temporal(statistics.value_type):
-        return f"a moment or a span of time ({statistics.type}), no input by itself"
     if _PANDAS_INDEX.match(statistics.name):
         return "looks like a saved pandas index"
     if is_text(statistics.value_type):
@@ -76,6 +77,13 @@ def _reason_to_ignore(statistics: ColumnStatistics) -> str | None:
     if statistics.is_whole:
         return _numbers_to_ignore(statistics)
     return None
+
+
+def _holds_times(statistics: ColumnStatistics) -> bool:
+    """Arrow's types of times, and text that is ISO 8601 throughout."""
+    if not is_text(statistics.value_type):
+        return bool(pa.types.is_temporal(statistics.value_type))
+    return bool(pc.all(pc.match_substring_regex(statistics.values, _ISO_TEXT)).as_py())
 
 
 def _text_to_ignore(statistics: ColumnStatistics) -> str | None:

@@ -107,14 +107,23 @@ def _coded_inputs(
 ) -> Iterator[tuple[str, NDArray[np.int64]]]:
     """Each input as codes from 0; what is missing has the last code."""
     is_sample = len(rows) < table.num_rows
-    for name in (*schema.categorical, *schema.numeric):
+    for name in (name for names in schema.inputs.values() for name in names):
+        if pa.types.is_nested(table[name].type):
+            continue
         column = table[name].take(pa.array(rows)) if is_sample else table[name]
-        if name in schema.numeric:
+        is_number = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
+        if pa.types.is_temporal(column.type):
+            yield name, _binned(finite_numbers(_ticks(column), f"column {name!r}"))
+        elif name in schema.numeric or (is_number and name not in schema.categorical):
             yield name, _binned(finite_numbers(column, f"column {name!r}"))
         else:
             found = coded(column, f"column {name!r}")
             codes_B = found.codes_B.astype(np.int64)
             yield name, np.where(codes_B < 0, len(found.values), codes_B)
+
+
+def _ticks(times: pa.ChunkedArray) -> pa.ChunkedArray:
+    return times.cast(pa.int32() if times.type.bit_width == 32 else pa.int64())
 
 
 def _binned(values_B: NDArray[np.float64]) -> NDArray[np.int64]:

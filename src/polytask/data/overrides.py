@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from itertools import product
+from itertools import combinations, product
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -28,20 +28,14 @@ class Overrides:
     labels: Collection[str]
     inputs: Collection[str] | None
     ignore: Collection[str]
-    categorical: Collection[str]
-    numeric: Collection[str]
+    claims: Mapping[str, Collection[str]]
     text: Collection[str]
     after: Collection[str]
     derived: Mapping[str, str]
 
     def check(self, table: pa.Table) -> None:
         """Raise UserError for an unknown name and for one in two lists that contradict."""
-        wanted = {
-            "inputs": self.inputs or (),
-            "categorical": self.categorical,
-            "numeric": self.numeric,
-            "text": self.text,
-        }
+        wanted = {"inputs": self.inputs or (), **self.claims, "text": self.text}
         unwanted = {
             "labels": self.labels,
             "ignore": self.ignore,
@@ -52,7 +46,7 @@ class Overrides:
             require_columns(table, names, what)
         for first, second in (
             *product(wanted, unwanted),
-            ("categorical", "numeric"),
+            *combinations(self.claims, 2),
             ("text", "numeric"),
         ):
             others = set((wanted | unwanted)[second])
@@ -83,32 +77,37 @@ class Overrides:
 
     def refuse(self, name: str, reason: str) -> None:
         """Raise UserError for a column that is no input whatever is asked, if it is asked for."""
-        asked = {*(self.inputs or ()), *self.categorical, *self.numeric}
-        if name in asked:
+        if name in (self.inputs or ()) or self.claim(name) is not None:
             raise UserError(f"{name!r} cannot be an input: {reason}")
+
+    def claim(self, name: str) -> ColumnKind | None:
+        """The input that the user named for the column."""
+        return next((kind for kind, names in self.claims.items() if name in names), None)
+
+    def reads_lists(self, name: str) -> bool:
+        """Whether the user named an input for the column that may read lists."""
+        claim = self.claim(name)
+        return claim is not None and claim not in _TAKES
 
     def kind_of(self, statistics: ColumnStatistics) -> Inference:
         """The kind asked for, if the values allow it, else the inferred one."""
         asked = self.inputs is not None
         if statistics.num_distinct == 0:
             return infer_column(statistics, asked=asked)
-        if statistics.name in self.categorical:
-            return _forced(statistics, "categorical", _can_be_categories)
-        if statistics.name in self.numeric:
-            return _forced(statistics, "numeric", _can_be_numbers)
+        claim = self.claim(statistics.name)
+        if claim is not None:
+            return _forced(statistics, claim)
         kind, reason = infer_column(statistics, asked=asked)
         if asked and kind == "ignored":
             raise UserError(f"{statistics.name!r} cannot be an input: {reason}")
         return kind, reason
 
 
-def _forced(
-    statistics: ColumnStatistics, kind: ColumnKind, allowed: Callable[[ColumnStatistics], bool]
-) -> Inference:
-    if allowed(statistics):
+def _forced(statistics: ColumnStatistics, kind: ColumnKind) -> Inference:
+    allowed, what = _TAKES.get(kind, (None, ""))
+    if allowed is None or allowed(statistics):
         return kind, "as asked for"
     examples = ", ".join(repr(value) for value in _odd_values(statistics, kind)[:3].to_pylist())
-    what = "whole numbers, text or true/false" if kind == "categorical" else "numbers"
     hint = "; words for missing are named by --missing" if kind == "numeric" else ""
     raise UserError(
         f"{statistics.name!r} cannot be {kind}: that takes {what}, but it is {statistics.type}, "
@@ -131,3 +130,10 @@ def _can_be_categories(statistics: ColumnStatistics) -> bool:
 def _can_be_numbers(statistics: ColumnStatistics) -> bool:
     kind = statistics.value_type
     return is_number(kind) or bool(pa.types.is_boolean(kind)) or holds_numbers_as_text(statistics)
+
+
+_TAKES: Mapping[ColumnKind, tuple[Callable[[ColumnStatistics], bool], str]] = {
+    "categorical": (_can_be_categories, "whole numbers, text or true/false"),
+    "numeric": (_can_be_numbers, "numbers"),
+}
+"""What can be said before fitting; every other input says itself what it cannot read."""

@@ -19,7 +19,7 @@ from polytask.data.options import ReadOptions
 from polytask.data.sources import TableSource as TableSource
 from polytask.data.sources import name_of, open_source
 from polytask.data.text_columns import with_values_of_text
-from polytask.errors import UserError, nearest
+from polytask.errors import UserError
 
 _AS_WRITTEN = ReadOptions()
 

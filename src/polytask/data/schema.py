@@ -40,6 +40,12 @@ class Schema:
     notes: tuple[str, ...] = ()
 
     @property
+    def inputs(self) -> dict[str, tuple[str, ...]]:
+        """The columns that each input reads, by the inputs' names."""
+        names = dict.fromkeys(column.kind for column in self.columns if column.kind != "ignored")
+        return {name: self._names(name) for name in names}
+
+    @property
     def numeric(self) -> tuple[str, ...]:
         return self._names("numeric")
 
@@ -87,6 +93,7 @@ def infer_schema(
     ignore: Collection[str] = (),
     categorical: Collection[str] = (),
     numeric: Collection[str] = (),
+    columns: Mapping[str, Collection[str]] = MappingProxyType({}),
     after: Collection[str] = (),
     derived: Mapping[str, str] = MappingProxyType({}),
     text: Collection[str] = (),
@@ -96,25 +103,31 @@ def infer_schema(
     labels: columns from which a label is made; after: known only after the event; both are no
     inputs, nor is what is derived from such a column (`derived`: by which). inputs: these alone,
     and none of them is left out by inference.
-    text: columns that were read as text; they are only checked here. List columns are ignored.
+    columns: which of them an input reads, by its name, such as {"time": ["created"]}.
+    text: columns that were read as text; they are only checked here. List columns are ignored,
+    unless `columns` names an input for them.
     Raises UserError for unknown names, contradictions, and kinds that a column's values do not
     allow.
     """
-    overrides = Overrides(labels, inputs, ignore, categorical, numeric, text, after, derived)
+    claims = {"categorical": categorical, "numeric": numeric}
+    claims |= {name: (*claims.get(name, ()), *named) for name, named in columns.items()}
+    overrides = Overrides(labels, inputs, ignore, claims, text, after, derived)
     overrides.check(table)
     sample = sampled(table)
-    columns: list[Column] = []
+    found: list[Column] = []
     for field in table.schema:
         kind, reason = overrides.exclusion(field.name)
         is_requested = kind is not None
+        if kind is None and overrides.reads_lists(field.name):
+            kind, reason = overrides.claim(field.name), "as asked for"
         if kind is None and pa.types.is_nested(field.type):
             kind, reason = "ignored", f"a list or a structure ({field.type}), no input yet"
             overrides.refuse(field.name, reason)
         if kind is None:
             statistics = column_statistics(field.name, table[field.name], sample[field.name])
             kind, reason = overrides.kind_of(statistics)
-        columns.append(Column(field.name, kind, dtype_of(field.type), reason, is_requested))
-    return Schema(tuple(columns), notes_of(table))
+        found.append(Column(field.name, kind, dtype_of(field.type), reason, is_requested))
+    return Schema(tuple(found), notes_of(table))
 
 
 def dtype_of(kind: pa.DataType) -> str:

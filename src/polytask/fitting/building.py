@@ -13,23 +13,23 @@ from polytask.config.build import (
     offered_options,
     weighing,
 )
-from polytask.data.encoder import TableEncoder
 from polytask.fitting.own_parts import OwnParts
 from polytask.fitting.plan import ModelPlan
 from polytask.fitting.preparing.prepare import Prepared
+from polytask.inputs import FittedInputs
 from polytask.model import MultiTaskModel
 from polytask.training.randomness import drawn_from
 from polytask.training.run import TrainingRun
 
 
-def try_out(plans: Sequence[ModelPlan], columns: TableEncoder, own: OwnParts) -> None:
+def try_out(plans: Sequence[ModelPlan], inputs: FittedInputs, own: OwnParts) -> None:
     """Build every model without memory for its weights, its balancer and its monitor.
 
     Raises UserError for an option that does not fit, before the first step of any.
     """
     for plan in plans:
         with torch.device("meta"):
-            model_of(plan, columns, own)
+            model_of(plan, inputs, own)
         balancer_of(plan, own)
         build_monitor(plan.config.monitor, plan.tasks, has_groups=plan.train.groups is not None)
 
@@ -44,7 +44,7 @@ def start_training(
 ) -> TrainingRun:
     """A model with fresh weights, drawn from the run's seed alone, on its device."""
     with drawn_from(plan.config.seed):
-        model = model_of(plan, prepared.columns, own)
+        model = model_of(plan, prepared.inputs, own)
     return TrainingRun.start(
         model.to(device),
         balancer_of(plan, own),
@@ -54,12 +54,12 @@ def start_training(
     )
 
 
-def model_of(plan: ModelPlan, columns: TableEncoder, own: OwnParts) -> MultiTaskModel:
+def model_of(plan: ModelPlan, inputs: FittedInputs, own: OwnParts) -> MultiTaskModel:
     """The plan's network."""
     return build_model(
         plan.config,
         plan.tasks,
-        columns=columns,
+        inputs=inputs,
         encoder=own.fresh_encoder(),
         trunk=own.fresh_trunk,
     )

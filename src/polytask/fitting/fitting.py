@@ -36,8 +36,8 @@ def fit(
 
     tasks: [NAME=]COLUMN[:KIND[:YES]], as on the command line, or tasks such as binary("click").
     `test` and `valid` may be tables.
-    encoder: any module {"numbers": (B, N), "categories": (B, C)} -> (B, out_features) in the place of
-    ours.
+    encoder: any module that makes (B, out_features) of the inputs, tensors by name such as
+    "numeric" (B, N), NaN where missing, and "categorical" (B, C), in the place of ours.
     trunk: a name, a mapping of a name and options, what makes one (MMoE, partial(MMoE,
     num_experts=4)), or a trunk; balancer: a name, a mapping, or a balancer such as NashMTL(3).
     The other options are those of `polytask fit`. Raises UserError for what the user can mend.

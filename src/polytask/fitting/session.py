@@ -57,7 +57,7 @@ class Session:
     def check(self) -> None:
         """Raise UserError for options that fit no model, before the first one is trained."""
         check_order(self.plans)
-        try_out(self.plans, self.prepared.columns, self.own)
+        try_out(self.plans, self.prepared.inputs, self.own)
 
     def resume(self, interrupted: RunFolder) -> None:
         """Go on in the folder of an interrupted run."""
@@ -120,7 +120,7 @@ class Session:
         record = summarize(self.config, self.prepared, [main, *baselines], processes=processes)
         run = Run(
             self.config,
-            self.prepared.columns,
+            self.prepared.inputs,
             targets,
             main.model,
             replace(record, advice=tuple(self._advice(plan))),
@@ -128,7 +128,7 @@ class Session:
             make_figures(self.prepared, main.model, main.rows),
         )
         if self.folder:
-            self.folder.write_encoders(run.columns, run.targets)
+            self.folder.write_encoders(run.inputs, run.targets)
             run.write_records(self.folder.path)
             write_report(self.folder.path)
             # The last act: as long as there are checkpoints, the run is not finished.
@@ -159,12 +159,12 @@ class Session:
         return notices
 
     def _warm_start(self, source: Path | str, model: MultiTaskModel) -> None:
-        columns = self.prepared.columns
+        inputs = self.prepared.inputs
         if isinstance(source, str):
-            warm_start(model, columns, self.models[source], columns)
+            warm_start(model, inputs, self.models[source], inputs)
             return
         earlier = load(source)
-        warm_start(model, columns, earlier.model, earlier.columns)
+        warm_start(model, inputs, earlier.model, earlier.inputs)
 
     def _warn_of_collapse(
         self, run: TrainingRun, step: TrainStep, plan: ModelPlan

@@ -6,6 +6,7 @@ from polytask.inputs.input import Feature, Input
 from polytask.inputs.joined import JoinedEncoder
 from polytask.inputs.numbers import Numbers
 from polytask.inputs.registry import INPUTS, register
+from polytask.inputs.single import SingleInput
 from polytask.inputs.time import Time
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Input",
     "JoinedEncoder",
     "Numbers",
+    "SingleInput",
     "Time",
     "register",
 ]

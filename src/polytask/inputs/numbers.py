@@ -93,7 +93,7 @@ class Numbers(Input):
     """N numeric columns, each with a scale and, where it is read in bins, their edges.
 
     >>> table = pa.table({"age": [20.0, 40.0, None]})
-    >>> ages = Numbers.fit(table, ["age"], encoding="standard")
+    >>> ages = Numbers.fit(table, ["age"], numeric_encoding="standard")
     >>> ages.encode(table).tolist()
     [[-1.0], [1.0], [nan]]
     >>> ages.module()(ages.encode(table)).tolist()
@@ -108,14 +108,14 @@ class Numbers(Input):
         table: pa.Table,
         columns: Sequence[str],
         *,
-        encoding: NumericEncoding = "piecewise",
+        numeric_encoding: NumericEncoding = "piecewise",
         num_bins: int = 16,
     ) -> Self:
         """UserErrors: text or infinities among numbers, numbers too large to standardise."""
         if num_bins < 1:
             raise UserError(f"{num_bins=} must be positive")
         scales = (
-            Scale.fit(table[name], f"column {name!r}", encoding=encoding, num_bins=num_bins)
+            Scale.fit(table[name], f"column {name!r}", encoding=numeric_encoding, num_bins=num_bins)
             for name in columns
         )
         return cls(tuple(columns), tuple(scales))

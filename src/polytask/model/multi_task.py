@@ -24,7 +24,7 @@ class MultiTaskModel(nn.Module):
 
     **Shape** named inputs, each (B, ...) -> Outputs.
 
-    >>> from polytask.encoders import SingleInput
+    >>> from polytask.inputs import SingleInput
     >>> from polytask.task import binary
     >>> from polytask.trunks import SharedBottom
     >>> tasks = [binary("click"), binary("like")]

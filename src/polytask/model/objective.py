@@ -26,7 +26,7 @@ class Objective(nn.Module, ABC):
     ...         self.decoder = nn.Linear(num_features, num_numbers)
     ...
     ...     def forward(self, result: Outputs, batch: Batch) -> Tensor:
-    ...         errors_BN = self.decoder(result.x) - batch.inputs["numbers"].nan_to_num()
+    ...         errors_BN = self.decoder(result.x) - batch.inputs["numeric"].nan_to_num()
     ...         return 0.1 * errors_BN.square().mean(dim=1)
     """
 

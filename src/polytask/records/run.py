@@ -70,8 +70,7 @@ class DataRecord:
     """
 
     rows: Mapping[str, int]
-    numeric: tuple[str, ...]
-    categorical: tuple[str, ...]
+    inputs: Mapping[str, tuple[str, ...]]
     labels: tuple[LabelRecord, ...]
     leaks: tuple[Leak, ...]
     unused_columns: Mapping[str, str] = field(default_factory=dict)

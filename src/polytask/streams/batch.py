@@ -14,8 +14,8 @@ from polytask.streams.named import Index, NamedTensors, rows_at
 class Batch:
     """Named inputs, and labels and row weights by the names of the tasks, all of the same rows.
 
-    `inputs` are whatever the encoder reads: for tables "numbers" (B, N), float32 with NaN where
-    missing, and "categories" (B, C), int64. Labels are (B,) or (B, ...), NaN where missing. A task
+    `inputs` are whatever the encoder reads: for tables "numeric" (B, N), float32 with NaN where
+    missing, and "categorical" (B, C), int64. Labels are (B,) or (B, ...), NaN where missing. A task
     that has no labels here is absent; one that has no weights weighs its rows alike.
     `groups` (B,) are integer codes of what GAUC is averaged over, `rows` (B,) the rows' numbers in
     the data that they are from. A batch that `is_stand_in` has a row only because a network needs

@@ -47,7 +47,7 @@ def predict(
 ) -> Predictions:
     """Predictions for all rows, in evaluation mode; labels are not needed.
 
-    >>> from polytask.encoders import SingleInput
+    >>> from polytask.inputs import SingleInput
     >>> from polytask.task import binary
     >>> from polytask.trunks import SharedBottom
     >>> model = MultiTaskModel(SingleInput("x"), SharedBottom(4, 1), [binary("click")])

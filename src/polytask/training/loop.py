@@ -49,7 +49,7 @@ def train(run: TrainingRun, stream: Stream, *, valid: Batch | None = None) -> It
     Raises UserError where a loss is not finite, naming the step, the task and the rows.
 
     >>> from polytask.balancing import MGDA
-    >>> from polytask.encoders import SingleInput
+    >>> from polytask.inputs import SingleInput
     >>> from polytask.model import MultiTaskModel
     >>> from polytask.streams import InMemoryStream
     >>> from polytask.task import binary, regression

@@ -126,8 +126,7 @@ def _data(prepared: Prepared) -> DataRecord:
     parts = {"train": prepared.train, "valid": prepared.valid, "test": prepared.test}
     return DataRecord(
         rows={name: len(part) for name, part in parts.items() if part is not None},
-        numeric=tuple(column.name for column in prepared.columns.numeric),
-        categorical=tuple(column.name for column in prepared.columns.categorical),
+        inputs={name: one.columns for name, one in prepared.inputs.by_name.items()},
         labels=label_records(prepared),
         leaks=prepared.leaks,
     )

@@ -7,36 +7,38 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
+from polytask.columns.values import coded
 from polytask.config import FitConfig
 from polytask.data.derive import Derivation, parse_derivation
-from polytask.data.encoder import TableEncoder
 from polytask.data.labels import Encoded, LabelEncoder
 from polytask.data.options import ReadOptions
 from polytask.data.readers import require_columns
 from polytask.data.weights import encode_weights
-from polytask.encoders.table import CATEGORIES, NUMBERS
+from polytask.inputs import Categories, FittedInputs
 from polytask.streams import Batch
 
 
-def read_options(config: FitConfig, columns: TableEncoder | None = None) -> ReadOptions:
+def read_options(config: FitConfig, inputs: FittedInputs | None = None) -> ReadOptions:
     """How tables are read; once there is an encoder, as the training table was."""
     options = ReadOptions(
         text=config.text,
-        numbers=config.numeric,
-        codes=config.categorical,
+        numbers=(*config.numeric, *config.columns.get("numeric", ())),
+        codes=(*config.categorical, *config.columns.get("categorical", ())),
         missing=config.missing,
         decimal=config.decimal,
         encoding=config.encoding,
         skip=config.ignore,
     )
-    if columns is None:
+    if inputs is None:
         return options
     texts: dict[str, list[str]] = {}
-    for column in columns.categorical:
-        words = [value for value in column.values if isinstance(value, str)]
-        if words:
-            texts[column.name] = words
-    return options.as_fitted(numbers=[c.name for c in columns.numeric], texts=texts)
+    categories, numbers = (inputs.by_name.get(name) for name in ("categorical", "numeric"))
+    if isinstance(categories, Categories):
+        for name, vocabulary in zip(categories.columns, categories.vocabularies):
+            words = [value for value in vocabulary.values if isinstance(value, str)]
+            if words:
+                texts[name] = words
+    return options.as_fitted(numbers=() if numbers is None else numbers.columns, texts=texts)
 
 
 def apply_derivations(table: pa.Table, derivations: Sequence[Derivation]) -> pa.Table:
@@ -66,19 +68,16 @@ def made_from(derivations: Sequence[Derivation], names: frozenset[str]) -> dict[
 
 
 def encode_inputs(
-    config: FitConfig, table: pa.Table, columns: TableEncoder
+    config: FitConfig, table: pa.Table, inputs: FittedInputs
 ) -> Mapping[str, torch.Tensor]:
     """Inputs of a table that may lack labels: only what the inputs rest on is derived."""
     derivations = [parse_derivation(text) for text in config.derive]
-    numbers, categories = columns.numeric, columns.categorical
-    names = frozenset([c.name for c in numbers] + [c.name for c in categories])
-    needed = derived_from(derivations, names)
-    table = apply_derivations(table, [d for d in derivations if d.name in needed])
-    return _inputs(table, columns)
+    needed = derived_from(derivations, frozenset(inputs.columns))
+    return inputs.encode(apply_derivations(table, [d for d in derivations if d.name in needed]))
 
 
 def encode_examples(
-    config: FitConfig, table: pa.Table, columns: TableEncoder, targets: LabelEncoder
+    config: FitConfig, table: pa.Table, inputs: FittedInputs, targets: LabelEncoder
 ) -> tuple[Batch, Encoded]:
     """Inputs, labels, weights and groups of a table that has its derived columns; its labels again
     with how many there are."""
@@ -91,17 +90,12 @@ def encode_examples(
         weight_numbers={},
     )
     batch = Batch(
-        inputs=_inputs(table, columns),
+        inputs=inputs.encode(table),
         labels=_by_name(names, encoded.labels_BT),
         weights={} if weights_BT is None else _by_name(names, weights_BT),
         groups=None if config.group is None else _group_codes(table, config.group),
     )
     return batch, encoded
-
-
-def _inputs(table: pa.Table, columns: TableEncoder) -> Mapping[str, torch.Tensor]:
-    numeric_BN, categorical_BC = columns.encode(table)
-    return {NUMBERS: torch.from_numpy(numeric_BN), CATEGORIES: torch.from_numpy(categorical_BC)}
 
 
 def _by_name(names: Sequence[str], values_BT: NDArray[np.float32]) -> Mapping[str, torch.Tensor]:
@@ -111,7 +105,5 @@ def _by_name(names: Sequence[str], values_BT: NDArray[np.float32]) -> Mapping[st
 def _group_codes(table: pa.Table, name: str) -> torch.Tensor:
     """Codes 0, 1, ... of the column's values within this table; a missing one is a group alone."""
     require_columns(table, [name], "--group")
-    codes = table[name].combine_chunks().dictionary_encode().indices
-    rows = np.arange(len(codes), dtype=np.int64)
-    known = codes.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-    return torch.from_numpy(np.where(known < 0, -1 - rows, known))
+    codes_B = coded(table[name], f"--group {name}").codes_B.astype(np.int64)
+    return torch.from_numpy(np.where(codes_B < 0, -1 - np.arange(len(codes_B)), codes_B))

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from polytask.config import FitConfig, TaskConfig, parse_task
+from polytask.config.build import build_inputs
 from polytask.data.derive import Derivation, parse_derivation
-from polytask.data.encoder import TableEncoder
 from polytask.data.labels import LabelCount, LabelEncoder
 from polytask.data.leaks import find_leaks
 from polytask.data.readers import TableSource, read_table, require_columns
@@ -22,6 +22,7 @@ from polytask.fitting.preparing.encoding import (
     read_options,
 )
 from polytask.fitting.preparing.splitting import split_table
+from polytask.inputs import FittedInputs
 from polytask.kinds import Kind, infer_kind, make_kind
 from polytask.kinds.columns import label_column
 from polytask.records import Leak
@@ -38,7 +39,7 @@ class Prepared:
 
     config: FitConfig
     schema: Schema
-    columns: TableEncoder
+    inputs: FittedInputs
     targets: LabelEncoder
     train: Batch
     valid: Batch | None
@@ -68,6 +69,7 @@ def prepare(
     source = table if table is not None else config.table
     if source is None:
         raise UserError("there is no table: name one, such as `polytask fit log.parquet`")
+    fits = build_inputs(config)
     derivations = [parse_derivation(text) for text in config.derive]
     whole = apply_derivations(read_table(source, options=read_options(config)), derivations)
     config = resolve_tasks(config, whole)
@@ -77,7 +79,7 @@ def prepare(
     train = split.train
     config, kind_reasons = resolve_kinds(config, train)
     schema = _schema(config, train, derivations)
-    if not (schema.numeric or schema.categorical):
+    if not schema.inputs:
         reasons = "; ".join(f"{column.name}: {column.reason}" for column in schema.columns[:8])
         raise UserError(f"no column is left as an input ({reasons}); name some with --inputs")
     fitted = LabelEncoder.fit(
@@ -88,16 +90,10 @@ def prepare(
     )
     leaks = find_leaks(train, schema, fitted.encode(train).labels_BT, fitted.tasks)
     _stop_at_leaks(leaks, config.allow)
-    columns = TableEncoder.fit(
-        train,
-        schema,
-        min_count=config.min_count,
-        numeric_encoding=config.numeric_encoding,
-        num_bins=config.num_bins,
-    )
+    inputs = FittedInputs.fit(train, schema.inputs, fits=fits)
     tables = {"train": train, "valid": split.valid, "test": split.test}
     encoded = {
-        name: encode_examples(config, part, columns, fitted)
+        name: encode_examples(config, part, inputs, fitted)
         for name, part in tables.items()
         if part is not None
     }
@@ -106,7 +102,7 @@ def prepare(
     return Prepared(
         with_budget(config, train.num_rows),
         schema,
-        columns,
+        inputs,
         fitted,
         examples["train"],
         examples.get("valid"),
@@ -227,8 +223,11 @@ def _schema(
 ) -> Schema:
     label_columns = {task.column for task in config.tasks if isinstance(task, TaskConfig)}
     weights = {column for column in config.weight.values() if isinstance(column, str)}
-    time = {config.time_column} if config.time_column else set()
-    extra = (weights | time) - set(config.ignore) - label_columns
+    # What rows are parted by is another value in the test: no input, unless it is asked for.
+    named = {*(config.inputs or ()), *config.categorical, *config.numeric}
+    named |= {name for names in config.columns.values() for name in names}
+    parting = {name for name in (config.time_column, config.split_by) if name is not None} - named
+    extra = (weights | parting) - set(config.ignore) - label_columns
     labels = derived_from(derivations, frozenset(label_columns))
     giveaways = made_from(derivations, labels | set(config.after))
     return infer_schema(
@@ -239,6 +238,7 @@ def _schema(
         ignore=(*config.ignore, *sorted(extra)),
         categorical=config.categorical,
         numeric=config.numeric,
+        columns=config.columns,
         after=config.after,
         text=config.text,
     )

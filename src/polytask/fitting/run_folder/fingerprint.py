@@ -30,7 +30,7 @@ def fingerprint_of(config: FitConfig, prepared: Prepared) -> dict[str, str]:
     parts = {"training": prepared.train, "validation": prepared.valid, "test": prepared.test}
     origin |= {f"{name} rows": _describe(part) for name, part in parts.items()}
     targets = json.dumps(prepared.targets.to_dict())
-    return origin | {"encoders": _checksum(prepared.columns.to_json().encode(), targets.encode())}
+    return origin | {"encoders": _checksum(prepared.inputs.to_json().encode(), targets.encode())}
 
 
 def _describe(rows: Batch | None) -> str:

@@ -11,9 +11,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from polytask.config import FitConfig, read_config, write_config
-from polytask.data.encoder import TableEncoder
 from polytask.data.labels import LabelEncoder
 from polytask.errors import UserError
+from polytask.inputs import FittedInputs
 from polytask.records.files import FIGURES, METRICS, STEPS
 from polytask.training.state_files import remove
 
@@ -51,12 +51,12 @@ class RunFolder:
             raise UserError(f"{path}: this is no finished run, it lacks {', '.join(missing)}")
         return cls(path)
 
-    def write_setup(self, config: FitConfig, columns: TableEncoder, targets: LabelEncoder) -> None:
+    def write_setup(self, config: FitConfig, inputs: FittedInputs, targets: LabelEncoder) -> None:
         _write(self.path / "run.yaml", write_config(config))
-        self.write_encoders(columns, targets)
+        self.write_encoders(inputs, targets)
 
-    def write_encoders(self, columns: TableEncoder, targets: LabelEncoder) -> None:
-        encoder = {"columns": json.loads(columns.to_json()), "targets": targets.to_dict()}
+    def write_encoders(self, inputs: FittedInputs, targets: LabelEncoder) -> None:
+        encoder = {"inputs": json.loads(inputs.to_json()), "targets": targets.to_dict()}
         _write(self.path / "encoder.json", json.dumps(encoder, indent=1, allow_nan=False))
 
     def write_weights(self, model: nn.Module) -> None:
@@ -69,12 +69,12 @@ class RunFolder:
     def read_config(self) -> FitConfig:
         return read_config(self.path / "run.yaml")
 
-    def read_encoders(self) -> tuple[TableEncoder, LabelEncoder]:
+    def read_encoders(self) -> tuple[FittedInputs, LabelEncoder]:
         path = self.path / "encoder.json"
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
-            columns = TableEncoder.from_json(json.dumps(values["columns"]))
-            return columns, LabelEncoder.from_dict(values["targets"])
+            inputs = FittedInputs.from_json(json.dumps(values["inputs"]))
+            return inputs, LabelEncoder.from_dict(values["targets"])
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise UserError(f"{path}: this is no encoder file of polytask: {error}") from error
 

@@ -26,11 +26,11 @@ def load(
     own = OwnParts(encoder, trunk)
     folder = RunFolder.open(Path(path))
     config = folder.read_config()
-    columns, targets = folder.read_encoders()
+    inputs, targets = folder.read_encoders()
     model = build_model(
         config,
         targets.tasks,
-        columns=columns,
+        inputs=inputs,
         encoder=own.fresh_encoder(),
         trunk=own.fresh_trunk,
     )
@@ -43,7 +43,7 @@ def load(
         ) from error
     return Run(
         config,
-        columns,
+        inputs,
         targets,
         model,
         read_metrics(folder.path),

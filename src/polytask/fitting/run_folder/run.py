@@ -7,7 +7,6 @@ import pyarrow as pa
 
 from polytask.config import FitConfig, write_config
 from polytask.data.derive import parse_derivation
-from polytask.data.encoder import TableEncoder
 from polytask.data.labels import LabelEncoder
 from polytask.data.readers import TableSource, read_table
 from polytask.errors import UserError
@@ -20,6 +19,7 @@ from polytask.fitting.preparing.encoding import (
 )
 from polytask.fitting.preparing.prepare import unknown_classes
 from polytask.fitting.run_folder.folder import RunFolder
+from polytask.inputs import FittedInputs
 from polytask.model import MultiTaskModel
 from polytask.records import (
     Evaluation,
@@ -45,7 +45,7 @@ class Run:
     """
 
     config: FitConfig
-    columns: TableEncoder
+    inputs: FittedInputs
     targets: LabelEncoder
     model: MultiTaskModel
     record: RunRecord | None
@@ -74,8 +74,8 @@ class Run:
         A multiclass task has NAME and NAME_p_CLASS for each class, quantiles have NAME and NAME_q10;
         a task given another has NAME, the joint probability, and NAME_given_PARENT. Labels need not be in the table.
         """
-        read = read_table(table, options=read_options(self.config, self.columns))
-        rows = Batch(encode_inputs(self.config, read, self.columns))
+        read = read_table(table, options=read_options(self.config, self.inputs))
+        rows = Batch(encode_inputs(self.config, read, self.inputs))
         predictions = predict(self.model, rows, precision=self.config.precision)
         named: dict[str, pa.Array] = {}
         for task in self.tasks:
@@ -91,9 +91,9 @@ class Run:
         """Metrics per task on a labelled table, with intervals where the run's options say so."""
         derivations = [parse_derivation(text) for text in self.config.derive]
         whole = apply_derivations(
-            read_table(table, options=read_options(self.config, self.columns)), derivations
+            read_table(table, options=read_options(self.config, self.inputs)), derivations
         )
-        examples, encoded = encode_examples(self.config, whole, self.columns, self.targets)
+        examples, encoded = encode_examples(self.config, whole, self.inputs, self.targets)
         predictions = predict(self.model, examples, precision=self.config.precision)
         rows = rows_by_task(self.tasks, predictions, examples)
         return score_tasks(
@@ -109,7 +109,7 @@ class Run:
         # Whatever cannot be written is said before the folder is made.
         write_config(self.config)
         folder = RunFolder.create(Path(path), overwrite=overwrite)
-        folder.write_setup(self.config, self.columns, self.targets)
+        folder.write_setup(self.config, self.inputs, self.targets)
         folder.write_weights(self.model)
         for record in self.history:
             append_history(folder.path, record)

@@ -38,7 +38,7 @@ class RunCheckpoints:
         cls, folder: RunFolder, prepared: Prepared, *, config: FitConfig, own: OwnParts
     ) -> "RunCheckpoints":
         """A new run: its setup is written, and the fresh weights of modules of the user's own."""
-        folder.write_setup(config, prepared.columns, prepared.targets)
+        folder.write_setup(config, prepared.inputs, prepared.targets)
         for name, module in own.modules().items():
             write_state(folder.checkpoints / name, State(module.state_dict(), {}))
         return cls(folder, prepared, config.checkpoint_every, fingerprint_of(config, prepared))
@@ -87,7 +87,7 @@ class RunCheckpoints:
     def _go_on(self, *, after: int) -> list[str]:
         """The log and the folders of later models become what they were at the checkpoint."""
         self.is_resuming = False
-        self.folder.write_encoders(self.prepared.columns, self.prepared.targets)
+        self.folder.write_encoders(self.prepared.inputs, self.prepared.targets)
         self.folder.remove_checkpoints(after=after)
         if self.folder.cut_log(self.log_bytes):
             return []

@@ -1,0 +1,87 @@
+"""Every input obeys the same laws: one table of members, one set of laws."""
+
+from collections.abc import Callable
+from datetime import date, datetime, time, timedelta
+from functools import partial
+
+import pyarrow as pa
+import pytest
+import torch
+
+from polytask.inputs import INPUTS, Categories, Feature, FittedInputs, Input, Numbers, Time
+from polytask.inputs.testing import check_input
+
+START = datetime(2024, 2, 27)
+TABLES: dict[str, tuple[pa.Table, pa.Table]] = {
+    "categorical": (
+        pa.table({"city": ["a", "b", "a", None], "id": [1, 2**60, 1, 7]}),
+        pa.table({"city": ["never", None, "b"], "id": [3, None, 7]}),
+    ),
+    "numeric": (
+        pa.table({"age": [1.0, 2.0, 5.0, 9.0], "paid": [0, 0, None, 1], "same": [4, 4, 4, 4]}),
+        pa.table({"age": [1e9, None, -3.0], "paid": [None, 5, 0], "same": [None, 4, 7]}),
+    ),
+    "time": (
+        pa.table(
+            {
+                "when": [START + timedelta(hours=31 * n) for n in range(4)],
+                "day": [date(2023, 12, 30), None, date(2024, 1, 3), date(2025, 1, 1)],
+                "clock": [time(1), time(23, 59), time(4), time(5)],
+                "ticks": pa.array([START, None, START + timedelta(days=1), START], pa.timestamp("ns", "UTC")),
+            }
+        ),
+        pa.table(
+            {
+                "when": [START - timedelta(days=900), None, START],
+                "day": [None, date(1950, 1, 1), date(2100, 1, 1)],
+                "clock": [None, time(0), time(12)],
+                "ticks": pa.array([None, START, START], pa.timestamp("ns", "UTC")),
+            }
+        ),
+    ),
+}  # fmt: skip
+MEMBERS: dict[str, tuple[str, Callable[..., Input]]] = {
+    **{name: (name, kind.fit) for name, kind in INPUTS.items() if name in TABLES},
+    "sparse": ("categorical", partial(Categories.fit, min_count=1, sparse_above=4)),
+    "standard": ("numeric", partial(Numbers.fit, numeric_encoding="standard")),
+    "quantile": ("numeric", partial(Numbers.fit, numeric_encoding="quantile")),
+    "in Tokyo": ("time", partial(Time.fit, time_zone="Asia/Tokyo")),
+}
+
+
+def test_every_registered_input_is_a_member() -> None:
+    assert {name for name, _ in MEMBERS.values()} == set(INPUTS)
+
+
+@pytest.mark.parametrize("member", MEMBERS)
+def test_laws(member: str) -> None:
+    name, fit = MEMBERS[member]
+    check_input(fit, *TABLES[name])
+
+
+def test_all_inputs_together_export_with_a_free_batch_size() -> None:
+    train = pa.table({c: t[c] for t, _ in TABLES.values() for c in t.column_names})
+    fitted = FittedInputs.fit(train, {name: t.column_names for name, (t, _) in TABLES.items()})
+    encoder, batch = fitted.encoder().eval(), fitted.encode(train)
+    free = {name: {0: torch.export.Dim("batch", min=1)} for name in batch}
+    exported = torch.export.export(encoder, (batch,), dynamic_shapes=(free,)).module()
+    for rows in (
+        {k: v[:1] for k, v in batch.items()},
+        {k: v.repeat(5, 1) for k, v in batch.items()},
+    ):
+        torch.testing.assert_close(exported(rows), encoder(rows), rtol=0, atol=0)
+
+
+class _Wrong(Numbers):
+    """Says that it has one feature more than it has."""
+
+    def features(self) -> list[Feature]:
+        return [*super().features(), Feature(self.columns[0], "nothing")]
+
+
+def test_a_broken_law_is_found_and_named() -> None:
+    with pytest.raises(AssertionError, match="features"):
+        check_input(_Wrong.fit, TABLES["numeric"][0])
+    wrong = FittedInputs({"numeric": _Wrong.fit(TABLES["numeric"][0], ["age"])})
+    with pytest.raises(ValueError, match="the module of input 'numeric' has"):
+        wrong.encoder()(wrong.encode(TABLES["numeric"][0]))
