@@ -96,6 +96,6 @@ def test_groups_are_those_of_equal_values() -> None:
         validate_config({"tasks": ["y:binary"], "valid_fraction": 0, "test_fraction": 0}), table
     )
     config = prepared.config.model_copy(update={"group": "g"})
-    rows = encode_examples(config, table, prepared.inputs, prepared.targets)
+    rows, _ = encode_examples(config, table, prepared.inputs, prepared.targets)
     codes = rows.groups.tolist()
     assert codes[0] == codes[1] and len({*codes[1:]}) == 4
