@@ -221,6 +221,7 @@ def test_classes_unknown_to_training_are_misses_with_a_note() -> None:
         ["topic:multiclass"],
         test=table.slice(2_000),
         learning_rate=0.05,
+        epochs=6,
         **SMALL,
     )
     for scores in (

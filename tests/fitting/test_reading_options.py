@@ -36,9 +36,9 @@ def run(frame: pd.DataFrame) -> polytask.Run:
 
 
 def test_text_that_is_numbers_is_an_input_and_a_label(run: polytask.Run) -> None:
-    assert [column.name for column in run.columns.numeric] == ["x"]
+    assert run.inputs.by_name["numeric"].columns == ("x",)
     assert run.tasks[0].kind.name == "binary"
-    assert "NA" in run.columns.categorical[0].values
+    assert "NA" in run.inputs.by_name["categorical"].vocabularies[0].values
 
 
 def test_one_row_is_read_as_the_training_table_was(run: polytask.Run, frame: pd.DataFrame) -> None:
@@ -70,7 +70,8 @@ def test_options_reach_the_test_table_and_prediction(frame: pd.DataFrame, tmp_pa
     tested = run.metrics.tasks["click"].test
     assert tested is not None
     assert tested.num_rows == N
-    (x,), (z,) = run.columns.numeric, run.columns.categorical
+    (x,) = run.inputs.by_name["numeric"].scales
+    (z,) = run.inputs.by_name["categorical"].vocabularies
     assert x.has_missing
     assert set(z.values) == {"0,0", "0,5", "1,0", "1,5", "2,0", "2,5", "3,0"}
     # The same rows from memory, with null and with the word: one answer.
