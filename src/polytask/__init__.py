@@ -9,10 +9,30 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from polytask import balancing as balancing
+    from polytask import config as config
+    from polytask import data as data
+    from polytask import fitting as fitting
+    from polytask import inputs as inputs
+    from polytask import kinds as kinds
+    from polytask import metrics as metrics
+    from polytask import model as model
+    from polytask import records as records
+    from polytask import report as report
+    from polytask import streams as streams
+    from polytask import training as training
+    from polytask import trunks as trunks
+    from polytask.errors import UserError as UserError
     from polytask.fitting import Run as Run
     from polytask.fitting import fit as fit
     from polytask.fitting import load as load
     from polytask.fitting import resume as resume
+    from polytask.kinds import Binary as Binary
+    from polytask.kinds import Count as Count
+    from polytask.kinds import Kind as Kind
+    from polytask.kinds import Multiclass as Multiclass
+    from polytask.kinds import Quantile as Quantile
+    from polytask.kinds import Regression as Regression
     from polytask.model import MultiTaskModel as MultiTaskModel
     from polytask.streams import Batch as Batch
     from polytask.streams import InMemoryStream as InMemoryStream
@@ -29,15 +49,37 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
+_ROOMS = (
+    "balancing",
+    "config",
+    "data",
+    "inputs",
+    "fitting",
+    "kinds",
+    "metrics",
+    "model",
+    "records",
+    "report",
+    "streams",
+    "training",
+    "trunks",
+)
 _HOMES = {
     "Batch": "polytask.streams",
+    "Binary": "polytask.kinds",
+    "Count": "polytask.kinds",
     "InMemoryStream": "polytask.streams",
+    "Kind": "polytask.kinds",
     "MultiTaskModel": "polytask.model",
+    "Multiclass": "polytask.kinds",
+    "Quantile": "polytask.kinds",
+    "Regression": "polytask.kinds",
     "Run": "polytask.fitting",
     "Settings": "polytask.training",
     "Stream": "polytask.streams",
     "Task": "polytask.task",
     "TrainingRun": "polytask.training",
+    "UserError": "polytask.errors",
     "binary": "polytask.task",
     "count": "polytask.task",
     "fit": "polytask.fitting",
@@ -53,11 +95,13 @@ __all__ = sorted(["__version__", *_HOMES])
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name when it is first asked for: `polytask --version` need not load torch."""
+    """Import a room or a public name when it is first asked for: `polytask --version` loads no torch."""
+    if name in _ROOMS:
+        return import_module(f"polytask.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'polytask' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return list(__all__)
+    return sorted([*__all__, *_ROOMS])

@@ -9,12 +9,12 @@ import pytest
 
 from polytask.config import (
     FitConfig,
-    FitOptions,
     TaskConfig,
     read_config,
     validate_config,
     write_config,
 )
+from polytask.config.keywords import FitOptions
 from polytask.errors import UserError
 from polytask.kinds import Binary
 

@@ -9,25 +9,29 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 import polytask
+from polytask.cli.help import CommandUnderHeadings
 from polytask.cli.options import (
     config_from,
     resumed_from,
     with_column_options,
     with_fit_options,
 )
+from polytask.config import FitConfig
+from polytask.data.paths import matching_paths
 from polytask.errors import UserError
 
 _SECONDS_TO_SPEAK = 10.0
+
+_WIDE: dict[str, object] = {"max_content_width": 100}
 
 app = typer.Typer(
     name="polytask",
     help="Multi-task learning from one table: train, weigh, compare and serve.",
     no_args_is_help=True,
     add_completion=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 
@@ -43,7 +47,7 @@ def main() -> None:
             raise
         _stop(f"{error.filename}: {error.strerror}")
     except KeyboardInterrupt:
-        Console(stderr=True).print("stopped; what was saved stays")
+        typer.echo("stopped; what was saved stays", err=True)
         sys.exit(130)
 
 
@@ -52,10 +56,17 @@ def _stop(message: str) -> None:
         # torchrun ends all processes as soon as one has ended: the first one shall speak before. If it
         # does not end, the mistake is this process's alone.
         time.sleep(_SECONDS_TO_SPEAK)
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print("[bold red]error:[/]", end=" ")
-    console.print(message, markup=False)
+    typer.secho("error:", fg="red", bold=True, nl=False, err=True)
+    typer.echo(f" {message}", err=True)
     sys.exit(2)
+
+
+def _existing(config: FitConfig) -> FitConfig:
+    """The configuration, once its tables are seen to exist: a typing error is not worth loading torch."""
+    for table in (config.table, config.test, config.valid):
+        if table is not None:
+            matching_paths(str(table))
+    return config
 
 
 def _version(wanted: bool) -> None:
@@ -85,15 +96,17 @@ def demo(
     run_demo(rows, out, seed=seed)
 
 
-@app.command()
+@app.command(cls=CommandUnderHeadings, context_settings=_WIDE)
 @with_fit_options
 def fit(options: Mapping[str, object]) -> None:
     """Train one model for all tasks of TABLE, and one a task to compare it with.
 
-    A task is \\[NAME=]COLUMN\\[:KIND\\[:YES]]: click, income:binary:50000+, adult=age:binary:>=18.
+    A task is [NAME=]COLUMN[:KIND[:YES]]: click, income:binary:50000+, adult=age:binary:>=18.
+
+    polytask fit log.parquet --task click --task watch:regression --out runs/first
     """
     resumed = resumed_from(options)
-    config = None if resumed else config_from(options)
+    config = None if resumed else _existing(config_from(options))
     from polytask.cli.fitting import show_fit, show_resumed
 
     if resumed is not None:
@@ -102,11 +115,11 @@ def fit(options: Mapping[str, object]) -> None:
         show_fit(config)
 
 
-@app.command(name="inspect")
+@app.command(name="inspect", cls=CommandUnderHeadings, context_settings=_WIDE)
 @with_column_options
 def inspect_command(options: Mapping[str, object]) -> None:
     """Print what each column of TABLE would be taken for, and why."""
-    config = config_from(options)
+    config = _existing(config_from(options))
     from polytask.cli.tables import console_for_tables, show_columns
     from polytask.data.describe import describe_table
     from polytask.fitting import inspect_table
@@ -121,6 +134,8 @@ def evaluate(
     table: Annotated[Path, typer.Argument(help="Table with labels.")],
 ) -> None:
     """Evaluate a run on another table, per task; counted in its metrics.json."""
+    from rich.console import Console
+
     from polytask.cli.tables import show_evaluation
     from polytask.fitting import load
     from polytask.records import count_test_evaluation

@@ -8,6 +8,7 @@ from typing import Annotated, get_args, get_origin
 import typer
 from pydantic.fields import FieldInfo
 
+from polytask.choices import KIND_NAMES, RULE_NAMES, TRUNK_NAMES, WRAPPER_NAMES
 from polytask.config import FitConfig, read_config, validate_config
 from polytask.errors import UserError
 
@@ -28,8 +29,9 @@ def with_fit_options(command: Callable[[Mapping[str, object]], None]) -> Callabl
     resume = typer.Option(
         "--resume",
         metavar="RUN",
-        help="Go on with an interrupted run; of the other options only --threads may be given.",
+        help="Resume an interrupted run; of the other options only --threads may be given.",
         show_default=False,
+        rich_help_panel=_OTHER,
     )
     option = _keyword("resume", Annotated[Path | None, resume])
     return _with_options(command, tuple(FitConfig.model_fields), option)
@@ -87,7 +89,12 @@ def _with_options(
             "config",
             Annotated[
                 Path | None,
-                typer.Option("--config", help="YAML file of options; these go over it."),
+                typer.Option(
+                    "--config",
+                    metavar="FILE",
+                    help="YAML file of options, such as a run's run.yaml; those given beside it win.",
+                    rich_help_panel=_OTHER,
+                ),
             ],
         )
     )
@@ -102,7 +109,15 @@ def _with_options(
 def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
     if name == _POSITIONAL:
         help_text = field.description
-        table = Annotated[Path | None, typer.Argument(help=help_text, show_default=False)]
+        table = Annotated[
+            Path | None,
+            typer.Argument(
+                metavar="TABLE",
+                help=help_text,
+                show_default=False,
+                rich_help_panel=_panel(name),
+            ),
+        ]
         return _keyword(name, table)
     flag = _flag(name)
     if field.annotation is bool:
@@ -112,7 +127,7 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
         kind = list[str] | None if name in _REPEATED else str | None
     option = typer.Option(
         flag,
-        help=_help(field),
+        help=_help(name, field),
         metavar=_metavar(name, field),
         show_default=False,
         rich_help_panel=_panel(name),
@@ -130,11 +145,14 @@ def _keyword(name: str, annotation: object) -> inspect.Parameter:
     )
 
 
-def _help(field: FieldInfo) -> str:
+def _help(name: str, field: FieldInfo) -> str:
+    """What the option means, the names that it takes, and [its default]."""
     default = field.get_default(call_default_factory=True)
     empty = default is None or default in ((), {}) or default is False
     shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
-    return f"{field.description or ''}{'' if empty else f' [{shown}]'}".strip()
+    further = "comma-separated" if _METAVARS.get(name) == "COLUMNS" else _NAMES.get(name, "")
+    parts = (field.description, further and f"({further})", "" if empty else f"[{shown}]")
+    return " ".join(part for part in parts if part)
 
 
 def _metavar(name: str, field: FieldInfo) -> str | None:
@@ -169,6 +187,13 @@ _METAVARS = {
     ("inputs", "ignore", "categorical", "numeric", "text", "after", "allow"), "COLUMNS"
 )
 
+_NAMES = {
+    "tasks": f"KIND: {', '.join(KIND_NAMES)}",
+    "trunk": ", ".join(TRUNK_NAMES),
+    "balancer": f"{', '.join(RULE_NAMES)}; around others: {', '.join(WRAPPER_NAMES)}",
+}
+
+_OTHER = "Other"
 _PANELS = {
     "inputs": "Columns",
     "transform": "Labels",

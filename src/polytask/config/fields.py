@@ -3,19 +3,13 @@
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Literal, TypedDict
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, PlainSerializer
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
-from polytask.data.labels import GivenConflict
+from polytask.choices import GivenConflict, NumericEncoding, Schedule
 from polytask.data.options import Decimal
-from polytask.data.readers import TableSource
 from polytask.errors import UserError
-from polytask.inputs.numbers import NumericEncoding
-from polytask.kinds import Kind, describe_kind, make_kind
-from polytask.training.optimizer import Schedule
 
 
 def _split_commas(value: object) -> object:
@@ -97,6 +91,9 @@ def _parse_braces(value: object) -> object:
     """`{name: mmoe, num_experts: 4}` on a command line is the mapping that it would be in YAML."""
     if not isinstance(value, str) or not value.lstrip().startswith("{"):
         return value
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
     try:
         return YAML(typ="safe", pure=True).load(value)
     except YAMLError as error:
@@ -106,13 +103,23 @@ def _parse_braces(value: object) -> object:
 
 
 def _as_kind(value: object) -> object:
-    """A kind by name, or from {name: ..., options}."""
-    if not isinstance(value, str | Mapping):
+    """A kind, by name, or from {name: ..., options}; kinds load torch, so only where one is given."""
+    from polytask.kinds import Kind, make_kind
+
+    if isinstance(value, Kind):
         return value
+    if not isinstance(value, str | Mapping):
+        raise ValueError("a kind is a name, or a mapping such as {name: regression, unit: s}")
     try:
         return make_kind(value)
     except UserError as error:
         raise ValueError(str(error)) from error
+
+
+def _from_kind(kind: "Kind") -> str | dict[str, object]:
+    from polytask.kinds import describe_kind
+
+    return describe_kind(kind)
 
 
 Name = Annotated[str, BeforeValidator(_as_name)]
@@ -128,12 +135,19 @@ Weights = Annotated[Mapping[str, str | float | int], BeforeValidator(_as_pairs)]
 CutOff = Annotated[int | float | str, BeforeValidator(_number_or_text)]
 Location = Annotated[Path, BeforeValidator(_as_path)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-KindOption = Annotated[InstanceOf[Kind], BeforeValidator(_as_kind), PlainSerializer(describe_kind)]
 Options = Annotated[str | Mapping[str, object], BeforeValidator(_parse_braces)]
+if TYPE_CHECKING:
+    from polytask.kinds import Kind
+
+    KindOption = Kind
+else:
+    KindOption = Annotated[object, BeforeValidator(_as_kind), PlainSerializer(_from_kind)]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        strict=True, extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True
+    )
 
 
 class TaskConfig(_Strict):
@@ -312,69 +326,7 @@ class FitConfig(_Strict):
         int,
         Field(ge=0, description="Steps between checkpoints; validations make one in any case."),
     ] = 1000
-    out: Annotated[Location | None, Field(description="Folder of the run.")] = None
+    out: Annotated[
+        Location | None, Field(description="Folder of the run; without it nothing is written.")
+    ] = None
     overwrite: Annotated[bool, Field(description="Replace an existing run folder.")] = False
-
-
-class FitOptions(TypedDict, total=False):
-    """FitConfig's fields as typed keyword arguments of `polytask.fit`, but for those that may be objects
-    (a test compares them)."""
-
-    test: TableSource | None
-    valid: TableSource | None
-    inputs: str | tuple[str, ...] | list[str] | None
-    ignore: str | tuple[str, ...] | list[str]
-    categorical: str | tuple[str, ...] | list[str]
-    numeric: str | tuple[str, ...] | list[str]
-    columns: str | Mapping[str, str | tuple[str, ...] | list[str]]
-    text: str | tuple[str, ...] | list[str]
-    missing: str | float | tuple[str | float, ...] | list[str | float] | None
-    decimal: Decimal | None
-    encoding: str
-    after: str | tuple[str, ...] | list[str]
-    allow: str | tuple[str, ...] | list[str]
-    derive: str | tuple[str, ...] | list[str]
-    transform: str | Mapping[str, str]
-    given: str | Mapping[str, str]
-    given_conflict: GivenConflict
-    weight: str | Mapping[str, str | float]
-    group: str | None
-    valid_fraction: float
-    test_fraction: float
-    split_by: str | None
-    split_seed: int
-    time_column: str | None
-    valid_from: int | float | str | date | None
-    test_from: int | float | str | date | None
-    min_count: int
-    numeric_encoding: NumericEncoding
-    num_bins: int
-    embedding_dim: int | None
-    input_options: Mapping[str, Mapping[str, object]]
-    hidden: tuple[int, ...] | list[int] | str | None
-    num_experts: int | None
-    expert_hidden: tuple[int, ...] | list[int] | str | None
-    tower_hidden: tuple[int, ...] | list[int] | str
-    dropout: float
-    measure_at: Literal["seam", "parameters"]
-    epochs: int | None
-    batch_size: int | None
-    learning_rate: float
-    weight_decay: float
-    warmup_fraction: float
-    schedule: Schedule
-    clip_norm: float | None
-    patience: int | None
-    validations_per_epoch: int
-    monitor: str | None
-    precision: Literal["fp32", "bf16"]
-    device: str
-    threads: int | None
-    seed: int
-    init_from: str | Path | None
-    baseline: Literal["single", "none"]
-    intervals: bool
-    log_every: int
-    checkpoint_every: int
-    out: str | Path | None
-    overwrite: bool

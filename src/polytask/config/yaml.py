@@ -6,13 +6,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError
 
 from polytask.config.fields import FitConfig, TaskConfig
 from polytask.errors import UserError, nearest
-from polytask.kinds import describe_kind
 
 _NEVER_WRAP = 1 << 20
 """A path stays on one line, whatever its length, so that it can be copied."""
@@ -22,6 +18,10 @@ def read_config(path: Path) -> FitConfig:
     """The configuration in a YAML file; UserError as `file:line:column: key: what is wrong`."""
     if not path.is_file():
         raise UserError(f"{path}: no such configuration file")
+    from ruamel.yaml import YAML
+    from ruamel.yaml.comments import CommentedMap
+    from ruamel.yaml.error import MarkedYAMLError
+
     try:
         document = YAML(typ="rt").load(path.read_text(encoding="utf-8"))
     except MarkedYAMLError as error:
@@ -59,6 +59,10 @@ def write_config(config: FitConfig) -> str:
 
     UserError where a task has a kind that no name brings back.
     """
+    from ruamel.yaml import YAML
+
+    from polytask.kinds import describe_kind
+
     for task in config.tasks:
         if isinstance(task, TaskConfig) and task.kind is not None:
             describe_kind(task.kind)
@@ -109,6 +113,8 @@ def _place(values: object, path: tuple[int | str, ...], source: str | None) -> s
     """`file:line:column: ` of the last key of the path that the file holds."""
     if source is None:
         return ""
+    from ruamel.yaml.comments import CommentedMap, CommentedSeq
+
     line, column = 0, 0
     node = values
     for part in path:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
+from polytask.choices import GivenConflict as GivenConflict
 from polytask.columns.serial import from_record
 from polytask.data.readers import require_columns
 from polytask.data.relation import (
@@ -25,8 +26,6 @@ from polytask.kinds.columns import label_column
 from polytask.kinds.kind import Labels
 from polytask.kinds.reading import require_variety
 from polytask.task import Task
-
-GivenConflict = Literal["stop", "drop", "keep-child", "ignore-relation"]
 
 FORMAT = "polytask-labels"
 VERSION = 1

@@ -1,6 +1,5 @@
 """What a caller may name as a table, and how each is opened."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, TypeAlias
@@ -13,18 +12,15 @@ from polytask.data.dialect import compression_of
 from polytask.data.files import ArrowFile, ParquetFiles
 from polytask.data.frames import ArrowStream, DatasetOfArrow, Frame, LazyFrame
 from polytask.data.options import Decimal, ReadOptions
-from polytask.errors import UserError, nearest
+from polytask.data.paths import ARROW, PARQUET, TEXT, check_path, matching_paths
+from polytask.errors import UserError
 
-PARQUET = ".parquet"
-ARROW = (".arrow", ".feather", ".ipc")
-TEXT = (".csv", ".tsv", ".txt", ".data")
 _OTHER_FORMATS = (
     *(".xlsx", ".xls", ".xlsm", ".ods", ".json", ".jsonl", ".ndjson", ".xml", ".html", ".htm"),
     *(".orc", ".avro", ".h5", ".hdf5", ".pkl", ".pickle", ".npy", ".npz", ".pt", ".safetensors"),
     *(".db", ".sqlite", ".sav", ".dta", ".sas7bdat", ".rds", ".mat", ".pdf", ".7z", ".rar"),
     *(".tar", ".xz", ".zst", ".doc", ".docx", ".odt", ".png", ".jpg", ".jpeg", ".py", ".yaml"),
 )
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _LOOKED_AT = 4096
 
 TableSource: TypeAlias = (
@@ -62,11 +58,13 @@ class Source(Protocol):
 def open_source(source: TableSource, options: ReadOptions) -> Source:
     """The source, opened by what it is; UserError where it is no table."""
     if isinstance(source, str | Path):
-        return _opened_files(_paths(str(source)), options)
+        return _opened_files(matching_paths(str(source)), options)
     if isinstance(source, ds.Dataset):
         return DatasetOfArrow(source)
     if isinstance(source, list | tuple) and source and isinstance(source[0], str | Path):
-        return _opened_files([path for entry in source for path in _paths(str(entry))], options)
+        return _opened_files(
+            [path for entry in source for path in matching_paths(str(entry))], options
+        )
     return Frame.opened(source, skip=options.skip)
 
 
@@ -79,24 +77,10 @@ def name_of(source: TableSource) -> str:
     return f"the {type(source).__name__}"
 
 
-def _paths(text: str) -> list[Path]:
-    """One path, or those that match a pattern."""
-    if _ADDRESS.match(text):
-        raise UserError(f"{text} is an address: download the file first, and name its path")
-    path = Path(text).expanduser()
-    if not path.exists() and any(sign in text for sign in "*?["):
-        found = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
-        if not found:
-            raise UserError(f"no file matches {text}")
-        return found
-    _check_path(path)
-    return [path]
-
-
 def _opened_files(paths: Sequence[Path], options: ReadOptions) -> Source:
     files = [file for path in paths for file in _text_files_of(path)] or list(paths)
     for file in files:
-        _check_path(file)
+        check_path(file)
     kinds = {_kind_of(file) for file in files}
     if kinds == {"parquet"}:
         return ParquetFiles.opened(paths[0] if len(paths) == 1 else files)
@@ -139,19 +123,3 @@ def _kind_of(path: Path) -> str:
             " or folder, an .arrow file, or text such as .csv, plain or as .gz, .bz2 or .zip"
         )
     return "text"
-
-
-def _check_path(path: Path) -> None:
-    if not path.exists():
-        folder = next(parent for parent in path.absolute().parents if parent.exists())
-        if folder != path.absolute().parent:
-            raise UserError(f"{path} does not exist: there is no folder {path.parent}")
-        near = sorted(entry.name for entry in folder.iterdir() if _may_be_table(entry))
-        raise UserError(f"{path} does not exist{nearest(path.name, near)}")
-    if path.is_file() and path.stat().st_size == 0:
-        raise UserError(f"{path} is empty (0 bytes)")
-
-
-def _may_be_table(path: Path) -> bool:
-    endings = {suffix.lower() for suffix in path.suffixes}
-    return bool(endings & {PARQUET, *ARROW, *TEXT})

@@ -8,8 +8,9 @@ from typing import Unpack
 from torch import nn
 
 from polytask.balancing import Ranks
-from polytask.config import FitConfig, FitOptions, validate_config, write_config
+from polytask.config import FitConfig, validate_config, write_config
 from polytask.config.build import describe_task
+from polytask.config.keywords import FitOptions
 from polytask.data.readers import TableSource
 from polytask.fitting.events import Event, Finished
 from polytask.fitting.own_parts import BalancerChoice, OwnParts, TrunkChoice, taken_apart

@@ -2,14 +2,13 @@
 
 import math
 from collections.abc import Iterable
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import nn
 
+from polytask.choices import Schedule as Schedule
 from polytask.training.adamw import AdamW, Group
-
-Schedule = Literal["cosine", "constant"]
 
 
 def learning_rate_at(

@@ -1,0 +1,24 @@
+"""The words that options take, apart from what reads them.
+
+A leaf without torch, so that the command line can list them at once. Tests compare the names of kinds,
+trunks and rules with their registries.
+"""
+
+from typing import Literal
+
+NumericEncoding = Literal["standard", "quantile", "piecewise"]
+GivenConflict = Literal["stop", "drop", "keep-child", "ignore-relation"]
+Schedule = Literal["cosine", "constant"]
+
+KIND_NAMES = ("binary", "multiclass", "regression", "count", "quantile")
+TRUNK_NAMES = (
+    *("single_task", "shared_bottom", "soft_sharing", "cross_stitch", "sluice", "mtan", "omoe"),
+    *("mmoe", "attention_moe", "cgc", "ple"),
+)
+RULE_NAMES = (
+    *("equal", "static", "decayed", "rlw", "uncertainty", "dwa", "gls", "scale_invariant"),
+    *("imtl_l", "famo", "stch", "gradnorm", "mgda", "pareto_efficient", "pcgrad", "gradvac"),
+    *("cagrad", "imtl_g", "nash_mtl", "fair_grad", "aligned_mtl", "upgrad", "dual_proj", "config"),
+    *("graddrop", "cosine_gate"),
+)
+WRAPPER_NAMES = ("smoothed", "norm_clipped", "every_nth_step", "combined")

@@ -1,0 +1,74 @@
+"""FitConfig's fields as keyword arguments of `polytask.fit`, for type checkers."""
+
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Literal, TypedDict
+
+from polytask.choices import GivenConflict, NumericEncoding, Schedule
+from polytask.data.options import Decimal
+from polytask.data.readers import TableSource
+
+
+class FitOptions(TypedDict, total=False):
+    """FitConfig's fields as typed keyword arguments of `polytask.fit`, but for those that may be objects
+    (a test compares them)."""
+
+    test: TableSource | None
+    valid: TableSource | None
+    inputs: str | tuple[str, ...] | list[str] | None
+    ignore: str | tuple[str, ...] | list[str]
+    categorical: str | tuple[str, ...] | list[str]
+    numeric: str | tuple[str, ...] | list[str]
+    columns: str | Mapping[str, str | tuple[str, ...] | list[str]]
+    text: str | tuple[str, ...] | list[str]
+    missing: str | float | tuple[str | float, ...] | list[str | float] | None
+    decimal: Decimal | None
+    encoding: str
+    after: str | tuple[str, ...] | list[str]
+    allow: str | tuple[str, ...] | list[str]
+    derive: str | tuple[str, ...] | list[str]
+    transform: str | Mapping[str, str]
+    given: str | Mapping[str, str]
+    given_conflict: GivenConflict
+    weight: str | Mapping[str, str | float]
+    group: str | None
+    valid_fraction: float
+    test_fraction: float
+    split_by: str | None
+    split_seed: int
+    time_column: str | None
+    valid_from: int | float | str | date | None
+    test_from: int | float | str | date | None
+    min_count: int
+    numeric_encoding: NumericEncoding
+    num_bins: int
+    embedding_dim: int | None
+    input_options: Mapping[str, Mapping[str, object]]
+    hidden: tuple[int, ...] | list[int] | str | None
+    num_experts: int | None
+    expert_hidden: tuple[int, ...] | list[int] | str | None
+    tower_hidden: tuple[int, ...] | list[int] | str
+    dropout: float
+    measure_at: Literal["seam", "parameters"]
+    epochs: int | None
+    batch_size: int | None
+    learning_rate: float
+    weight_decay: float
+    warmup_fraction: float
+    schedule: Schedule
+    clip_norm: float | None
+    patience: int | None
+    validations_per_epoch: int
+    monitor: str | None
+    precision: Literal["fp32", "bf16"]
+    device: str
+    threads: int | None
+    seed: int
+    init_from: str | Path | None
+    baseline: Literal["single", "none"]
+    intervals: bool
+    log_every: int
+    checkpoint_every: int
+    out: str | Path | None
+    overwrite: bool

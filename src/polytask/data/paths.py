@@ -1,0 +1,42 @@
+"""The paths that a caller names: whether they exist, and what was meant. Loads neither torch nor pyarrow."""
+
+import re
+from pathlib import Path
+
+from polytask.errors import UserError, nearest
+
+PARQUET = ".parquet"
+ARROW = (".arrow", ".feather", ".ipc")
+TEXT = (".csv", ".tsv", ".txt", ".data")
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+
+
+def matching_paths(text: str) -> list[Path]:
+    """One path, or those that match a pattern; UserError where there is none."""
+    if _ADDRESS.match(text):
+        raise UserError(f"{text} is an address: download the file first, and name its path")
+    path = Path(text).expanduser()
+    if not path.exists() and any(sign in text for sign in "*?["):
+        found = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+        if not found:
+            raise UserError(f"no file matches {text}")
+        return found
+    check_path(path)
+    return [path]
+
+
+def check_path(path: Path) -> None:
+    """UserError where the path does not exist, with the nearest table beside it, or is empty."""
+    if not path.exists():
+        folder = next(parent for parent in path.absolute().parents if parent.exists())
+        if folder != path.absolute().parent:
+            raise UserError(f"{path} does not exist: there is no folder {path.parent}")
+        near = sorted(entry.name for entry in folder.iterdir() if _may_be_table(entry))
+        raise UserError(f"{path} does not exist{nearest(path.name, near)}")
+    if path.is_file() and path.stat().st_size == 0:
+        raise UserError(f"{path} is empty (0 bytes)")
+
+
+def _may_be_table(path: Path) -> bool:
+    endings = {suffix.lower() for suffix in path.suffixes}
+    return bool(endings & {PARQUET, *ARROW, *TEXT})
