@@ -112,7 +112,8 @@ def inspect_command(options: Mapping[str, object]) -> None:
     from polytask.fitting import inspect_table
 
     table, schema = inspect_table(config)
-    show_columns(console_for_tables(), describe_table(schema, table), num_rows=table.num_rows)
+    reports = describe_table(schema, table)
+    show_columns(console_for_tables(), schema, reports, num_rows=table.num_rows)
 
 
 @app.command()

@@ -130,4 +130,7 @@ def _data(prepared: Prepared) -> DataRecord:
         categorical=tuple(column.name for column in prepared.columns.categorical),
         labels=label_records(prepared),
         leaks=prepared.leaks,
+        unused_columns={column.name: column.reason for column in prepared.schema.unused},
+        split=prepared.split,
+        notes=prepared.notes,
     )
