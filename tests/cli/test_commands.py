@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.csv
+import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
 
@@ -84,3 +86,24 @@ def test_python_m_polytask_prints_the_version() -> None:
         [sys.executable, "-m", "polytask", "--version"], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == f"polytask {polytask.__version__}"
+
+
+def test_scores_are_written_as_the_extension_says_with_the_columns_to_keep(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fit = ["fit", "log.parquet", "--task", "click", "--ignore", "watch_seconds", "--epochs", "1"]
+    fit += ["--baseline", "none", "--no-intervals", "--threads", "1", "--out", "scored"]
+    assert run_main(home, monkeypatch, *fit) == 0
+    predict = ["predict", "scored", "log.parquet", "--keep", "user_id, video_id", "--out"]
+    for name in ("s.parquet", "s.csv", "s.arrow", "s.feather"):
+        assert run_main(home, monkeypatch, *predict, name) == 0
+    due = pq.read_table(home / "s.parquet")
+    log = pq.read_table(home / "log.parquet")
+    assert due.column_names == ["user_id", "video_id", "click"]
+    assert due["user_id"].to_pylist() == log["user_id"].to_pylist()
+    assert pyarrow.feather.read_table(home / "s.arrow").equals(due)
+    assert pyarrow.feather.read_table(home / "s.feather").equals(due)
+    text = pyarrow.csv.read_csv(home / "s.csv")
+    assert text["click"].to_pylist() == pytest.approx(due["click"].to_pylist(), rel=1e-6)
+    assert run_main(home, monkeypatch, *predict, "s.json") == 2
+    assert ".json is not a format that is written" in capsys.readouterr().err

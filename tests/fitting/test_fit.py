@@ -161,9 +161,9 @@ def test_labels_are_not_needed_and_new_categories_are_welcome(fitted: Run, log: 
 def test_pandas_polars_and_arrow_give_the_same_predictions(fitted: Run, log: pa.Table) -> None:
     rows = log.slice(0, 50)
     expected = fitted.predict(rows)
-    assert fitted.predict(pl.from_arrow(rows)).equals(expected)
+    assert fitted.predict(pl.from_arrow(rows)).to_arrow().equals(expected)
     frame = pd.DataFrame({name: rows[name].to_pylist() for name in rows.column_names})
-    assert fitted.predict(frame).equals(expected)
+    assert pa.Table.from_pandas(fitted.predict(frame)).equals(expected)
 
 
 def test_evaluate_reports_the_same_figures_as_fit(fitted: Run, log: pa.Table) -> None:

@@ -125,7 +125,8 @@ def inspect_command(options: Mapping[str, object]) -> None:
     from polytask.fitting import inspect_table
 
     table, schema = inspect_table(config)
-    show_columns(console_for_tables(), describe_table(schema, table), num_rows=table.num_rows)
+    reports = describe_table(schema, table)
+    show_columns(console_for_tables(), schema, reports, num_rows=table.num_rows)
 
 
 @app.command()
@@ -153,19 +154,28 @@ def evaluate(
 def predict(
     run: Annotated[Path, typer.Argument(help="Folder of the run.")],
     table: Annotated[Path, typer.Argument(help="Table; labels are not needed.")],
-    out: Annotated[Path, typer.Option(help="Parquet file to write.")],
+    out: Annotated[Path, typer.Option(help="File to write: .parquet, .csv, .arrow or .feather.")],
+    keep: Annotated[
+        str,
+        typer.Option(
+            metavar="COLUMNS",
+            help="Columns of TABLE to write first, such as user_id,item_id.",
+            show_default=False,
+        ),
+    ] = "",
     overwrite: Annotated[bool, typer.Option(help="Replace an existing file.")] = False,
 ) -> None:
     """Write one row of predictions for each row of TABLE."""
-    import pyarrow.parquet as pq
-
+    from polytask.data.writing import table_format, write_table
     from polytask.fitting import load
 
+    table_format(out)
     if out.exists() and not overwrite:
         raise UserError(f"{out}: the file exists; pass --overwrite or name another --out")
-    predictions = load(run).predict(table)
+    kept = [name.strip() for name in keep.split(",") if name.strip()]
+    predictions = load(run).predict(table, keep=kept)
     out.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(predictions, out)
+    write_table(predictions, out)
     typer.echo(f"{predictions.num_rows} rows -> {out}: {', '.join(predictions.column_names)}")
 
 

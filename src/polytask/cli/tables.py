@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from polytask.data.describe import ColumnReport
+from polytask.data.schema import Schema
 from polytask.fitting import Prepared, Run
 from polytask.fitting.budget import budget_in_words
 from polytask.records import (
@@ -19,6 +20,7 @@ from polytask.records import (
 )
 
 _WIDE = 120
+_MOST_NOTES = 12
 _ONLY_WIDE = ("distinct", "missing", "examples")
 
 
@@ -35,7 +37,8 @@ def show_prepared(console: Console, prepared: Prepared) -> None:
     parts = {"train": prepared.train, "valid": prepared.valid, "test": prepared.test}
     rows = ", ".join(f"{len(part):,} {name}" for name, part in parts.items() if part is not None)
     counts = (f"{len(names)} {name}" for name, names in prepared.schema.inputs.items())
-    console.print(f"{rows} rows; inputs: {', '.join(counts)} columns")
+    console.print(f"{rows} rows; inputs: {', '.join(counts)} columns; split {prepared.split}")
+    _show_reading(console, prepared.schema.unused_summary(), prepared.notes)
     console.print(f"training: {budget_in_words(prepared.config, len(prepared.train))}")
     for position, task in enumerate(prepared.tasks):
         console.print(f"  {_task_line(prepared, position)}", markup=False)
@@ -56,8 +59,13 @@ def show_prepared(console: Console, prepared: Prepared) -> None:
         )
 
 
-def show_columns(console: Console, reports: Sequence[ColumnReport], *, num_rows: int) -> None:
-    """One line a column: what it would be taken for, and why; more of it on a wide screen."""
+def show_columns(
+    console: Console, schema: Schema, reports: Sequence[ColumnReport], *, num_rows: int
+) -> None:
+    """One line a column: what it would be taken for, and why; more of it on a wide screen.
+
+    Then what is not used, what was changed while columns were read, and what was guessed.
+    """
     wide = console.width >= _WIDE
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("column", "type", "taken for", *(_ONLY_WIDE if wide else ()), "because"):
@@ -71,6 +79,8 @@ def show_columns(console: Console, reports: Sequence[ColumnReport], *, num_rows:
         table.add_row(report.name, report.dtype, report.kind, *details, report.reason)
     console.print(f"{num_rows:,} rows, {len(reports)} columns")
     console.print(table)
+    notes = (*schema.notes, *schema.inferred_summary())
+    _show_reading(console, schema.unused_summary(), notes)
 
 
 def show_results(console: Console, run: Run) -> None:
@@ -123,6 +133,14 @@ def show_cost(console: Console, metrics: RunRecord) -> None:
             )
     console.print()
     console.print(table)
+
+
+def _show_reading(console: Console, unused: str | None, notes: Sequence[str]) -> None:
+    """A line for the columns that are not used, and one for each note."""
+    more = len(notes) - _MOST_NOTES
+    rest = (f"and {more:,} more notes on how columns were read",) if more > 0 else ()
+    for line in (*((unused,) if unused else ()), *notes[:_MOST_NOTES], *rest):
+        console.print(f"  {line}", markup=False)
 
 
 def _task_line(prepared: Prepared, position: int) -> str:

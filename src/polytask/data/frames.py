@@ -1,6 +1,6 @@
 """Tables in memory: pandas, polars and other frames, columns or rows by name; none is imported."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, cast, runtime_checkable
 
@@ -78,14 +78,37 @@ class DatasetOfArrow:
         return self.dataset.to_table(columns=list(columns))
 
 
+class _Indexed(Protocol):
+    """What is used of a `pandas.DataFrame` or of one row of it."""
+
+    index: object
+    name: object
+
+
+def as_given(source: object, table: pa.Table) -> ArrowStream:
+    """Rows about the rows of `source` as the kind of frame that it is.
+
+    pandas for pandas, with its index (for a Series, which is one row, with its name); polars for
+    polars; else the table itself.
+    """
+    if _is_a(source, "pandas", "DataFrame") or _is_a(source, "pandas", "Series"):
+        given = cast(_Indexed, source)
+        frame = table.to_pandas()
+        frame.index = given.index if _is_a(source, "pandas", "DataFrame") else [given.name]
+        return cast(ArrowStream, frame)
+    if _is_a(source, "polars", "DataFrame") or _is_a(source, "polars", "LazyFrame"):
+        return cast(Callable[[pa.Table], ArrowStream], type(source))(table)
+    return cast(ArrowStream, table)
+
+
 def _as_table(frame: object, skip: Collection[str]) -> pa.Table:
     if isinstance(frame, pa.Table):
         return frame
     if isinstance(frame, pa.RecordBatch):
         return pa.Table.from_batches([frame])
-    if _is_pandas(frame, "DataFrame"):
+    if _is_a(frame, "pandas", "DataFrame"):
         return table_from_pandas(cast(PandasFrame, frame), skip=skip)
-    if _is_pandas(frame, "Series"):
+    if _is_a(frame, "pandas", "Series"):
         return _from_rows([dict(cast(PandasFrame, frame).items())])
     if isinstance(frame, LazyFrame):
         return pa.table(frame.collect())
@@ -98,10 +121,10 @@ def _as_table(frame: object, skip: Collection[str]) -> pa.Table:
     raise _not_a_table(frame)
 
 
-def _is_pandas(frame: object, name: str) -> bool:
+def _is_a(frame: object, library: str, name: str) -> bool:
     kinds = type(frame).__mro__
     return any(
-        kind.__module__.partition(".")[0] == "pandas" and kind.__name__ == name for kind in kinds
+        kind.__module__.partition(".")[0] == library and kind.__name__ == name for kind in kinds
     )
 
 

@@ -1,6 +1,6 @@
 """Files and frames -> one Arrow table, and clear words where that fails.
 
-What comes out is normalised: names are unique, there is at least one row, text that is numbers is
+What comes out is normalised: names are unique, there is a row unless none is needed, text that is numbers is
 numbers, and NaN and words for missing have become null, so that "missing" has one spelling.
 """
 
@@ -29,6 +29,7 @@ def read_table(
     *,
     columns: Sequence[str] | None = None,
     options: ReadOptions = _AS_WRITTEN,
+    may_be_empty: bool = False,
 ) -> pa.Table:
     """Read a Parquet file or folder, a CSV, TSV or Arrow file, or a frame, into one table.
 
@@ -47,7 +48,7 @@ def read_table(
             require_names(list(raw_names), columns, where)
         names = list(raw_names if columns is None else columns)
         table = opened.read([raw_names[name] for name in names])
-    if table.num_rows == 0:
+    if table.num_rows == 0 and not may_be_empty:
         raise UserError(f"{where}: the table has no rows")
     declared = {name for name in names if raw_names[name] in opened.declared}
     table = normalised(table.rename_columns(names))

@@ -66,7 +66,7 @@ class DataRecord:
     """What was read: rows by part ("train", "valid", "test"), inputs, labels, possible leaks.
 
     `unused_columns` maps a column to the reason why it is no input; `split` says in words how the
-    parts were parted. Where the table lies stands in run.yaml: a fact of one machine, not of the data.
+    parts were parted, `notes` how columns were read, a line each. Where the table lies stands in run.yaml: a fact of one machine, not of the data.
     """
 
     rows: Mapping[str, int]
@@ -75,6 +75,7 @@ class DataRecord:
     leaks: tuple[Leak, ...]
     unused_columns: Mapping[str, str] = field(default_factory=dict)
     split: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

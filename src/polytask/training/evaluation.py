@@ -167,7 +167,8 @@ def _predict(
     conditional: dict[str, list[Tensor]] = {t.name: [] for t in model.tasks if t.given is not None}
     device = device_of(model)
     with _evaluating(model, precision):
-        for start in range(0, len(batch), batch_size):
+        # A table without rows is one piece without rows: its predictions have their shapes.
+        for start in range(0, max(len(batch), 1), batch_size):
             host = batch[start : start + batch_size]
             rows = host.to(device)
             result = model(rows.inputs)

@@ -129,4 +129,7 @@ def _data(prepared: Prepared) -> DataRecord:
         inputs={name: one.columns for name, one in prepared.inputs.by_name.items()},
         labels=label_records(prepared),
         leaks=prepared.leaks,
+        unused_columns={column.name: column.reason for column in prepared.schema.unused},
+        split=prepared.split,
+        notes=prepared.notes,
     )

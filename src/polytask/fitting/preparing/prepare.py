@@ -10,6 +10,7 @@ from polytask.config.build import build_inputs
 from polytask.data.derive import Derivation, parse_derivation
 from polytask.data.labels import LabelCount, LabelEncoder
 from polytask.data.leaks import find_leaks
+from polytask.data.notes import notes_of
 from polytask.data.readers import TableSource, read_table, require_columns
 from polytask.data.schema import Schema, infer_schema
 from polytask.errors import UserError, nearest
@@ -21,7 +22,7 @@ from polytask.fitting.preparing.encoding import (
     made_from,
     read_options,
 )
-from polytask.fitting.preparing.splitting import split_table
+from polytask.fitting.preparing.splitting import split_in_words, split_table
 from polytask.inputs import FittedInputs
 from polytask.kinds import Kind, infer_kind, make_kind
 from polytask.kinds.columns import label_column
@@ -35,6 +36,7 @@ class Prepared:
     """Rows for training, validation and test, and how they came about.
 
     `config` is complete: tasks have their kinds, whether asked for or inferred (`kind_reasons`).
+    `split` says in words how the parts were parted, `notes` how columns were read, a line each.
     """
 
     config: FitConfig
@@ -47,6 +49,8 @@ class Prepared:
     kind_reasons: tuple[str, ...]
     label_counts: tuple[LabelCount, ...]
     leaks: tuple[Leak, ...]
+    split: str
+    notes: tuple[str, ...]
     unknown_classes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
@@ -110,8 +114,24 @@ def prepare(
         kind_reasons,
         counts["train"],
         tuple(leaks),
+        split_in_words(config, named=parts or {}),
+        _reading_notes(schema, {name: tables[name] for name in encoded}),
         {name: unknown_classes(each) for name, each in counts.items()},
     )
+
+
+def _reading_notes(schema: Schema, parts: Mapping[str, pa.Table]) -> tuple[str, ...]:
+    """What was changed while columns were read, and what was guessed of them.
+
+    A validation or test table of its own has notes of its own.
+    """
+    of_parts = [
+        f"{part}: {note}"
+        for part, table in parts.items()
+        for note in notes_of(table)
+        if note not in schema.notes
+    ]
+    return (*schema.notes, *of_parts, *schema.inferred_summary())
 
 
 def unknown_classes(counts: Sequence[LabelCount]) -> dict[str, str]:

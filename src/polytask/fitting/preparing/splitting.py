@@ -40,6 +40,31 @@ def split_table(
     return Parts(table if whole else table.take(split.train), valid, test)
 
 
+def split_in_words(config: FitConfig, *, named: Mapping[str, TableSource]) -> str:
+    """How the parts were parted: "at random, seed 0", "by user_id, seed 0", "by time: ..."."""
+    own = [
+        name
+        for part, name, source in (
+            ("valid", "validation", config.valid),
+            ("test", "test", config.test),
+        )
+        if part in named or source is not None
+    ]
+    if len(own) == 2:
+        return "as given: validation and test are tables of their own"
+    rule = _rule_in_words(config)
+    return f"{rule}; {own[0]} is a table of its own" if own else rule
+
+
+def _rule_in_words(config: FitConfig) -> str:
+    starts = (("validation", config.valid_from), ("test", config.test_from))
+    if config.time_column is not None:
+        cuts = " and ".join(f"{part} from {start}" for part, start in starts if start is not None)
+        return f"by time: {cuts} of {config.time_column}"
+    how = "at random" if config.split_by is None else f"by {config.split_by}"
+    return f"{how}, seed {config.split_seed}"
+
+
 def _split(config: FitConfig, table: pa.Table, *, given: Collection[str]) -> Split:
     valid_fraction = 0.0 if "valid" in given else config.valid_fraction
     test_fraction = 0.0 if "test" in given else config.test_fraction

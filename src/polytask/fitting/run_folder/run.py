@@ -1,14 +1,17 @@
 """A fitted run: what predicts, what was measured, and how both are kept."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar, overload
 
 import pyarrow as pa
 
 from polytask.config import FitConfig, write_config
 from polytask.data.derive import parse_derivation
+from polytask.data.frames import ArrowStream, as_given
 from polytask.data.labels import LabelEncoder
-from polytask.data.readers import TableSource, read_table
+from polytask.data.readers import TableSource, read_table, require_columns
 from polytask.errors import UserError
 from polytask.fitting.comparing.score import rows_by_task, score_tasks
 from polytask.fitting.preparing.encoding import (
@@ -34,6 +37,8 @@ from polytask.report import write_report
 from polytask.streams import Batch
 from polytask.task import Task
 from polytask.training.evaluation import predict
+
+FrameT = TypeVar("FrameT", bound=ArrowStream)
 
 
 @dataclass(slots=True, eq=False)
@@ -68,13 +73,41 @@ class Run:
             )
         return self.record
 
-    def predict(self, table: TableSource) -> pa.Table:
+    @overload
+    def predict(
+        self,
+        table: str | Path | Mapping[str, object] | Sequence[str | Path | Mapping[str, object]],
+        *,
+        keep: Sequence[str] = (),
+    ) -> pa.Table: ...
+
+    @overload
+    def predict(self, table: FrameT, *, keep: Sequence[str] = ()) -> FrameT: ...
+
+    def predict(self, table: TableSource, *, keep: Sequence[str] = ()) -> ArrowStream:
         """One column a task: a probability, a class, or a value in the label's own unit.
 
         A multiclass task has NAME and NAME_p_CLASS for each class, quantiles have NAME and NAME_q10;
         a task given another has NAME, the joint probability, and NAME_given_PARENT. Labels need not be in the table.
+        `keep` names columns of the table that come first, such as ids.
+
+        A pandas frame gives a pandas frame with its index, a polars frame a polars frame, all else
+        a pyarrow table. One row may be a dict or a pandas Series, several a list of dicts; no rows
+        give no predictions.
         """
-        read = read_table(table, options=read_options(self.config, self.inputs))
+        options = read_options(self.config, self.inputs)
+        options = replace(options, skip=set(options.skip) - set(keep))
+        read = read_table(table, options=options, may_be_empty=True)
+        require_columns(read, keep, "keep")
+        predictions = self._predictions(read)
+        twice = [name for name in keep if name in predictions]
+        if twice:
+            raise UserError(
+                f"keep: {twice[0]!r} is a column of the predictions too; rename it in the table"
+            )
+        return as_given(table, pa.table({name: read[name] for name in keep} | predictions))
+
+    def _predictions(self, read: pa.Table) -> dict[str, pa.Array]:
         rows = Batch(encode_inputs(self.config, read, self.inputs))
         predictions = predict(self.model, rows, precision=self.config.precision)
         named: dict[str, pa.Array] = {}
@@ -85,7 +118,7 @@ class Run:
                 named[f"{task.name}_given_{task.given}"] = pa.array(
                     predictions.conditional[task.name]
                 )
-        return pa.table(named)
+        return named
 
     def evaluate(self, table: TableSource) -> dict[str, Evaluation]:
         """Metrics per task on a labelled table, with intervals where the run's options say so."""
