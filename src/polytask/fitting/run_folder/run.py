@@ -8,18 +8,17 @@ from typing import TypeVar, overload
 import pyarrow as pa
 
 from polytask.config import FitConfig, write_config
-from polytask.data.derive import parse_derivation
 from polytask.data.frames import ArrowStream, as_given
 from polytask.data.labels import LabelEncoder
 from polytask.data.readers import TableSource, read_table, require_columns
 from polytask.errors import UserError
 from polytask.fitting.comparing.score import rows_by_task, score_tasks
 from polytask.fitting.preparing.encoding import (
-    apply_derivations,
     encode_examples,
     encode_inputs,
     read_options,
 )
+from polytask.fitting.preparing.lacking import with_lacking_labels
 from polytask.fitting.preparing.prepare import unknown_classes
 from polytask.fitting.run_folder.folder import RunFolder
 from polytask.inputs import FittedInputs
@@ -121,12 +120,14 @@ class Run:
         return named
 
     def evaluate(self, table: TableSource) -> dict[str, Evaluation]:
-        """Metrics per task on a labelled table, with intervals where the run's options say so."""
-        derivations = [parse_derivation(text) for text in self.config.derive]
-        whole = apply_derivations(
-            read_table(table, options=read_options(self.config, self.inputs)), derivations
-        )
-        examples, encoded = encode_examples(self.config, whole, self.inputs, self.targets)
+        """Metrics per task on a labelled table, with intervals where the run's options say so.
+
+        A task whose label column the table lacks has no metrics and a note that says so; at least
+        one column of labels has to be there.
+        """
+        read = read_table(table, options=read_options(self.config, self.inputs))
+        known = with_lacking_labels(self.config, read, self.inputs, self.targets)
+        examples, encoded = encode_examples(known.config, known.table, self.inputs, self.targets)
         predictions = predict(self.model, examples, precision=self.config.precision)
         rows = rows_by_task(self.tasks, predictions, examples)
         return score_tasks(
@@ -134,7 +135,7 @@ class Run:
             predictions,
             examples,
             intervals=self.config.intervals,
-            notes=unknown_classes(encoded.counts),
+            notes={**unknown_classes(encoded.counts), **known.notes},
         )
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
