@@ -52,6 +52,19 @@ def test_shared_values_keep_their_vectors_and_new_ones_are_fresh(
     )
 
 
+def test_missing_and_unknown_values_keep_their_own_vectors(first: Run, clicks: pa.Table) -> None:
+    """They are the first two rows of a column's table, whatever values follow."""
+    second = fit(clicks, ["like", "follow"], init_from=first.config.out, **STILL)
+    old, new = (
+        run.model.encoder.embedding_rows(
+            [c.name for c in run.columns.categorical].index("category")
+        )
+        for run in (first, second)
+    )
+    torch.testing.assert_close(new[:2], old[:2], atol=1e-8, rtol=0)
+    assert (old[0] - old[1]).abs().max() > 1e-3
+
+
 def test_a_table_with_other_columns_keeps_the_common_ones(first: Run, clicks: pa.Table) -> None:
     second = fit(
         clicks, ["click", "like"], ignore="device,hour", init_from=first.config.out, **STILL
