@@ -31,6 +31,7 @@ TESTS = {
         "tests/training/test_decay.py", "tests/training/test_checkpoint.py",
         "tests/training/test_ranks.py", "tests/training/test_randomness.py",
         "tests/project/test_docstring_examples.py", "tests/training/test_adamw.py",
+        "tests/training/test_memory.py",
         "tests/fitting/test_one_number.py", "tests/fitting/test_kinds_in_fits.py",
     ],
     "streams": [
@@ -52,7 +53,16 @@ TESTS = {
         "tests/fitting/test_resume.py",
     ],
 }  # fmt: skip
-TOO_LONG = "not killed_at and not two_processes and not resumed_run_ends and not told_once"
+# Files that take long, and the modules whose mutants they are run for.
+ONLY_FOR = {
+    "test_adamw.py": ("adamw",),
+    "test_checkpoint.py": ("checkpoint", "run_state", "state_files", "run"),
+    "test_memory.py": ("memory",),
+    "test_figures.py": ("calibration", "explain", "figures"),
+    "test_torchrun.py": ("torchrun", "environment", "session"),
+    "test_resume.py": ("run_checkpoints", "folder", "resuming", "fingerprint", "loading"),
+}
+TOO_LONG = "not compiler and not killed_at and not two_processes and not resumed_run_ends and not told_once"
 
 # Imported once and inherited by every process: half of a short run is their start.
 SHARED = ("torch", "numpy", "pandas", "pyarrow.dataset", "scipy.optimize", "pydantic", "pytest",
@@ -106,9 +116,11 @@ def tests_of(mutant: Mutant) -> list[str]:
         file
         for path in TESTS[mutant.room]
         for file in (sorted((ROOT / path).glob("test_*.py")) or [ROOT / path])
+        if mutant.file.stem in ONLY_FOR.get(file.name, (mutant.file.stem,))
     ]
     word = mutant.file.stem if mutant.file.stem != "__init__" else mutant.room
-    files.sort(key=lambda file: word not in file.stem + file.read_text(encoding="utf-8"))
+    texts = {file: file.stem + file.read_text(encoding="utf-8") for file in files}
+    files.sort(key=lambda file: (f".{word} import" not in texts[file], word not in texts[file]))
     return [str(file.relative_to(ROOT)) for file in dict.fromkeys(files)]
 
 
@@ -177,7 +189,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threshold", type=float, default=0.8, help="the share to be killed")
     parser.add_argument("--seconds", type=float, default=300.0, help="at most for one mutant")
     parser.add_argument("--unchecked", action="store_true", help="no run without a mutant first")
-    parser.add_argument("--named", action="store_true", help="the named mutants alone")
+    parser.add_argument("--only", choices=["named", "drawn"], help="not the others")
     return parser.parse_args()
 
 
@@ -188,8 +200,9 @@ def main() -> None:
     os.chdir(ROOT)
     if not options.unchecked:
         check_unchanged(options.rooms, seconds=options.seconds)
-    mutants = [mutant for mutant in named_mutants() if mutant.room in options.rooms]
-    for room in [] if options.named else options.rooms:
+    mutants = [] if options.only == "drawn" else named_mutants()
+    mutants = [mutant for mutant in mutants if mutant.room in options.rooms]
+    for room in [] if options.only == "named" else options.rooms:
         mutants += sample(room, options.number // len(options.rooms), seed=options.seed)
     killed: dict[str, list[bool]] = {}
     for mutant in mutants:

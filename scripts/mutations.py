@@ -18,8 +18,13 @@ _OPPOSITES: dict[type[ast.AST], type[ast.AST]] = {
 
 _SILENT = (ast.Raise, ast.Assert, ast.Import, ast.ImportFrom, ast.JoinedStr)
 
-# Names whose calls only build or announce: their first argument is no stand-in for them.
-_NO_STAND_IN = ("cast", "super", "isinstance", "len", "range", "fitted", "field")
+# Calls that make another type of thing of their argument: without them most lines only crash.
+_CONVERSIONS = (
+    "all", "any", "bool", "cast", "dict", "enumerate", "field", "fitted", "float", "frozenset",
+    "int", "isinstance", "iter", "len", "list", "map", "max", "min", "next", "range", "set", "str",
+    "sum", "super", "tuple", "zip",
+)  # fmt: skip
+_LIBRARIES = ("functional", "json", "math", "nn", "np", "os", "pa", "pc", "re", "torch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,16 +124,24 @@ def _changes(node: ast.AST) -> Iterator[tuple[ast.expr | ast.stmt, str]]:
 
 
 def _changed_calls(node: ast.Call) -> Iterator[str]:
-    """Without one of its options; and its first argument in its place."""
+    """Without one of its options; and what it changes in its place."""
     for place, keyword in enumerate(node.keywords):
         if keyword.arg not in (None, "strict", "maxsplit"):
             yield _with(node, keywords=node.keywords[:place] + node.keywords[place + 1 :])
-    name = ast.unparse(node.func).rpartition(".")[2]
-    if not node.args or name in _NO_STAND_IN or name[:1].isupper():
-        return
-    first = node.args[0]
-    if not isinstance(first, ast.Constant | ast.Starred | ast.JoinedStr | ast.GeneratorExp):
-        yield f"({ast.unparse(first)})"
+    kept = _what_it_changes(node)
+    if not isinstance(kept, ast.Constant | ast.Starred | ast.JoinedStr | ast.GeneratorExp):
+        yield f"({ast.unparse(kept)})"
+
+
+def _what_it_changes(node: ast.Call) -> ast.expr:
+    """What the call is made on: a method's object, a function's first argument."""
+    function = node.func
+    if isinstance(function, ast.Attribute) and ast.unparse(function.value) not in _LIBRARIES:
+        return function.value
+    name = ast.unparse(function).rpartition(".")[2]
+    if not node.args or name in _CONVERSIONS or name[:1].isupper():
+        return ast.Constant(None)
+    return node.args[0]
 
 
 def _changed_statements(node: ast.AST) -> Iterator[tuple[ast.expr | ast.stmt, str]]:
