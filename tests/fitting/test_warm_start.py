@@ -7,6 +7,7 @@ import torch
 
 from polytask import Run, fit
 from polytask.errors import UserError
+from polytask.fitting.warm_start import warm_start
 
 QUICK = {
     "batch_size": 512,
@@ -86,6 +87,31 @@ def test_a_warm_start_is_ahead_of_a_cold_one(first: Run, clicks: pa.Table) -> No
     warm = fit(clicks, ["click", "like"], init_from=first.config.out, **STILL)
     auc = [run.metrics.tasks["click"].test["auc"].value for run in (cold, warm)]
     assert auc[1] > auc[0] + 0.03
+
+
+def test_what_was_carried_is_counted_and_what_was_not_is_named(
+    first: Run, clicks: pa.Table
+) -> None:
+    second = fit(clicks, ["like", "follow"], **STILL)
+    carried = warm_start(second.model, second.columns, first.model, first.columns)
+    trained = [name for name, _ in second.model.named_parameters() if "encoder." not in name]
+    # A task that the earlier run lacks has nothing there; all else fits.
+    own = [name for name in trained if name.startswith(("towers.1.", "heads.1.", "trunk.gates.1."))]
+    assert sorted(carried.skipped) == sorted(own) and own
+    assert carried.parameters == len(trained) - len(own)
+    new, old = ({c.name: set(c.values) for c in run.columns.categorical} for run in (second, first))
+    # Of each common column the missing and the unknown value too.
+    expected = sum(len(new[name] & old[name]) + 2 for name in new.keys() & old.keys())
+    assert carried.embedding_rows == expected
+
+
+def test_matrices_of_other_widths_are_skipped(first: Run, clicks: pa.Table) -> None:
+    wide = fit(clicks, ["click", "like"], **{**STILL, "expert_hidden": (16,)})
+    before = {name: value.clone() for name, value in wide.model.trunk.experts.named_parameters()}
+    carried = warm_start(wide.model, wide.columns, first.model, first.columns)
+    for name, value in wide.model.trunk.experts.named_parameters():
+        assert f"trunk.experts.{name}" in carried.skipped
+        assert torch.equal(value, before[name])
 
 
 def test_runs_with_nothing_in_common_are_refused(first: Run) -> None:
