@@ -9,11 +9,11 @@ import torch
 from scipy import stats
 
 from polytask import Run, fit
-from polytask.encoders import SingleInput
 from polytask.fitting.figures.calibration import calibration_bins, histogram
 from polytask.fitting.figures.explain import MOST_ROWS, explain_trunk
 from polytask.fitting.figures.figures import score_figures
 from polytask.fitting.preparing.encoding import encode_inputs
+from polytask.inputs import SingleInput
 from polytask.model import MultiTaskModel
 from polytask.report.reading import read_run
 from polytask.streams import Batch

