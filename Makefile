@@ -21,7 +21,7 @@ export TORCH
 # and nothing but the .venv decides what is imported.
 unexport PYTHONDONTWRITEBYTECODE PYTHONPATH
 
-.PHONY: help demo test check test-slow clean
+.PHONY: help demo test check test-slow mutants clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s  %s\n", $$1, $$2 }' Makefile
@@ -42,6 +42,10 @@ check: .venv/ready-to-test ## format, lint, types and import directions
 
 test-slow: .venv/ready-to-test ## the statistical tests, and the wheel in a clean environment
 	$(tests) -m slow
+
+# MUTANTS="--number 100 --seed 1 --rooms training" says which; scripts/mutants.py --help the rest.
+mutants: .venv/ready-to-test ## break lines of the training code on purpose: do tests notice?
+	OMP_NUM_THREADS=1 .venv/bin/python scripts/mutants.py $(MUTANTS)
 
 clean: ## remove the environment, the caches and what was built
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

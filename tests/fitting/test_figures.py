@@ -13,10 +13,13 @@ from polytask.fitting.figures.calibration import calibration_bins, histogram
 from polytask.fitting.figures.explain import MOST_ROWS, explain_trunk
 from polytask.fitting.figures.figures import score_figures
 from polytask.fitting.preparing.encoding import encode_inputs
+from polytask.inputs import SingleInput
+from polytask.model import MultiTaskModel
 from polytask.report.reading import read_run
 from polytask.streams import Batch
 from polytask.task import binary, count, multiclass, regression
 from polytask.training.scoring import TaskRows
+from polytask.trunks import MTAN
 
 RNG = np.random.default_rng(0)
 
@@ -183,3 +186,18 @@ def test_the_report_reads_what_fitting_writes(fitted: Run) -> None:
     assert sorted([*read.steps, *read.validations], key=str) == sorted(fitted.history, key=str)
     page = (fitted.config.out / "report.html").read_text(encoding="utf-8")
     assert page.count("<figure") == 4 + 4 + 1 + 4 + 1 + 1
+
+
+def test_a_mask_s_figures_are_of_its_features_means() -> None:
+    """Each feature's mean over the rows, then their mean and outer tenths over the features."""
+    random = torch.Generator().manual_seed(0)
+    tasks = [binary("click"), binary("like")]
+    model = MultiTaskModel(SingleInput("x"), MTAN(3, 2, hidden=(8,)), tasks)
+    table = Batch({"x": torch.randn(50, 3, generator=random)})
+    found = explain_trunk(model, table).masks
+    masks = model.eval().trunk.explain(table.inputs["x"]).masks
+    assert [figures.task for figures in found] == [tasks[mask.task].name for mask in masks]
+    for figures, mask in zip(found, masks):
+        mean_H = mask.values_BH.detach().double().numpy().mean(axis=0)
+        assert figures.mean == pytest.approx(mean_H.mean())
+        assert (figures.low, figures.high) == pytest.approx(np.quantile(mean_H, [0.1, 0.9]))

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 import polytask
-from polytask.balancing import NashMTL
+from polytask.balancing import RLW, NashMTL
 from polytask.config import validate_config
 from polytask.errors import UserError
 from polytask.fitting import Finished, ModelStarted, Prepared, fit_events, prepare
-from polytask.fitting.building import start_training
+from polytask.fitting.building import balancer_of, start_training
 from polytask.fitting.own_parts import OwnParts
 from polytask.fitting.plan import From, ModelPlan, check_order, multi_task, plans_of
 from polytask.fitting.session import Session
@@ -193,3 +193,24 @@ def test_start_weights_are_of_the_run_s_seed_alone(rows: pa.Table) -> None:
     torch.rand(7)
     assert torch.equal(weights(0), first)
     assert not torch.equal(weights(1), first)
+
+
+def test_rules_that_draw_have_the_run_s_seed(rows: pa.Table) -> None:
+    prepared = prepare(
+        validate_config({"tasks": TASKS, "balancer": "rlw", "seed": 5, **QUICK}), rows
+    )
+    balancer = balancer_of(multi_task(prepared.config, prepared), OwnParts())
+    assert isinstance(balancer, RLW) and balancer.seed == 5
+
+
+def test_rows_without_a_group_are_groups_alone(rows: pa.Table) -> None:
+    """As one user, all rows of unknown users would be ranked against each other."""
+    users = pa.array([None if i % 3 == 0 else f"u{i % 50}" for i in range(len(rows))])
+    table = rows.set_column(rows.column_names.index("user_id"), "user_id", users)
+    config = validate_config(
+        {"tasks": TASKS, "group": "user_id", "valid_fraction": 0, "test_fraction": 0, **QUICK}
+    )
+    groups = prepare(config, table).train.groups
+    assert groups is not None and len(groups) == 1500
+    _, sizes = groups.unique(return_counts=True)
+    assert sorted(sizes.tolist()) == [1] * 500 + [20] * 50

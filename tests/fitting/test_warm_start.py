@@ -7,6 +7,7 @@ import torch
 
 from polytask import Run, fit
 from polytask.errors import UserError
+from polytask.fitting.warm_start import warm_start
 
 QUICK = {
     "batch_size": 512,
@@ -52,6 +53,19 @@ def test_shared_values_keep_their_vectors_and_new_ones_are_fresh(
     )
 
 
+def test_missing_and_unknown_values_keep_their_own_vectors(first: Run, clicks: pa.Table) -> None:
+    """They are the first two rows of a column's table, whatever values follow."""
+    second = fit(clicks, ["like", "follow"], init_from=first.config.out, **STILL)
+    old, new = (
+        run.model.encoder.parts["categorical"].rows_of(
+            run.inputs.by_name["categorical"].columns.index("category")
+        )
+        for run in (first, second)
+    )
+    torch.testing.assert_close(new[:2], old[:2], atol=1e-8, rtol=0)
+    assert (old[0] - old[1]).abs().max() > 1e-3
+
+
 def test_a_table_with_other_columns_keeps_the_common_ones(first: Run, clicks: pa.Table) -> None:
     second = fit(
         clicks, ["click", "like"], ignore="device,hour", init_from=first.config.out, **STILL
@@ -73,6 +87,27 @@ def test_a_warm_start_is_ahead_of_a_cold_one(first: Run, clicks: pa.Table) -> No
     warm = fit(clicks, ["click", "like"], init_from=first.config.out, **STILL)
     auc = [run.metrics.tasks["click"].test["auc"].value for run in (cold, warm)]
     assert auc[1] > auc[0] + 0.03
+
+
+def test_what_was_carried_is_counted_and_what_was_not_is_named(
+    first: Run, clicks: pa.Table
+) -> None:
+    second = fit(clicks, ["like", "follow"], **STILL)
+    carried = warm_start(second.model, second.inputs, first.model, first.inputs)
+    trained = [name for name, _ in second.model.named_parameters() if "encoder." not in name]
+    # A task that the earlier run lacks has nothing there; all else fits.
+    own = [name for name in trained if name.startswith(("towers.1.", "heads.1.", "trunk.gates.1."))]
+    assert sorted(carried.skipped) == sorted(own) and own
+    assert carried.parameters == len(trained) - len(own)
+
+
+def test_matrices_of_other_widths_are_skipped(first: Run, clicks: pa.Table) -> None:
+    wide = fit(clicks, ["click", "like"], **{**STILL, "expert_hidden": (16,)})
+    before = {name: value.clone() for name, value in wide.model.trunk.experts.named_parameters()}
+    carried = warm_start(wide.model, wide.inputs, first.model, first.inputs)
+    for name, value in wide.model.trunk.experts.named_parameters():
+        assert f"trunk.experts.{name}" in carried.skipped
+        assert torch.equal(value, before[name])
 
 
 def test_runs_with_nothing_in_common_are_refused(first: Run) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from polytask.inputs import SingleInput
+from polytask.kinds import Binary, Count
 from polytask.model import MultiTaskModel, Outputs
 from polytask.streams import Batch
 from polytask.task import Task, binary, multiclass, regression
@@ -115,6 +116,17 @@ def test_a_given_task_predicts_the_product_in_any_order() -> None:
 def test_the_trunk_must_fit_the_tasks() -> None:
     with pytest.raises(ValueError, match="built for 2 tasks, but there are 1"):
         MultiTaskModel(SingleInput("x"), SharedBottom(3, 2), [binary("a")])
+
+
+def test_heads_start_at_the_mean_of_the_training_labels() -> None:
+    """What a head makes of features that say nothing."""
+    rate, mean = Binary(base_rate=0.2), Count(mean=7.0)
+    model = make([Task("a", "a", rate), Task("b", "b", mean)])
+    starts = [
+        task.kind.predict(head(torch.zeros(1, head.in_features))).item()
+        for task, head in zip(model.tasks, model.heads)
+    ]
+    assert starts == pytest.approx([0.2, 7.0], rel=1e-5)
 
 
 def test_towers_and_heads_are_the_tasks_own() -> None:

@@ -216,3 +216,32 @@ def test_wrong_objectives_are_refused() -> None:
     model = make_model(TRUNKS["mmoe"](), [Domain(6)])
     with pytest.raises(ValueError, match=r"made for 2 losses, but the model has 3.*domain"):
         TrainingRun.start(model, NormClipped(MGDA(2), max_norm=1.0))
+
+
+def test_a_reversed_gradient_is_that_of_minus_the_loss() -> None:
+    """As it comes, and times a scale; the tensor itself stays as it is."""
+    for scales, factor in (((), -1.0), ((0.25,), -0.25)):
+        x_D = torch.tensor([1.0, -2.0], requires_grad=True)
+        seen_D = reverse_gradient(x_D, *scales)
+        assert torch.equal(seen_D, x_D)
+        (seen_D**3).sum().backward()
+        torch.testing.assert_close(x_D.grad, factor * 3 * x_D.detach() ** 2)
+
+
+def test_penalties_of_several_objectives_are_added() -> None:
+    """Beside the trunk's own cost, where there is one."""
+
+    class Constant(Objective):
+        def __init__(self, name: str, value: float) -> None:
+            super().__init__(name, is_weighed=False)
+            self.value = value
+
+        def forward(self, result: Outputs, batch: Batch) -> Tensor:
+            return torch.full((len(batch),), self.value)
+
+    objectives = [Constant("two", 2.0), Constant("three", 3.0)]
+    trunk, batch = SharedBottom(4, 1), Batch({"x": torch.zeros(5, 4)}, {"a": torch.ones(5)})
+    model = MultiTaskModel(SingleInput("x"), trunk, [binary("a")], objectives=objectives)
+    penalty = model.penalty(model(batch.inputs), batch)
+    assert penalty is not None
+    assert penalty.item() == pytest.approx(5.0)

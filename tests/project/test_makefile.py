@@ -66,4 +66,4 @@ def test_a_named_python_that_will_not_do_is_named_again(clone: Path) -> None:
 def test_make_alone_lists_the_targets(clone: Path) -> None:
     finished = make(folder=clone, path=os.environ["PATH"])
     listed = re.findall(r"^make ([\w-]+)  ", finished.stdout, re.MULTILINE)
-    assert listed == ["help", "demo", "test", "check", "test-slow", "clean"]
+    assert listed == ["help", "demo", "test", "check", "test-slow", "mutants", "clean"]

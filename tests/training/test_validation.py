@@ -10,7 +10,7 @@ import torch
 from polytask.errors import UserError
 from polytask.kinds import Regression
 from polytask.metrics import evaluate
-from polytask.streams import Batch
+from polytask.streams import Batch, InMemoryStream
 from polytask.training import Monitor, Term, TrainingRun, evaluation, predict, validate
 
 MakeRun = Callable[..., TrainingRun]
@@ -113,3 +113,20 @@ def test_conditional_predictions_are_kept_of_given_tasks_alone(make_run: MakeRun
 def test_a_table_without_the_monitored_labels_is_refused(make_run: MakeRun, valid: Batch) -> None:
     with pytest.raises(UserError, match="task 'a' has no labels"):
         validate(make_run(), Batch(valid.inputs, {"b": valid.labels["b"]}))
+
+
+def test_what_is_calibrated_counts_rows_by_their_weights(
+    make_run: MakeRun, weighted: Batch
+) -> None:
+    """A weighted row is so many rows, and one without a label none; other kinds stay as they are."""
+    factors = []
+    for table in (weighted, repeated(weighted, "b"), replace(weighted, weights={})):
+        run = make_run()
+        kind = Regression(transform="log1p", std=3.0)
+        run.model.tasks = (run.model.tasks[0], replace(run.model.tasks[1], kind=kind))
+        before = run.model.tasks[0]
+        evaluation.calibrate(run, InMemoryStream(table, batch_size=70))
+        assert run.model.tasks[0] is before
+        factors.append(run.model.tasks[1].kind.smearing_factor)
+    assert factors[0] == pytest.approx(factors[1], rel=1e-6)
+    assert abs(factors[2] / factors[0] - 1) > 1e-3
