@@ -14,6 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # Data frames are accepted as input by whoever has them; nobody has to install them.
 ACCEPTED_IF_PRESENT = {"pandas", "polars"}
+# Brought by the extra of its name, for polytask.sklearn alone.
+OPTIONAL = {"scikit-learn"}
 
 
 def pinned_names() -> set[str]:
@@ -67,7 +69,7 @@ def test_every_distribution_that_the_project_brings_is_pinned() -> None:
 
 
 def test_the_package_imports_only_what_an_installation_brings() -> None:
-    brought = all_requirements(direct_requirements(dev=False)) | ACCEPTED_IF_PRESENT
+    brought = all_requirements(direct_requirements(dev=False)) | ACCEPTED_IF_PRESENT | OPTIONAL
     others = imported_packages(ROOT / "src") - set(sys.stdlib_module_names) - {"polytask"}
     providers = metadata.packages_distributions()
     missing = {

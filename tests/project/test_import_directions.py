@@ -39,6 +39,8 @@ ALL_ROOMS = {*MAY_IMPORT, "config", "fitting", "cli", *LEAVES}
 # `__init__` stands for the public names of `polytask`, which are mostly those of fitting.
 MAY_IMPORT["config"] = ALL_ROOMS - {"cli", "fitting"}
 MAY_IMPORT["fitting"] = {*ALL_ROOMS, "__init__"} - {"cli"}
+# Nobody imports it: scikit-learn is an extra.
+MAY_IMPORT["sklearn"] = {"fitting", "config", *TABLES_AND_TASKS, *LEAVES}
 MAY_IMPORT["cli"] = {*ALL_ROOMS, "__init__"}
 MAY_IMPORT["__main__"] = {"cli"}
 MAY_IMPORT["__init__"] = ALL_ROOMS
