@@ -14,7 +14,8 @@ FIRST_SCRIPT = (
     *("InMemoryStream", "Stream", "MultiTaskModel", "Task", "binary", "multiclass", "regression"),
     *("count", "quantile", "Kind", "Binary", "Multiclass", "Regression", "Count", "Quantile"),
 )
-NOT_FOR_SCRIPTS = {"cli", "columns"}
+# sklearn needs an extra; inspecting the package must not ask for it.
+NOT_FOR_SCRIPTS = {"cli", "columns", "sklearn"}
 PACKAGE = Path(polytask.__file__).parent
 
 
