@@ -323,3 +323,28 @@ def test_experts_that_collapse_are_told_of_once(log: pa.Table) -> None:
             notices.append(event.text)
     assert len(notices) == 1
     assert "2 of 2 are of little use" in notices[0] and "expert 1, expert 2" in notices[0]
+
+
+class Tied(torch.nn.Module):
+    """An encoder whose two layers are one matrix, as tied embeddings are."""
+
+    out_features = 2
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = torch.nn.Linear(2, 2)
+        self.second = torch.nn.Linear(2, 2)
+        self.second.weight = self.first.weight
+
+    def forward(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        parts = [inputs["numeric"].nan_to_num().mean(1), inputs["categorical"].float().mean(1)]
+        return self.second(self.first(torch.stack(parts, dim=1)).relu())
+
+
+def test_tied_weights_are_written_and_stay_tied(clicks: pa.Table, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    run = fit(clicks, ["click"], encoder=Tied(), out=out, **QUICK)
+    again = polytask.load(out, encoder=Tied())
+    assert again.predict(clicks).equals(run.predict(clicks))
+    encoder = again.model.encoder
+    assert encoder.first.weight is encoder.second.weight

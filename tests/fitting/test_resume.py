@@ -162,6 +162,16 @@ def test_what_a_crash_leaves_half_written_is_done_again(
     assert contents(run) == whole
 
 
+def test_killed_while_the_checkpoints_are_removed(
+    table: Path, whole: dict[str, object], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    stop_after(run, table)
+    (run / "checkpoints.part" / "0").mkdir(parents=True)
+    go_on(run)
+    assert contents(run) == whole
+
+
 def test_killed_between_the_metrics_and_the_end(
     table: Path, whole: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

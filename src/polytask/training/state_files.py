@@ -38,7 +38,7 @@ def write_state(path: Path, state: State) -> None:
     part = path.with_name(f"{path.name}.part")
     remove(part)
     part.mkdir(parents=True)
-    tensors = {name: tensor.contiguous() for name, tensor in state.tensors.items()}
+    tensors = apart(state.tensors)
     try:
         save_file(tensors, part / TENSORS)
     except SafetensorError as error:
@@ -50,6 +50,20 @@ def write_state(path: Path, state: State) -> None:
         _to_disk(part / name)
     remove(path)
     part.rename(path)
+
+
+def apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors, each in memory of its own: safetensors refuses tied weights.
+
+    Where they are read back into the module, the tied names receive equal values and stay tied.
+    """
+    seen: set[int] = set()
+    found = {}
+    for name, tensor in tensors.items():
+        place = tensor.untyped_storage().data_ptr()
+        found[name] = tensor.clone() if place in seen else tensor.contiguous()
+        seen.add(place)
+    return found
 
 
 def read_state(path: Path) -> State:

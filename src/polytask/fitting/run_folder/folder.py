@@ -15,7 +15,7 @@ from polytask.data.labels import LabelEncoder
 from polytask.errors import UserError
 from polytask.inputs import FittedInputs
 from polytask.records.files import FIGURES, METRICS, STEPS
-from polytask.training.state_files import remove
+from polytask.training.state_files import apart, remove
 
 FILES = (
     *("run.yaml", "encoder.json", "model.safetensors", STEPS, METRICS),
@@ -61,9 +61,8 @@ class RunFolder:
 
     def write_weights(self, model: nn.Module) -> None:
         target = self.path / "model.safetensors"
-        weights = {name: value.contiguous() for name, value in model.state_dict().items()}
         part = target.with_suffix(".part")
-        save_file(weights, part)
+        save_file(apart(model.state_dict()), part)
         part.replace(target)
 
     def read_config(self) -> FitConfig:

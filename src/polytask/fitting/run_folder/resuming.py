@@ -67,6 +67,8 @@ def resume_events(
             "is started again by its own command"
         )
     if folder.is_finished():
+        # A kill while they were removed leaves them under another name.
+        folder.remove_checkpoints()
         yield Notice(f"{path} is finished: nothing was left to do")
         yield Finished(load(path, encoder=own.encoder, trunk=own.trunk))
         return
