@@ -106,9 +106,7 @@ class ArrowFile:
 
     @property
     def declared(self) -> frozenset[str]:
-        """Columns that the file itself calls categories."""
-        schema = self.reader.schema
-        return frozenset(field.name for field in schema if pa.types.is_dictionary(field.type))
+        return declared_categories(self.reader.schema)
 
     def read(self, columns: Sequence[str]) -> pa.Table:
         return self.reader.read_all().select(list(columns))
@@ -170,3 +168,8 @@ def _widened(dataset: ds.Dataset, repetitive: list[str]) -> pa.Schema:
         field = pa.field(name, pa.dictionary(pa.int32(), pa.string()))
         schema = schema.set(schema.get_field_index(name), field)
     return schema
+
+
+def declared_categories(schema: pa.Schema) -> frozenset[str]:
+    """Columns that the source itself calls categories."""
+    return frozenset(field.name for field in schema if pa.types.is_dictionary(field.type))

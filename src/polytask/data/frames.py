@@ -7,6 +7,7 @@ from typing import Protocol, cast, runtime_checkable
 import pyarrow as pa
 import pyarrow.dataset as ds
 
+from polytask.data.files import declared_categories
 from polytask.data.options import Decimal
 from polytask.data.pandas_frames import PandasFrame, table_from_pandas
 from polytask.errors import UserError
@@ -48,8 +49,7 @@ class Frame:
     @property
     def declared(self) -> frozenset[str]:
         """Columns that the frame itself calls categories."""
-        schema = self.table.schema
-        return frozenset(field.name for field in schema if pa.types.is_dictionary(field.type))
+        return declared_categories(self.table.schema)
 
     def read(self, columns: Sequence[str]) -> pa.Table:
         return self.table.select(list(columns))
@@ -71,8 +71,7 @@ class DatasetOfArrow:
 
     @property
     def declared(self) -> frozenset[str]:
-        schema = self.dataset.schema
-        return frozenset(field.name for field in schema if pa.types.is_dictionary(field.type))
+        return declared_categories(self.dataset.schema)
 
     def read(self, columns: Sequence[str]) -> pa.Table:
         return self.dataset.to_table(columns=list(columns))

@@ -1,10 +1,10 @@
 """Objectives: losses beside the tasks' own, with parameters of their own."""
 
 from abc import ABC, abstractmethod
-from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
 
 from polytask.model.outputs import Outputs
 from polytask.model.reduction import labelled_rows
@@ -62,15 +62,19 @@ class TaskObjective(Objective):
         return labelled_rows(self.name, batch, is_labelled=self.task.kind.is_labelled)
 
 
+class _ReversalContext(FunctionCtx):
+    scale: float
+
+
 class _Reversed(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, tensor: Tensor, scale: float) -> Tensor:
+    def forward(ctx: _ReversalContext, tensor: Tensor, scale: float) -> Tensor:
         ctx.scale = scale
         return tensor.view_as(tensor)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return -ctx.scale * gradients[0], None
+    def backward(ctx: _ReversalContext, gradient: Tensor) -> tuple[Tensor, None]:
+        return -ctx.scale * gradient, None
 
 
 def reverse_gradient(tensor: Tensor, scale: float = 1.0) -> Tensor:
