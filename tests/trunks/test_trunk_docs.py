@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from polytask import trunks
-from polytask.trunks import TRUNKS, Trunk, registry
+from polytask.trunks import TRUNKS, Trunk
 
 MODULES = [
     importlib.import_module(f"{trunks.__name__}.{found.name}")
@@ -32,10 +32,10 @@ PUBLIC = dict(pair for module in MODULES for pair in public(module))
 
 @pytest.fixture(autouse=True)
 def registered() -> Iterator[None]:
-    before = dict(registry._TRUNKS)
+    before = dict(TRUNKS)
     yield
-    registry._TRUNKS.clear()
-    registry._TRUNKS.update(before)
+    TRUNKS.clear()
+    TRUNKS.update(before)
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)

@@ -11,10 +11,12 @@ from polytask.balancing.gram.surgery import Reduction
 from polytask.balancing.laws import NEVER_AGAINST_A_TASK, Law
 from polytask.balancing.measurement import Measurement, Weights
 from polytask.balancing.randomness import seed_at
+from polytask.balancing.registry import register
 
 _LINEAR = frozenset({Law.LINEAR_UNDER_SCALING})
 
 
+@register("pcgrad")
 @final
 class PCGrad(GramRule):
     """Project each gradient off those it conflicts with (Yu et al., NeurIPS 2020, Algorithm 1).
@@ -44,6 +46,7 @@ class PCGrad(GramRule):
         return gram.pcgrad(gram_AA, seed=seed, reduction=self.reduction)
 
 
+@register("gradvac")
 @final
 class GradVac(GramRule):
     """Turn gradients towards each other up to their usual cosine (Wang et al., ICLR 2021, Algorithm 1).
@@ -91,6 +94,7 @@ class GradVac(GramRule):
         return solved.weights_T
 
 
+@register("cagrad")
 @final
 class CAGrad(GramRule):
     """The mean gradient, bent towards the worst task (Liu et al., NeurIPS 2021, Algorithm 1).
@@ -127,6 +131,7 @@ class CAGrad(GramRule):
         return gram.cagrad(gram_AA, c=self.c, rescale=self.rescale, reduction=self.reduction)
 
 
+@register("cosine_gate")
 @final
 class CosineGate(GramRule):
     """Auxiliary tasks count only while their gradient agrees with the main one (Du et al., 2018).

@@ -14,8 +14,10 @@ from polytask.balancing.gram.equalising import SingularScale
 from polytask.balancing.gram.minimum_norm import EfficientSolver, Normalisation
 from polytask.balancing.laws import NEVER_AGAINST_A_TASK, Law
 from polytask.balancing.measurement import Measurement
+from polytask.balancing.registry import register
 
 
+@register("mgda")
 @final
 class MGDA(GramRule):
     """The shortest convex combination of the gradients (Sener and Koltun, NeurIPS 2018, eq. 3).
@@ -48,6 +50,7 @@ class MGDA(GramRule):
         return gram.mgda(gram_AA, normalisation=self.normalisation, losses_T=measured.losses_T)
 
 
+@register("pareto_efficient")
 @final
 class ParetoEfficient(GramRule):
     """PE-LTR (Lin et al., RecSys 2019, Algorithm 2): min |sum_i w_i g_i|, w_i >= c_i, sum w = 1.
@@ -86,6 +89,7 @@ class ParetoEfficient(GramRule):
         return gram.pareto_efficient(gram_AA, lower_bounds=bounds_A, solver=self.solver)
 
 
+@register("imtl_g")
 @final
 class IMTLG(GramRule):
     """Equal projections of the update on all unit gradients (Liu et al., ICLR 2021, IMTL-G).
@@ -104,6 +108,7 @@ class IMTLG(GramRule):
         return gram.imtl_g(gram_AA)
 
 
+@register("nash_mtl")
 @final
 class NashMTL(GramRule):
     """The Nash bargaining solution G w = 1 / w (Navon et al., ICML 2022, Claim 3.1).
@@ -130,6 +135,7 @@ class NashMTL(GramRule):
         return gram.nash_mtl(gram_AA)
 
 
+@register("fair_grad")
 @final
 class FairGrad(GramRule):
     """alpha-fair utilities, G w = w^(-1/alpha) (Ban and Ji, ICML 2024); alpha = 1 is Nash-MTL.
@@ -163,6 +169,7 @@ class FairGrad(GramRule):
         return gram.fair_grad(gram_AA, alpha=self.alpha)
 
 
+@register("aligned_mtl")
 @final
 class AlignedMTL(GramRule):
     """Gradients aligned to equal singular values (Senushkin et al., CVPR 2023, Algorithm 1).
@@ -193,6 +200,7 @@ class AlignedMTL(GramRule):
         return gram.aligned_mtl(gram_AA, scale=self.scale, preference=preference_A)
 
 
+@register("upgrad")
 @final
 class UPGrad(GramRule):
     """Each gradient projected so as to hurt no task, then summed (Quinton and Rey, 2024).
@@ -222,6 +230,7 @@ class UPGrad(GramRule):
         return gram.upgrad(gram_AA, preference=self.of_tasks(self.preference, tasks_A))
 
 
+@register("dual_proj")
 @final
 class DualProj(GramRule):
     """The mean gradient projected so as to hurt no task (Lopez-Paz and Ranzato, NeurIPS 2017, eq. 8).
@@ -249,6 +258,7 @@ class DualProj(GramRule):
         return gram.dual_proj(gram_AA, preference=self.of_tasks(self.preference, tasks_A))
 
 
+@register("config")
 @final
 class ConFIG(GramRule):
     """Equal cosines with all gradients (Liu et al., ICLR 2025, ConFIG).

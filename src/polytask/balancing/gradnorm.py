@@ -9,6 +9,7 @@ from torch import Tensor
 from polytask.balancing.adam import Adam
 from polytask.balancing.balancer import Balancer
 from polytask.balancing.measurement import Measurement, Need, Weights
+from polytask.balancing.registry import register
 from polytask.balancing.scalarization import require_positive, task_vector
 
 
@@ -35,6 +36,7 @@ def gradnorm_gradient(
     return (grad_norms_T - targets_T).sign() * norms_T
 
 
+@register("gradnorm")
 @final
 class GradNorm(Balancer):
     """GradNorm (Chen et al., ICML 2018, Algorithm 1): weights of all parameters, summing to T.

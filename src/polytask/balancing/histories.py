@@ -9,9 +9,11 @@ from torch import Tensor
 from polytask.balancing.balancer import Scalarization
 from polytask.balancing.laws import Law
 from polytask.balancing.measurement import Measurement
+from polytask.balancing.registry import register
 from polytask.balancing.scalarization import require_positive, task_vector
 
 
+@register("dwa")
 @final
 class DWA(Scalarization):
     """Dynamic weight average (Liu, Johns, Davison, CVPR 2019, eq. 7).
@@ -86,6 +88,7 @@ class DWA(Scalarization):
         self.window_index.fill_(index)
 
 
+@register("stch")
 @final
 class STCH(Scalarization):
     """Smooth Tchebycheff (Lin et al., ICML 2024) of the log losses, times T.

@@ -10,11 +10,13 @@ from polytask.balancing.adam import Adam
 from polytask.balancing.balancer import Scalarization
 from polytask.balancing.laws import Law
 from polytask.balancing.measurement import Measurement, read_losses_after_step
+from polytask.balancing.registry import register
 from polytask.balancing.scalarization import require_positive, task_vector
 
 Form = Literal["regression", "classification"]
 
 
+@register("uncertainty")
 @final
 class Uncertainty(Scalarization):
     """Homoscedastic uncertainty (Kendall, Gal, Cipolla, CVPR 2018, eq. 7 and 10), s = log sigma^2.
@@ -88,6 +90,7 @@ class Uncertainty(Scalarization):
         self.log_variance_T.grad[tasks_A] += gradient_A
 
 
+@register("imtl_l")
 @final
 class IMTLL(Scalarization):
     """sum_k exp(s_k) L_k - s_k (Liu et al., ICLR 2021, IMTL-L); at the optimum w_k = 1 / L_k.
@@ -123,6 +126,7 @@ class IMTLL(Scalarization):
         return weights_A
 
 
+@register("famo")
 @final
 class FAMO(Scalarization):
     """Fast adaptive multitask optimisation (Liu et al., NeurIPS 2023, Algorithm 1).

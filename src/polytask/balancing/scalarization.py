@@ -11,6 +11,7 @@ from polytask.balancing.balancer import Scalarization
 from polytask.balancing.laws import Law
 from polytask.balancing.measurement import Measurement
 from polytask.balancing.randomness import generator_at
+from polytask.balancing.registry import register
 
 
 def task_vector(values: Sequence[float] | float, num_tasks: int, *, name: str) -> Tensor:
@@ -36,6 +37,7 @@ def require_positive(
             )
 
 
+@register("equal")
 @final
 class Equal(Scalarization):
     """The plain sum of the losses (Kurin et al., NeurIPS 2022: "unitary scalarization").
@@ -57,6 +59,7 @@ class Equal(Scalarization):
         return torch.ones_like(losses_A)
 
 
+@register("static")
 @final
 class Static(Scalarization):
     """Weights set by hand and kept: sum_k w_k L_k. Without `weights` it is the plain sum.
@@ -82,6 +85,7 @@ class Static(Scalarization):
         return self.weights_T[tasks_A]
 
 
+@register("decayed")
 @final
 class Decayed(Scalarization):
     """w_k gamma_k^t (Tang et al., RecSys 2020, PLE, section 4.3), t the epoch or the step, from 0.
@@ -133,6 +137,7 @@ class Decayed(Scalarization):
         return self.weights_T[tasks_A] * self.decay_T[tasks_A] ** time
 
 
+@register("rlw")
 @final
 class RLW(Scalarization):
     """Random weights, new at every step, that sum to 1 (Lin et al., TMLR 2022).
@@ -174,6 +179,7 @@ class RLW(Scalarization):
         return draw_A / draw_A.sum()
 
 
+@register("gls")
 @final
 class GLS(Scalarization):
     """The geometric mean (prod_k L_k)^(1/T) (Chennupati et al., CVPR workshops 2019).
@@ -196,6 +202,7 @@ class GLS(Scalarization):
         return losses_A.log().mean().exp() / (len(losses_A) * losses_A)
 
 
+@register("scale_invariant")
 @final
 class ScaleInvariant(Scalarization):
     """sum_k log L_k (Navon et al., ICML 2022, baseline SI): no factor on a loss changes anything.

@@ -11,6 +11,7 @@ from torch import Tensor
 from polytask.balancing.balancer import Balancer, CoordinateRule, check_balancer
 from polytask.balancing.laws import Law
 from polytask.balancing.measurement import Measurement, Need, Weights
+from polytask.balancing.registry import register
 
 
 class Wrapper(Balancer, ABC):
@@ -63,6 +64,7 @@ class Wrapper(Balancer, ABC):
         self.inner.after_step(losses)
 
 
+@register("smoothed")
 @final
 class Smoothed(Wrapper):
     """w <- decay w + (1 - decay) new (Zhou et al., NeurIPS 2022, CR-MOGM).
@@ -98,6 +100,7 @@ class Smoothed(Wrapper):
         return Weights(*mixed_WA)
 
 
+@register("norm_clipped")
 @final
 class NormClipped(Wrapper):
     """Scales the shared weights down so that the shared update is no longer than `max_norm`.
@@ -144,6 +147,7 @@ class NormClipped(Wrapper):
         return Weights(shared_A * scale, weights.private_T)
 
 
+@register("every_nth_step")
 @final
 class EveryNthStep(Wrapper):
     """Measures and decides every `interval` steps, and keeps the weights in between.
@@ -192,6 +196,7 @@ class EveryNthStep(Wrapper):
         return step % self.interval == 0 or not bool(self.decided_T[tasks_A].all())
 
 
+@register("combined")
 @final
 class Combined(Balancer):
     """A rule on the losses, and a rule on the gradients of the losses so weighed.

@@ -13,6 +13,7 @@ from polytask.kinds.kind import Kind
 from polytask.kinds.multiclass import Multiclass
 from polytask.kinds.quantile import Quantile
 from polytask.kinds.regression import Regression
+from polytask.registry import enter
 
 AnyKind = TypeVar("AnyKind", bound=Kind)
 
@@ -30,11 +31,7 @@ def register(kind: type[AnyKind]) -> type[AnyKind]:
     """
     if "__dataclass_fields__" not in vars(kind):
         raise ValueError(f"{kind.__name__} must be a frozen dataclass to be registered as a kind")
-    known = KINDS.setdefault(kind.name, kind)
-    if known.__qualname__ != kind.__qualname__ or known.__module__ != kind.__module__:
-        raise ValueError(f"there is a kind {kind.name!r} already: {known.__name__}")
-    # A module that is loaded anew brings a new class of the same name.
-    KINDS[kind.name] = kind
+    enter(KINDS, kind.name, kind)
     return kind
 
 

@@ -12,9 +12,11 @@ from torch.nn import functional
 from polytask.trunks.blocks import Experts, Routing, first_weights
 from polytask.trunks.mixtures import expert_names
 from polytask.trunks.ownership import PerTask, PerTaskParameters
+from polytask.trunks.registry import register_trunk
 from polytask.trunks.trunk import ExpertOutputs, Explanation, GateWeights, Trunk, require_counts
 
 
+@register_trunk("attention_moe")
 class AttentionMoE(Trunk):
     """MMoE (Ma et al., KDD 2018) with gates softmax_i(q_k(x) . key_i / temperature).
 

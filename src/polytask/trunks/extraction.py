@@ -9,9 +9,11 @@ from torch import Tensor, nn
 from polytask.trunks.blocks import Gate
 from polytask.trunks.levels import Level, group_names, group_outputs, present
 from polytask.trunks.ownership import TaskBlocks
+from polytask.trunks.registry import register_trunk
 from polytask.trunks.trunk import ExpertOutputs, Explanation, GateWeights, Trunk, require_counts
 
 
+@register_trunk("cgc")
 class CGC(Trunk):
     """Customized gate control (Tang et al., RecSys 2020, section 3.2): one level of `PLE`.
 
@@ -78,6 +80,7 @@ class CGC(Trunk):
         return Explanation(gates=tuple(gates), experts=(group_outputs(names, groups, number=1),))
 
 
+@register_trunk("ple")
 class PLE(Trunk):
     """Progressive layered extraction (Tang et al., RecSys 2020, section 3.3): levels of CGC.
 

@@ -6,9 +6,11 @@ from torch import Tensor
 
 from polytask.trunks.blocks import Experts, Gate, first_weights, mix
 from polytask.trunks.ownership import PerTask
+from polytask.trunks.registry import register_trunk
 from polytask.trunks.trunk import ExpertOutputs, Explanation, GateWeights, Trunk, require_counts
 
 
+@register_trunk("omoe")
 class OMoE(Trunk):
     """Ma et al., KDD 2018, section 5.1: f(x) = sum_i softmax(W_g x)_i f_i(x), one gate for all tasks.
 
@@ -70,6 +72,7 @@ class OMoE(Trunk):
         )
 
 
+@register_trunk("mmoe")
 class MMoE(Trunk):
     """Ma et al., KDD 2018, eqs. 5-7: f^k(x) = sum_i softmax(W_gk x)_i f_i(x).
 

@@ -6,9 +6,11 @@ from torch import Tensor
 
 from polytask.trunks.blocks import first_weights, mlp
 from polytask.trunks.ownership import PerTask
+from polytask.trunks.registry import register_trunk
 from polytask.trunks.trunk import Trunk, require_counts
 
 
+@register_trunk("single_task")
 class SingleTask(Trunk):
     """A network of its own for each task; only the encoder is shared. Seam: x.
 
@@ -43,6 +45,7 @@ class SingleTask(Trunk):
         return first_weights(self.bottoms)
 
 
+@register_trunk("shared_bottom")
 class SharedBottom(Trunk):
     """The first `num_shared_layers` layers for all tasks, the rest for each (Caruana, ML 1997).
 

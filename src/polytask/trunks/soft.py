@@ -8,10 +8,12 @@ from torch import Tensor, nn
 
 from polytask.trunks.blocks import first_weights, mlp
 from polytask.trunks.ownership import PerTask
+from polytask.trunks.registry import register_trunk
 from polytask.trunks.sharing import chosen_layers
 from polytask.trunks.trunk import Trunk, require_counts
 
 
+@register_trunk("soft_sharing")
 class SoftSharing(Trunk):
     """Networks of their own, tied by L2 distance (Duong et al., ACL 2015; Ma et al., KDD 2018).
 

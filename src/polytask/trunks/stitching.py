@@ -7,9 +7,11 @@ from torch import Tensor, nn
 
 from polytask.trunks.networks import Networks
 from polytask.trunks.ownership import PerTaskParameters, TaskBlocks
+from polytask.trunks.registry import register_trunk
 from polytask.trunks.trunk import Explanation, Stitch, Trunk, require_counts
 
 
+@register_trunk("cross_stitch")
 class CrossStitch(Trunk):
     """Misra et al., CVPR 2016, eq. 1: after every layer, task t goes on with sum_s alpha_ts h_s.
 
@@ -89,6 +91,7 @@ class CrossStitch(Trunk):
         return Explanation(stitches=tuple(stitches))
 
 
+@register_trunk("sluice")
 class Sluice(Trunk):
     """Ruder et al., AAAI 2019 (Sluice networks, 2017): cross-stitch of halves of layers, and of layers.
 
