@@ -114,5 +114,5 @@ def test_an_unknown_input_and_an_unknown_option_are_named(table: pa.Table) -> No
 
 @pytest.mark.parametrize("name", ["numeric", "ignored", "two words", "keys"])
 def test_names_that_are_taken_or_no_names_are_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="choose another|a name is lower case"):
+    with pytest.raises(ValueError, match=r"choose another|a name is lower case"):
         register(name)(Lengths)

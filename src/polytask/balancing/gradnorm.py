@@ -62,6 +62,7 @@ class GradNorm(Balancer):
     """
 
     needs = Need.GRAM
+    needs_positive_losses = True
     weights_T: Tensor
     initial_losses_T: Tensor
 

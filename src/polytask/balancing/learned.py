@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from polytask.balancing.adam import Adam
 from polytask.balancing.balancer import Scalarization
 from polytask.balancing.laws import Law
-from polytask.balancing.measurement import Measurement, read_losses_after_step
+from polytask.balancing.measurement import Measurement, read_scalars
 from polytask.balancing.registry import register
 from polytask.balancing.scalarization import require_positive, task_vector
 
@@ -42,6 +42,7 @@ class Uncertainty(Scalarization):
     tensor([1.0000, 0.5000], dtype=torch.float64)
     """
 
+    needs_positive_losses = True
     log_variance_T: nn.Parameter
     factor_T: Tensor
 
@@ -108,6 +109,7 @@ class IMTLL(Scalarization):
     ([1.0, 1.0], tensor([ 0.0000, -0.1993], dtype=torch.float64))
     """
 
+    needs_positive_losses = True
     log_scale_T: Tensor
 
     def __init__(
@@ -150,6 +152,7 @@ class FAMO(Scalarization):
     tensor([-0.0250,  0.0250], dtype=torch.float64)
     """
 
+    laws = frozenset({Law.ANY_ORDER, Law.SCALE_INVARIANT})
     logits_T: Tensor
     min_losses_T: Tensor
     log_losses_T: Tensor
@@ -163,17 +166,14 @@ class FAMO(Scalarization):
         min_losses: Sequence[float] | None = None,
     ) -> None:
         super().__init__(num_tasks)
-        bounds_T = task_vector(
-            0.0 if min_losses is None else min_losses, num_tasks, name="min_losses"
-        )
+        bounds = 0.0 if min_losses is None else min_losses
+        bounds_T = task_vector(bounds, num_tasks, name="min_losses")
+        # Whoever gives bounds has thought of losses below 0.
+        self.needs_positive_losses = min_losses is None
         self.register_buffer("min_losses_T", bounds_T, persistent=False)
         self.register_buffer("logits_T", torch.zeros(num_tasks, dtype=torch.float64))
         self.register_buffer("log_losses_T", torch.full_like(bounds_T, torch.nan))
         self.adam = Adam(num_tasks, learning_rate=learning_rate, weight_decay=weight_decay)
-
-    @property
-    def laws(self) -> frozenset[Law]:
-        return frozenset({Law.ANY_ORDER, Law.SCALE_INVARIANT})
 
     def derivative(self, losses_A: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         if not self.log_losses_T.isnan().all():
@@ -193,7 +193,7 @@ class FAMO(Scalarization):
 
     def after_step(self, losses: Sequence[Tensor | None]) -> None:
         """Move xi by what the step did to the log losses of the tasks that were present in it."""
-        losses_T = read_losses_after_step(losses)
+        losses_T = torch.tensor(read_scalars(losses), dtype=torch.float64)
         tasks_A = (~self.log_losses_T.isnan() & losses_T.isfinite()).nonzero().squeeze(1)
         excess_A = (losses_T - self.min_losses_T)[tasks_A]
         require_positive(excess_A, tasks_A, rule="FAMO (above min_losses)")

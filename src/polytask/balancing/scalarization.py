@@ -46,14 +46,11 @@ class Equal(Scalarization):
 
     >>> from polytask.balancing import Equal, balanced_backward
     >>> x = torch.ones(2, requires_grad=True)
-    >>> step = balanced_backward([x[0], 3 * x[1]], Equal(2))
-    >>> step.weights.shared_T
+    >>> balanced_backward([x[0], 3 * x[1]], Equal(2)).weights.shared_T
     tensor([1., 1.], dtype=torch.float64)
     """
 
-    @property
-    def laws(self) -> frozenset[Law]:
-        return frozenset({Law.ANY_ORDER, Law.LINEAR_UNDER_SCALING})
+    laws = frozenset({Law.ANY_ORDER, Law.LINEAR_UNDER_SCALING})
 
     def derivative(self, losses_A: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         return torch.ones_like(losses_A)
@@ -66,20 +63,16 @@ class Static(Scalarization):
 
     >>> from polytask.balancing import Static, balanced_backward
     >>> x = torch.ones(2, requires_grad=True)
-    >>> step = balanced_backward([x[0], 3 * x[1]], Static(2, weights=[1.0, 0.5]))
-    >>> step.weights.shared_T
+    >>> balanced_backward([x[0], 3 * x[1]], Static(2, weights=[1.0, 0.5])).weights.shared_T
     tensor([1.0000, 0.5000], dtype=torch.float64)
     """
 
+    laws = frozenset({Law.ANY_ORDER, Law.LINEAR_UNDER_SCALING})
     weights_T: Tensor
 
     def __init__(self, num_tasks: int, *, weights: Sequence[float] | None = None) -> None:
         super().__init__(num_tasks)
         self.register_buffer("weights_T", _weights(weights, num_tasks), persistent=False)
-
-    @property
-    def laws(self) -> frozenset[Law]:
-        return frozenset({Law.ANY_ORDER, Law.LINEAR_UNDER_SCALING})
 
     def derivative(self, losses_A: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         return self.weights_T[tasks_A]
@@ -102,6 +95,7 @@ class Decayed(Scalarization):
     tensor([1.0000, 0.2500], dtype=torch.float64)
     """
 
+    laws = frozenset({Law.ANY_ORDER, Law.LINEAR_UNDER_SCALING})
     weights_T: Tensor
     decay_T: Tensor
 
@@ -122,10 +116,6 @@ class Decayed(Scalarization):
         self.unit = unit
         self.register_buffer("weights_T", _weights(weights, num_tasks), persistent=False)
         self.register_buffer("decay_T", decay_T, persistent=False)
-
-    @property
-    def laws(self) -> frozenset[Law]:
-        return frozenset({Law.ANY_ORDER, Law.LINEAR_UNDER_SCALING})
 
     def derivative(self, losses_A: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         time = measured.step if self.unit == "step" else measured.epoch
@@ -154,6 +144,8 @@ class RLW(Scalarization):
     1.0
     """
 
+    laws = frozenset({Law.LINEAR_UNDER_SCALING})
+
     def __init__(
         self,
         num_tasks: int,
@@ -165,10 +157,6 @@ class RLW(Scalarization):
         if distribution not in ("normal", "dirichlet"):
             raise ValueError(f"distribution must be 'normal' or 'dirichlet', but {distribution=}")
         self.distribution, self.seed = distribution, seed
-
-    @property
-    def laws(self) -> frozenset[Law]:
-        return frozenset({Law.LINEAR_UNDER_SCALING})
 
     def derivative(self, losses_A: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         generator = generator_at(self.seed, measured.step)
@@ -188,14 +176,12 @@ class GLS(Scalarization):
 
     >>> from polytask.balancing import GLS, balanced_backward
     >>> x = torch.ones(2, requires_grad=True)
-    >>> step = balanced_backward([x[0], 3 * x[1]], GLS(2))
-    >>> step.weights.shared_T
+    >>> balanced_backward([x[0], 3 * x[1]], GLS(2)).weights.shared_T
     tensor([0.8660, 0.2887], dtype=torch.float64)
     """
 
-    @property
-    def laws(self) -> frozenset[Law]:
-        return frozenset({Law.ANY_ORDER, Law.SCALE_INVARIANT})
+    needs_positive_losses = True
+    laws = frozenset({Law.ANY_ORDER, Law.SCALE_INVARIANT})
 
     def derivative(self, losses_A: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         require_positive(losses_A, tasks_A, rule="GLS")
@@ -211,14 +197,12 @@ class ScaleInvariant(Scalarization):
 
     >>> from polytask.balancing import ScaleInvariant, balanced_backward
     >>> x = torch.ones(2, requires_grad=True)
-    >>> step = balanced_backward([x[0], 3 * x[1]], ScaleInvariant(2))
-    >>> step.weights.shared_T
+    >>> balanced_backward([x[0], 3 * x[1]], ScaleInvariant(2)).weights.shared_T
     tensor([1.0000, 0.3333], dtype=torch.float64)
     """
 
-    @property
-    def laws(self) -> frozenset[Law]:
-        return frozenset({Law.ANY_ORDER, Law.SCALE_INVARIANT})
+    needs_positive_losses = True
+    laws = frozenset({Law.ANY_ORDER, Law.SCALE_INVARIANT})
 
     def derivative(self, losses_A: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         require_positive(losses_A, tasks_A, rule="ScaleInvariant")

@@ -33,15 +33,9 @@ class Wrapper(Balancer, ABC):
         self.inner = inner
         self.needs = inner.needs
         self.at_last_layer = inner.at_last_layer
-
-    @property
-    def laws(self) -> frozenset[Law]:
+        self.degree = inner.degree
         # Weights of earlier steps know nothing of this step's gradients.
-        return self.inner.laws & {Law.ANY_ORDER, Law.LINEAR_UNDER_SCALING}
-
-    @property
-    def degree(self) -> float:
-        return self.inner.degree
+        self.laws = inner.laws & {Law.ANY_ORDER, Law.LINEAR_UNDER_SCALING}
 
     @property
     def rescales_at_seam(self) -> bool:
@@ -122,10 +116,7 @@ class NormClipped(Wrapper):
             raise ValueError(f"max_norm must be above 0, but {max_norm=}")
         self.max_norm = max_norm
         self.needs = max(inner.needs, Need.GRAM)
-
-    @property
-    def laws(self) -> frozenset[Law]:
-        return self.inner.laws - {Law.LINEAR_UNDER_SCALING}
+        self.laws = inner.laws - {Law.LINEAR_UNDER_SCALING}
 
     def need(self, step: int, active_T: Tensor) -> Need:
         return self.needs
@@ -226,17 +217,11 @@ class Combined(Balancer):
         super().__init__(loss_rule.num_tasks)
         self.loss_rule, self.gradient_rule = loss_rule, gradient_rule
         self.needs = Need.GRAM
-
-    @property
-    def laws(self) -> frozenset[Law]:
+        self.degree = gradient_rule.degree
         # The weighed gradients v_i g_i, v_i > 0, agree and conflict as the g_i do.
         of_gradients = {Law.NON_CONFLICTING, Law.DESCENDS_FOR_ALL}
-        in_any_order = self.loss_rule.laws & self.gradient_rule.laws & {Law.ANY_ORDER}
-        return in_any_order | (self.gradient_rule.laws & of_gradients)
-
-    @property
-    def degree(self) -> float:
-        return self.gradient_rule.degree
+        in_any_order = loss_rule.laws & {Law.ANY_ORDER}
+        self.laws = gradient_rule.laws & (in_any_order | of_gradients)
 
     def need(self, step: int, active_T: Tensor) -> Need:
         return self.gradient_rule.need(step, active_T)
