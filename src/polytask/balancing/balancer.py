@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from polytask.balancing.laws import Law
-from polytask.balancing.measurement import Measurement, Need, Weights
+from polytask.balancing.measurement import Losses, Measurement, Need, Weights
 
 
 class Balancer(nn.Module, ABC):
@@ -91,7 +91,7 @@ class Balancer(nn.Module, ABC):
         """Whether the step just decided on waits for `after_step`, which costs a forward pass (FAMO)."""
         return False
 
-    def after_step(self, losses: Sequence[Tensor | None]) -> None:
+    def after_step(self, losses: Losses) -> None:
         """Take the losses of the same batch after the optimizer's step; only FAMO listens."""
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
@@ -190,23 +190,15 @@ class CoordinateRule(Balancer, ABC):
 
 
 def check_balancer(balancer: object, num_tasks: int | None = None) -> None:
-    """TypeError for the class or the name of a rule, or anything else that decides nothing.
-
-    >>> from polytask.balancing.balancer import check_balancer
-    >>> try:
-    ...     check_balancer("upgrad")
-    ... except TypeError as error:
-    ...     print(str(error)[:34])
-    the balancer is the name 'upgrad',
-    """
+    """TypeError for the class or the name of a rule, or anything else that decides nothing."""
     if isinstance(balancer, Balancer):
         return
-    number = "3" if num_tasks is None else num_tasks
-    given, advice = f"is a {type(balancer).__name__}", f"such as UPGrad(num_tasks={number})"
+    given, made = f"a {type(balancer).__name__}", "UPGrad"
     if isinstance(balancer, type):
-        given = f"is the class {balancer.__name__}"
-        advice = f"an instance of it: {balancer.__name__}(num_tasks={number})"
+        given, made = f"the class {balancer.__name__}", balancer.__name__
     elif isinstance(balancer, str):
-        given = f"is the name {balancer!r}"
-        advice = f"the rule itself: BALANCERS[{balancer!r}](num_tasks={number})"
-    raise TypeError(f"the balancer {given}, but must be a balancer: pass {advice}")
+        given, made = f"the name {balancer!r}", f"BALANCERS[{balancer!r}]"
+    raise TypeError(
+        f"the balancer is {given}, but must be a balancer: pass one, such as "
+        f"{made}(num_tasks={num_tasks or 3})"
+    )

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from polytask.balancing.adam import Adam
 from polytask.balancing.balancer import Scalarization
 from polytask.balancing.laws import Law
-from polytask.balancing.measurement import Measurement, read_scalars
+from polytask.balancing.measurement import Losses, Measurement, read_scalars
 from polytask.balancing.registry import register
 from polytask.balancing.scalarization import require_positive, task_vector
 
@@ -191,7 +191,7 @@ class FAMO(Scalarization):
     def needs_losses_after_step(self) -> bool:
         return not bool(self.log_losses_T.isnan().all())
 
-    def after_step(self, losses: Sequence[Tensor | None]) -> None:
+    def after_step(self, losses: Losses) -> None:
         """Move xi by what the step did to the log losses of the tasks that were present in it."""
         losses_T = torch.tensor(read_scalars(losses), dtype=torch.float64)
         tasks_A = (~self.log_losses_T.isnan() & losses_T.isfinite()).nonzero().squeeze(1)

@@ -1,7 +1,6 @@
 """Balancers around balancers: smoothing, clipping, seldom measuring, and a rule on top of a rule."""
 
 from abc import ABC
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import final
 
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from polytask.balancing.balancer import Balancer, CoordinateRule, check_balancer
 from polytask.balancing.laws import Law
-from polytask.balancing.measurement import Measurement, Need, Weights
+from polytask.balancing.measurement import Losses, Measurement, Need, Weights
 from polytask.balancing.registry import register
 
 
@@ -54,7 +53,7 @@ class Wrapper(Balancer, ABC):
     def needs_losses_after_step(self) -> bool:
         return self.inner.needs_losses_after_step
 
-    def after_step(self, losses: Sequence[Tensor | None]) -> None:
+    def after_step(self, losses: Losses) -> None:
         self.inner.after_step(losses)
 
 
@@ -238,5 +237,5 @@ class Combined(Balancer):
     def needs_losses_after_step(self) -> bool:
         return self.loss_rule.needs_losses_after_step
 
-    def after_step(self, losses: Sequence[Tensor | None]) -> None:
+    def after_step(self, losses: Losses) -> None:
         self.loss_rule.after_step(losses)
