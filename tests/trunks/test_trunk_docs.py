@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from polytask import trunks
 from polytask.trunks import TRUNKS, Trunk
+from polytask.trunks.testing import check_trunk
 
 MODULES = [
     importlib.import_module(f"{trunks.__name__}.{found.name}")
@@ -20,14 +21,8 @@ MODULES = [
 ]
 
 
-def public(module: ModuleType) -> Iterator[tuple[str, object]]:
-    for name, thing in vars(module).items():
-        is_ours = getattr(thing, "__module__", None) == module.__name__
-        if is_ours and not name.startswith("_") and (inspect.isclass(thing) or callable(thing)):
-            yield f"{module.__name__}.{name}", thing
-
-
-PUBLIC = dict(pair for module in MODULES for pair in public(module))
+PUBLIC = {name: thing for name in trunks.__all__ if callable(thing := getattr(trunks, name))}
+PUBLIC["check_trunk"] = check_trunk
 
 
 @pytest.fixture(autouse=True)
