@@ -15,14 +15,14 @@ from polytask.kinds.quantile import Quantile
 from polytask.kinds.regression import Regression
 from polytask.registry import enter
 
-AnyKind = TypeVar("AnyKind", bound=Kind)
+AnyKind = TypeVar("AnyKind", bound=type[Kind])
 
 KINDS: dict[str, type[Kind]] = {
     kind.name: kind for kind in (Binary, Multiclass, Regression, Count, Quantile)
 }
 
 
-def register(kind: type[AnyKind]) -> type[AnyKind]:
+def register(kind: AnyKind) -> AnyKind:
     """Make a kind known by its name, to run.yaml and the command line; a decorator of a frozen
     dataclass. CONTRIBUTING.md walks through a kind of your own.
 
