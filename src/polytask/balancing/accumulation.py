@@ -85,9 +85,7 @@ class Accumulator:
         if plan.measured:
             gram_TT = gram_of(rows[: len(plan.measured)], measured.num_tasks)
         measured, weights = settle(self.balancer, measured, gram_TT, plan.tasks)
-        apply(rows, plan, self.balancer, measured, weights)
-        if penalty is not None:
-            torch.autograd.backward(penalty)
+        apply(rows, plan, self.balancer, measured, weights, penalty=penalty)
         self._clear()
         return Step(losses_T, weights, active_T, measured.gram_TT)
 

@@ -139,30 +139,20 @@ def cone_multipliers(
     are dependent many x serve, and the cone can be so thin that rounding opens or closes it: there
     the shortest x is taken, the limit of a vanishing penalty `ridge` on |x|^2.
     """
-    if units_TR.shape[1] < len(units_TR):
-        return _shortest_cone_multipliers(
-            cosines_TT, units_TR, coefficients_KT, tolerance=tolerance, ridge=ridge
-        )
-    if len(coefficients_KT) > 1:
-        found_KT = _pivot_all(cosines_TT, coefficients_KT @ cosines_TT, tolerance=tolerance)
-        if found_KT is not None:
-            return found_KT
+    offsets_KT = coefficients_KT @ cosines_TT
     targets_KR = -(coefficients_KT @ units_TR)
-    return np.stack([nonnegative_least_squares(units_TR.T, target_R) for target_R in targets_KR])
-
-
-def _shortest_cone_multipliers(
-    cosines_TT: Array, units_TR: Array, coefficients_KT: Array, *, tolerance: float, ridge: float
-) -> Array:
-    """Proximal steps x <- argmin |(a + x) U|^2 + ridge |x - last x|^2 over x >= 0, from x = 0.
-
-    Each is strictly convex, so its solution is unique and moves little when the directions do. Along
-    a singular vector of U the square of whose value is far above the ridge two steps are enough; far
-    below it, where U is rounding, x hardly moves.
-    """
+    if units_TR.shape[1] == len(units_TR):
+        if len(coefficients_KT) > 1:
+            found_KT = _pivot_all(cosines_TT, offsets_KT, tolerance=tolerance)
+            if found_KT is not None:
+                return found_KT
+        return np.stack([nonnegative_least_squares(units_TR.T, t_R) for t_R in targets_KR])
+    # Proximal steps x <- argmin |(a + x) U|^2 + ridge |x - last x|^2 over x >= 0, from x = 0. Each is
+    # strictly convex, so its solution is unique and moves little when the directions do. Along a
+    # singular vector of U the square of whose value is far above the ridge two steps are enough; far
+    # below it, where U is rounding, x hardly moves.
     identity_TT = np.eye(len(units_TR))
     ridged_TT = cosines_TT + ridge * identity_TT
-    offsets_KT = coefficients_KT @ cosines_TT
     rows_ST = np.vstack([units_TR.T, np.sqrt(ridge) * identity_TT])
     x_KT = np.zeros_like(coefficients_KT)
     for _ in range(_PROXIMAL_STEPS):
@@ -171,7 +161,7 @@ def _shortest_cone_multipliers(
             ridged_TT, offsets_KT - ridge * x_KT, tolerance=tolerance, start_KT=start_KT
         )
         if found_KT is None:
-            targets_KS = np.hstack([-(coefficients_KT @ units_TR), np.sqrt(ridge) * x_KT])
+            targets_KS = np.hstack([targets_KR, np.sqrt(ridge) * x_KT])
             found_KT = np.stack([nonnegative_least_squares(rows_ST, t_S) for t_S in targets_KS])
         x_KT = found_KT
     return x_KT

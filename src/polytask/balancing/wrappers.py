@@ -74,23 +74,21 @@ class Smoothed(Wrapper):
     """
 
     smoothed_WT: Tensor
-    seen_T: Tensor
 
     def __init__(self, inner: Balancer, *, decay: float = 0.9) -> None:
         super().__init__(inner)
         if not 0 <= decay < 1:
             raise ValueError(f"decay must lie in [0, 1), but {decay=}")
         self.decay = decay
-        self.register_buffer("smoothed_WT", torch.zeros(2, self.num_tasks, dtype=torch.float64))
-        self.register_buffer("seen_T", torch.zeros(self.num_tasks, dtype=torch.bool))
+        nothing_WT = torch.full((2, self.num_tasks), torch.nan, dtype=torch.float64)
+        self.register_buffer("smoothed_WT", nothing_WT)
 
     def weigh(self, measured: Measurement, tasks_A: Tensor) -> Weights:
         new_WA = torch.stack(self.inner.weigh(measured, tasks_A))
-        old_WA = torch.where(self.seen_T[tasks_A], self.smoothed_WT[:, tasks_A], new_WA)
-        mixed_WA = self.decay * old_WA + (1 - self.decay) * new_WA
-        self.smoothed_WT[:, tasks_A] = mixed_WA
-        self.seen_T[tasks_A] = True
-        return Weights(*mixed_WA)
+        old_WA = self.smoothed_WT[:, tasks_A]
+        old_WA = torch.where(old_WA.isnan(), new_WA, old_WA)
+        self.smoothed_WT[:, tasks_A] = self.decay * old_WA + (1 - self.decay) * new_WA
+        return Weights(*self.smoothed_WT[:, tasks_A])
 
 
 @register("norm_clipped")
@@ -99,8 +97,8 @@ class NormClipped(Wrapper):
     """Scales the shared weights down so that the shared update is no longer than `max_norm`.
 
     The length is that of what is measured, sqrt(w^T G w); of the parameters' gradient where that is
-    done at a seam. Private weights stay. A rule on the losses
-    is measured too then; a single present task is not.
+    done at a seam. Private weights stay. A rule on the losses is measured too then; a single present
+    task is not.
 
     >>> from polytask.balancing import NashMTL, NormClipped, balanced_backward
     >>> x = torch.ones(2, requires_grad=True)
@@ -153,7 +151,6 @@ class EveryNthStep(Wrapper):
     """
 
     weights_WT: Tensor
-    decided_T: Tensor
 
     def __init__(self, inner: Balancer, *, interval: int) -> None:
         super().__init__(inner)
@@ -161,8 +158,8 @@ class EveryNthStep(Wrapper):
             raise ValueError(f"interval must be at least 1, but {interval=}")
         self.interval = interval
         self.decides_now = True
-        self.register_buffer("weights_WT", torch.zeros(2, self.num_tasks, dtype=torch.float64))
-        self.register_buffer("decided_T", torch.zeros(self.num_tasks, dtype=torch.bool))
+        nothing_WT = torch.full((2, self.num_tasks), torch.nan, dtype=torch.float64)
+        self.register_buffer("weights_WT", nothing_WT)
 
     def need(self, step: int, active_T: Tensor) -> Need:
         is_due = self._is_due(step, active_T.nonzero().squeeze(1))
@@ -172,7 +169,6 @@ class EveryNthStep(Wrapper):
         self.decides_now = self._is_due(measured.step, tasks_A)
         if self.decides_now:
             self.weights_WT[:, tasks_A] = torch.stack(self.inner.weigh(measured, tasks_A))
-            self.decided_T[tasks_A] = True
         return Weights(*self.weights_WT[:, tasks_A])
 
     def length_at_parameters(self, length: float, at_seam: float) -> float:
@@ -183,7 +179,7 @@ class EveryNthStep(Wrapper):
         self.weights_WT[0, active_T] *= factor
 
     def _is_due(self, step: int, tasks_A: Tensor) -> bool:
-        return step % self.interval == 0 or not bool(self.decided_T[tasks_A].all())
+        return step % self.interval == 0 or bool(self.weights_WT[0, tasks_A].isnan().any())
 
 
 @register("combined")

@@ -50,8 +50,7 @@ class Geometry:
     @cached_property
     def is_zero_T(self) -> NDArray[np.bool_]:
         """Which gradients are exactly zero."""
-        is_zero_T: NDArray[np.bool_] = self.lengths_T == 0.0
-        return is_zero_T
+        return np.asarray(self.lengths_T == 0.0)
 
     @cached_property
     def divisors_T(self) -> Array:
