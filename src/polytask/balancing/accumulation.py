@@ -1,7 +1,6 @@
 """Exact gradient accumulation: micro-batches add up, and the rule decides once about their whole."""
 
 from collections.abc import Iterable, Sequence
-from typing import final
 
 import torch
 from torch import Tensor
@@ -22,7 +21,6 @@ from polytask.balancing.plan import Plan, narrowed, refuse_hidden_tasks
 from polytask.balancing.reach import last_shared_layer, reach
 
 
-@final
 class Accumulator:
     """The gradients of one optimizer step, gathered from micro-batches.
 

@@ -1,14 +1,11 @@
 """Adam for the few numbers that a rule learns, with all of its state in buffers."""
 
-from typing import final
-
 import torch
 from torch import Tensor, nn
 
 _FIRST, _SECOND, _EPSILON = 0.9, 0.999, 1e-8
 
 
-@final
 class Adam(nn.Module):
     """One Adam (Kingma and Ba, ICLR 2015, Algorithm 1) a task, in float64.
 

@@ -1,6 +1,6 @@
 """The rules that look for conflicts: PCGrad, GradVac, CAGrad, and the gate by the cosine."""
 
-from typing import Literal, final
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -17,7 +17,6 @@ _LINEAR = frozenset({Law.LINEAR_UNDER_SCALING})
 
 
 @register("pcgrad")
-@final
 class PCGrad(GramRule):
     """Project each gradient off those it conflicts with (Yu et al., NeurIPS 2020, Algorithm 1).
 
@@ -44,7 +43,6 @@ class PCGrad(GramRule):
 
 
 @register("gradvac")
-@final
 class GradVac(GramRule):
     """Turn gradients towards each other up to their usual cosine (Wang et al., ICLR 2021, Algorithm 1).
 
@@ -88,7 +86,6 @@ class GradVac(GramRule):
 
 
 @register("cagrad")
-@final
 class CAGrad(GramRule):
     """The mean gradient, bent towards the worst task (Liu et al., NeurIPS 2021, Algorithm 1).
 
@@ -122,7 +119,6 @@ class CAGrad(GramRule):
 
 
 @register("cosine_gate")
-@final
 class CosineGate(GramRule):
     """Auxiliary tasks count only while their gradient agrees with the main one (Du et al., 2018).
 

@@ -1,7 +1,6 @@
 """Rules that decide about every coordinate of the shared gradient by itself."""
 
 from collections.abc import Sequence
-from typing import final
 
 import torch
 from torch import Tensor
@@ -44,7 +43,6 @@ def _keep_one_sign(jacobian_TN: Tensor, uniform_N: Tensor, leak_T: Tensor) -> Te
 
 
 @register("graddrop")
-@final
 class GradDrop(CoordinateRule):
     """Drop one sign of the gradient at each coordinate, at random by its share (GradDrop).
 

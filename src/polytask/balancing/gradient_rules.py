@@ -4,7 +4,6 @@ A class states the options; the function of `gram` checks them, when the class i
 """
 
 from collections.abc import Sequence
-from typing import final
 
 from torch import Tensor
 
@@ -18,7 +17,6 @@ from polytask.balancing.registry import register
 
 
 @register("mgda")
-@final
 class MGDA(GramRule):
     """The shortest convex combination of the gradients (Sener and Koltun, NeurIPS 2018, eq. 3).
 
@@ -44,7 +42,6 @@ class MGDA(GramRule):
 
 
 @register("pareto_efficient")
-@final
 class ParetoEfficient(GramRule):
     """PE-LTR (Lin et al., RecSys 2019, Algorithm 2): min |sum_i w_i g_i|, w_i >= c_i, sum w = 1.
 
@@ -80,7 +77,6 @@ class ParetoEfficient(GramRule):
 
 
 @register("imtl_g")
-@final
 class IMTLG(GramRule):
     """Equal projections of the update on all unit gradients (Liu et al., ICLR 2021, IMTL-G).
 
@@ -98,7 +94,6 @@ class IMTLG(GramRule):
 
 
 @register("nash_mtl")
-@final
 class NashMTL(GramRule):
     """The Nash bargaining solution G w = 1 / w (Navon et al., ICML 2022, Claim 3.1).
 
@@ -119,7 +114,6 @@ class NashMTL(GramRule):
 
 
 @register("fair_grad")
-@final
 class FairGrad(GramRule):
     """alpha-fair utilities, G w = w^(-1/alpha) (Ban and Ji, ICML 2024); alpha = 1 is Nash-MTL.
 
@@ -145,7 +139,6 @@ class FairGrad(GramRule):
 
 
 @register("aligned_mtl")
-@final
 class AlignedMTL(GramRule):
     """Gradients aligned to equal singular values (Senushkin et al., CVPR 2023, Algorithm 1).
 
@@ -175,7 +168,6 @@ class AlignedMTL(GramRule):
 
 
 @register("upgrad")
-@final
 class UPGrad(GramRule):
     """Each gradient projected so as to hurt no task, then summed (Quinton and Rey, 2024).
 
@@ -202,7 +194,6 @@ class UPGrad(GramRule):
 
 
 @register("dual_proj")
-@final
 class DualProj(GramRule):
     """The mean gradient projected so as to hurt no task (Lopez-Paz and Ranzato, NeurIPS 2017, eq. 8).
 
@@ -227,7 +218,6 @@ class DualProj(GramRule):
 
 
 @register("config")
-@final
 class ConFIG(GramRule):
     """Equal cosines with all gradients (Liu et al., ICLR 2025, ConFIG).
 

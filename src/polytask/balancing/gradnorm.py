@@ -1,7 +1,6 @@
 """GradNorm: weights that bring the tasks' gradient norms to targets set by their training rates."""
 
 from collections.abc import Sequence
-from typing import final
 
 import torch
 from torch import Tensor
@@ -37,7 +36,6 @@ def gradnorm_gradient(
 
 
 @register("gradnorm")
-@final
 class GradNorm(Balancer):
     """GradNorm (Chen et al., ICML 2018, Algorithm 1): weights of all parameters, summing to T.
 

@@ -1,7 +1,6 @@
 """Rules on the losses that remember what the losses were: DWA and STCH."""
 
 from collections.abc import Sequence
-from typing import final
 
 import torch
 from torch import Tensor
@@ -14,7 +13,6 @@ from polytask.balancing.scalarization import require_positive, task_vector
 
 
 @register("dwa")
-@final
 class DWA(Scalarization):
     """Dynamic weight average (Liu, Johns, Davison, CVPR 2019, eq. 7).
 
@@ -87,7 +85,6 @@ class DWA(Scalarization):
 
 
 @register("stch")
-@final
 class STCH(Scalarization):
     """Smooth Tchebycheff (Lin et al., ICML 2024) of the log losses, times T.
 

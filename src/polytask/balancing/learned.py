@@ -1,13 +1,14 @@
 """Rules on the losses that learn a number a task: uncertainty weighting, IMTL-L, FAMO."""
 
 from collections.abc import Sequence
-from typing import Literal, final
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from polytask.balancing.adam import Adam
 from polytask.balancing.balancer import Scalarization
+from polytask.balancing.gradients import accumulate
 from polytask.balancing.laws import Law
 from polytask.balancing.measurement import Losses, Measurement, read_scalars
 from polytask.balancing.registry import register
@@ -17,7 +18,6 @@ Form = Literal["regression", "classification"]
 
 
 @register("uncertainty")
-@final
 class Uncertainty(Scalarization):
     """Homoscedastic uncertainty (Kendall, Gal, Cipolla, CVPR 2018, eq. 7 and 10), s = log sigma^2.
 
@@ -64,9 +64,8 @@ class Uncertainty(Scalarization):
             )
         factors = [0.5 if form == "regression" else 1.0 for form in forms]
         self.non_negative, self.max_log_variance = non_negative, max_log_variance
-        self.register_buffer(
-            "factor_T", torch.tensor(factors, dtype=torch.float64), persistent=False
-        )
+        factor_T = torch.tensor(factors, dtype=torch.float64)
+        self.register_buffer("factor_T", factor_T, persistent=False)
         self.log_variance_T = nn.Parameter(torch.zeros(num_tasks, dtype=torch.float64))
         self.adam = None
         if learning_rate is not None:
@@ -82,17 +81,12 @@ class Uncertainty(Scalarization):
         if self.adam is not None:
             self.adam.step(s_T, gradient_A, tasks_A)
         else:
-            self._leave_gradient(gradient_A, tasks_A)
+            gradient_T = torch.zeros_like(s_T).index_put((tasks_A,), gradient_A)
+            accumulate(self.log_variance_T, gradient_T)
         return weights_A
-
-    def _leave_gradient(self, gradient_A: Tensor, tasks_A: Tensor) -> None:
-        if self.log_variance_T.grad is None:
-            self.log_variance_T.grad = torch.zeros_like(self.log_variance_T)
-        self.log_variance_T.grad[tasks_A] += gradient_A
 
 
 @register("imtl_l")
-@final
 class IMTLL(Scalarization):
     """sum_k exp(s_k) L_k - s_k (Liu et al., ICLR 2021, IMTL-L); at the optimum w_k = 1 / L_k.
 
@@ -129,7 +123,6 @@ class IMTLL(Scalarization):
 
 
 @register("famo")
-@final
 class FAMO(Scalarization):
     """Fast adaptive multitask optimisation (Liu et al., NeurIPS 2023, Algorithm 1).
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Literal, final
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -38,7 +38,6 @@ def require_positive(
 
 
 @register("equal")
-@final
 class Equal(Scalarization):
     """The plain sum of the losses (Kurin et al., NeurIPS 2022: "unitary scalarization").
 
@@ -57,7 +56,6 @@ class Equal(Scalarization):
 
 
 @register("static")
-@final
 class Static(Scalarization):
     """Weights set by hand and kept: sum_k w_k L_k. Without `weights` it is the plain sum.
 
@@ -79,7 +77,6 @@ class Static(Scalarization):
 
 
 @register("decayed")
-@final
 class Decayed(Scalarization):
     """w_k gamma_k^t (Tang et al., RecSys 2020, PLE, section 4.3), t the epoch or the step, from 0.
 
@@ -128,7 +125,6 @@ class Decayed(Scalarization):
 
 
 @register("rlw")
-@final
 class RLW(Scalarization):
     """Random weights, new at every step, that sum to 1 (Lin et al., TMLR 2022).
 
@@ -168,7 +164,6 @@ class RLW(Scalarization):
 
 
 @register("gls")
-@final
 class GLS(Scalarization):
     """The geometric mean (prod_k L_k)^(1/T) (Chennupati et al., CVPR workshops 2019).
 
@@ -189,7 +184,6 @@ class GLS(Scalarization):
 
 
 @register("scale_invariant")
-@final
 class ScaleInvariant(Scalarization):
     """sum_k log L_k (Navon et al., ICML 2022, baseline SI): no factor on a loss changes anything.
 

@@ -2,7 +2,6 @@
 
 from abc import ABC
 from dataclasses import replace
-from typing import final
 
 import torch
 from torch import Tensor
@@ -58,7 +57,6 @@ class Wrapper(Balancer, ABC):
 
 
 @register("smoothed")
-@final
 class Smoothed(Wrapper):
     """w <- decay w + (1 - decay) new (Zhou et al., NeurIPS 2022, CR-MOGM).
 
@@ -92,7 +90,6 @@ class Smoothed(Wrapper):
 
 
 @register("norm_clipped")
-@final
 class NormClipped(Wrapper):
     """Scales the shared weights down so that the shared update is no longer than `max_norm`.
 
@@ -136,7 +133,6 @@ class NormClipped(Wrapper):
 
 
 @register("every_nth_step")
-@final
 class EveryNthStep(Wrapper):
     """Measures and decides every `interval` steps, and keeps the weights in between.
 
@@ -183,7 +179,6 @@ class EveryNthStep(Wrapper):
 
 
 @register("combined")
-@final
 class Combined(Balancer):
     """A rule on the losses, and a rule on the gradients of the losses so weighed.
 
