@@ -53,51 +53,32 @@ def apply(
     """
     at_seam = plan.at_seam
     if at_seam and measured.gram_TT is not None and balancer.rescales_at_seam:
-        num_measured = len(plan.measured)
-        factor = _fill_below(
-            rows[:num_measured],
-            balancer,
-            measured,
-            weights,
-            keep_graph=penalty is not None,
-            ranks=ranks,
-            loss_scale=loss_scale,
-        )
+        # Only the pass below the seam knows how long at the parameters is what has a length at the seam.
+        measured_rows, rows = rows[: len(plan.measured)], rows[len(plan.measured) :]
+        leaves, below = _below(measured_rows, weights, keep_graph=penalty is not None)
+        below = below if ranks is None else ranks.mean_each(below)
+        factor = _factor(balancer, measured, weights, _length(below) / loss_scale)
+        for leaf, gradient in zip(leaves, below):
+            accumulate(leaf, None if gradient is None else gradient.mul_(factor))
         weights = Weights(weights.shared_T * factor, weights.private_T)
-        rows, plan = rows[num_measured:], replace(plan, measured=[])
+        plan = replace(plan, measured=[])
     due = gradients_due(rows, plan, balancer, measured, weights, ranks)
     unfinished = () if ranks is None else _unfinished(rows, penalty, at_seam=at_seam)
     averaged(partial(fill, rows, due, penalty), unfinished, ranks)
     return weights
 
 
-def _fill_below(
-    rows: Sequence[Rows],
-    balancer: Balancer,
-    measured: Measurement,
-    weights: Weights,
-    *,
-    keep_graph: bool,
-    ranks: Ranks | None,
-    loss_scale: float,
-) -> float:
-    """The pass below the seam, with a factor that gives its gradient the length the rule prescribes.
-
-    Only this pass knows how long at the parameters is what has a given length at the seam.
-    """
+def _below(
+    rows: Sequence[Rows], weights: Weights, *, keep_graph: bool
+) -> tuple[list[Tensor], list[Tensor | None]]:
+    """The leaves below the seam, and their gradients under these weights."""
     shared = weights.shared_T.tolist()
     due = [(row.place.edge, row.weighted_sum(shared)) for row in rows]
     edges = [edge for edge, seed in due if seed is not None]
     seeds = [seed for _, seed in due if seed is not None]
     leaves = leaves_under([(edge.node, edge.output_nr) for edge in edges])
     pass_on = partial(torch.autograd.backward, edges, seeds, retain_graph=keep_graph)
-    taken = added_by(leaves, pass_on)
-    if ranks is not None:
-        taken = ranks.mean_each(taken)
-    factor = _factor(balancer, measured, weights, _length(taken) / loss_scale)
-    for leaf, gradient in zip(leaves, taken):
-        accumulate(leaf, None if gradient is None else gradient.mul_(factor))
-    return factor
+    return leaves, added_by(leaves, pass_on)
 
 
 def _factor(balancer: Balancer, measured: Measurement, weights: Weights, length: float) -> float:
