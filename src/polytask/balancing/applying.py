@@ -9,12 +9,39 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import get_gradient_edge
 
-from polytask.balancing.balancer import Balancer, CoordinateRule
+from polytask.balancing.balancer import Balancer, CoordinateRule, check_balancer
 from polytask.balancing.gradients import Rows, accumulate, added_by, jacobian_of
-from polytask.balancing.measurement import Measurement, Weights
+from polytask.balancing.measurement import (
+    Losses,
+    Measurement,
+    Weights,
+    check_losses,
+    check_penalty,
+    read_losses,
+)
 from polytask.balancing.parallel import Ranks
 from polytask.balancing.plan import Plan
 from polytask.balancing.reach import edge_of, leaves_under
+
+
+def begin(
+    losses: Losses,
+    penalty: Tensor | None,
+    balancer: Balancer,
+    *,
+    epoch: int | None,
+    ranks: Ranks | None = None,
+) -> tuple[Measurement, Tensor | None]:
+    """What is known before any backward pass, and the penalty if there is anything to differentiate.
+
+    Raises TypeError or ValueError for what are no losses, no balancer or no penalty, or not finite.
+    """
+    check_losses(losses)
+    check_balancer(balancer, len(losses))
+    penalty = check_penalty(penalty)
+    whole = [*losses, penalty] if ranks is None else ranks.mean_losses([*losses, penalty])
+    losses_T, active_T = read_losses(whole[:-1], whole[-1])
+    return Measurement(losses_T, active_T, step=int(balancer.num_steps), epoch=epoch), penalty
 
 
 def settle(

@@ -7,19 +7,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from polytask.balancing.applying import apply, averaged, decide, settle
-from polytask.balancing.balancer import Balancer, check_balancer
+from polytask.balancing.applying import apply, averaged, begin, decide, settle
+from polytask.balancing.balancer import Balancer
 from polytask.balancing.gradients import gram_of, take_gradients
-from polytask.balancing.measurement import (
-    Losses,
-    Measurement,
-    Need,
-    Step,
-    Weights,
-    check_losses,
-    check_penalty,
-    read_losses,
-)
+from polytask.balancing.measurement import Losses, Measurement, Need, Step, Weights
 from polytask.balancing.parallel import Ranks
 from polytask.balancing.plan import Plan, exact_plan, narrow_plan, seam_plan
 from polytask.balancing.reach import edge_of, last_shared_layer, leaves_under, reach
@@ -65,15 +56,11 @@ def balanced_backward(
         raise ValueError(
             "pass `parameters` or `seam`, not both: gradients are measured at one place"
         )
-    check_losses(losses)
-    check_balancer(balancer, len(losses))
-    penalty = check_penalty(penalty)
-    whole = [*losses, penalty] if ranks is None else ranks.mean_losses([*losses, penalty])
-    losses_T, active_T = read_losses(whole[:-1], whole[-1])
+    measured, penalty = begin(losses, penalty, balancer, epoch=epoch, ranks=ranks)
+    losses_T, active_T = measured.losses_T, measured.active_T
     if loss_scale != 1.0:
         losses = [None if loss is None else loss * loss_scale for loss in losses]
         penalty = None if penalty is None else penalty * loss_scale
-    measured = Measurement(losses_T, active_T, step=int(balancer.num_steps), epoch=epoch)
     plan = _plan(losses, balancer, measured, parameters, seam)
     if not plan.measured:
         weights = decide(balancer, measured)

@@ -7,19 +7,11 @@ import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
-from polytask.balancing.applying import settle
+from polytask.balancing.applying import begin, settle
 from polytask.balancing.backward import seeded_backward
-from polytask.balancing.balancer import Balancer, CoordinateRule, check_balancer
+from polytask.balancing.balancer import Balancer, CoordinateRule
 from polytask.balancing.gradients import Place, Rows, accumulate, added_by, gram_of
-from polytask.balancing.measurement import (
-    Losses,
-    Measurement,
-    Need,
-    Step,
-    check_losses,
-    check_penalty,
-    read_losses,
-)
+from polytask.balancing.measurement import Losses, Need, Step
 from polytask.balancing.parallel import Ranks
 
 
@@ -46,14 +38,10 @@ def sharded_backward(
     A rule on the losses costs one pass. Raises ValueError for a parameter that is no shard, for a rule
     per coordinate, and for GradNorm without `parameters`.
     """
-    check_losses(losses)
-    check_balancer(balancer, len(losses))
+    measured, penalty = begin(losses, penalty, balancer, epoch=epoch, ranks=ranks)
+    losses_T, active_T = measured.losses_T, measured.active_T
     shards = [shard for shard in shards if shard.requires_grad]
     _check(shards, balancer, parameters)
-    penalty = check_penalty(penalty)
-    whole = ranks.mean_losses([*losses, penalty])
-    losses_T, active_T = read_losses(whole[:-1], whole[-1])
-    measured = Measurement(losses_T, active_T, step=int(balancer.num_steps), epoch=epoch)
     gram_TT, tasks = None, frozenset[int]()
     take = partial(_take_shards, losses, shards, keep_graph=penalty is not None)
     measures = balancer.need(measured.step, active_T) != Need.LOSSES and int(active_T.sum()) > 1
