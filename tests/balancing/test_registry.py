@@ -20,16 +20,6 @@ from polytask.balancing import (
 )
 
 
-@pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    """What a test registers is gone after it."""
-    kept = dict(BALANCERS), dict(WRAPPERS)
-    yield
-    for registry, before in zip((BALANCERS, WRAPPERS), kept):
-        registry.clear()
-        registry.update(before)
-
-
 def test_a_rule_of_ones_own_by_name() -> None:
     @register("longest")
     class Longest(GramRule):

@@ -1,7 +1,5 @@
 """A trunk from outside the package: registered, checked by the same laws, and used by name."""
 
-from collections.abc import Iterator
-
 import pytest
 from torch import Tensor, nn
 
@@ -9,14 +7,6 @@ from polytask.config import FitConfig
 from polytask.config.build import build_trunk
 from polytask.trunks import TRUNKS, PerTask, Trunk, register_trunk
 from polytask.trunks.testing import check_trunk
-
-
-@pytest.fixture(autouse=True)
-def registered() -> Iterator[None]:
-    before = dict(TRUNKS)
-    yield
-    TRUNKS.clear()
-    TRUNKS.update(before)
 
 
 class Branches(Trunk):

@@ -4,7 +4,6 @@ import doctest
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Iterator
 from types import ModuleType
 
 import pytest
@@ -23,14 +22,6 @@ MODULES = [
 
 PUBLIC = {name: thing for name in trunks.__all__ if callable(thing := getattr(trunks, name))}
 PUBLIC["check_trunk"] = check_trunk
-
-
-@pytest.fixture(autouse=True)
-def registered() -> Iterator[None]:
-    before = dict(TRUNKS)
-    yield
-    TRUNKS.clear()
-    TRUNKS.update(before)
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
