@@ -156,7 +156,9 @@ class GramRule(Balancer, ABC):
 
     def of_tasks(self, values: Sequence[float] | None, tasks_A: Tensor) -> list[float] | None:
         """An option with a number a task, for the present tasks."""
-        return None if values is None else [values[task] for task in tasks_A.tolist()]
+        if values is None or len(tasks_A) == self.num_tasks:
+            return None if values is None else list(values)  # All of them: `gram` checks the count.
+        return [values[task] for task in tasks_A.tolist()]
 
     def weigh(self, measured: Measurement, tasks_A: Tensor) -> Weights:
         ones_A = torch.ones_like(measured.losses_T)
