@@ -65,7 +65,12 @@ def build_model(
     made = trunk and trunk(in_features=in_features, num_tasks=len(tasks))
     made = made or build_trunk(config, in_features=in_features, num_tasks=len(tasks))
     return MultiTaskModel(
-        encoder, made, tasks, tower_hidden=config.tower_hidden, dropout=config.dropout
+        encoder,
+        made,
+        tasks,
+        tower_hidden=config.tower_hidden,
+        dropout=config.dropout,
+        ensemble=config.ensemble or 1,
     )
 
 

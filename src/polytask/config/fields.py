@@ -248,7 +248,9 @@ class FitConfig(_Strict):
     numeric_encoding: Annotated[
         NumericEncoding, Field(description="How numbers enter the network.")
     ] = "piecewise"
-    num_bins: Annotated[int, Field(ge=2, description="Bins a numeric column, for piecewise.")] = 16
+    num_bins: Annotated[
+        int | None, Field(ge=2, description="Bins a numeric column, for piecewise. By the rows.")
+    ] = None
     embedding_dim: Annotated[
         int | None, Field(ge=1, description="Width of embeddings; by a rule if absent.")
     ] = None
@@ -267,6 +269,11 @@ class FitConfig(_Strict):
     expert_hidden: Annotated[Widths | None, Field(description="Widths of an expert.")] = None
     tower_hidden: Annotated[Widths, Field(description="Widths of a task's tower.")] = (32,)
     dropout: Annotated[Fraction, Field(description="Dropout in trunk and towers.")] = 0.0
+
+    ensemble: Annotated[
+        int | None,
+        Field(ge=1, description="Networks in one, whose outputs are averaged. By the rows."),
+    ] = None
 
     # How tasks are weighed
     balancer: Annotated[

@@ -42,7 +42,7 @@ class FitOptions(TypedDict, total=False):
     test_from: int | float | str | date | None
     min_count: int
     numeric_encoding: NumericEncoding
-    num_bins: int
+    num_bins: int | None
     embedding_dim: int | None
     input_options: Mapping[str, Mapping[str, object]]
     hidden: tuple[int, ...] | list[int] | str | None
@@ -50,6 +50,7 @@ class FitOptions(TypedDict, total=False):
     expert_hidden: tuple[int, ...] | list[int] | str | None
     tower_hidden: tuple[int, ...] | list[int] | str
     dropout: float
+    ensemble: int | None
     measure_at: Literal["seam", "parameters"]
     epochs: int | None
     batch_size: int | None

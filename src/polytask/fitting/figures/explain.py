@@ -59,8 +59,7 @@ def _explain(model: MultiTaskModel, table: Batch, most_rows: int) -> Explanation
     device, was_training = device_of(model), model.training
     model.eval()
     try:
-        x_BD = model.encoder(table[index].to(device).inputs)
-        return model.trunk.explain(x_BD)
+        return model.explain(table[index].to(device).inputs)
     finally:
         model.train(was_training)
 
