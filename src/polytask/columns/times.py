@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from polytask.columns.values import coded, first_of, is_text, told
+from polytask.columns.values import coded, decoded, first_of, is_number, is_text, told, value_type
 from polytask.errors import UserError
 
 EpochUnit = Literal["s", "ms", "us", "ns", "yyyymmdd"]
@@ -15,12 +15,6 @@ EpochUnit = Literal["s", "ms", "us", "ns", "yyyymmdd"]
 
 _SECONDS_BEFORE_1980 = 315_532_800
 _SECONDS_BEFORE_2200 = 7_258_118_400
-
-
-def decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Without a dictionary, but for text."""
-    is_coded = pa.types.is_dictionary(column.type) and not is_text(column.type.value_type)
-    return column.cast(column.type.value_type) if is_coded else column
 
 
 def times(column: pa.ChunkedArray, what: str, *, unit: EpochUnit | None) -> pa.ChunkedArray:
@@ -32,20 +26,19 @@ def times(column: pa.ChunkedArray, what: str, *, unit: EpochUnit | None) -> pa.C
     column = decoded(column)
     dtype = column.type
     try:
-        if pa.types.is_dictionary(dtype) or is_text(dtype):
+        if is_text(value_type(dtype)):
             return _times_of_text(column, what)
         if pa.types.is_timestamp(dtype):
             return column.cast(pa.timestamp("us", dtype.tz), safe=False)
         if pa.types.is_date(dtype):
             return column.cast(pa.timestamp("us"))
         if pa.types.is_time(dtype):
-            return (
-                column.cast(pa.time64("us"), safe=False).cast(pa.int64()).cast(pa.timestamp("us"))
-            )
+            ticks = column.cast(pa.time64("us"), safe=False).cast(pa.int64())
+            return ticks.cast(pa.timestamp("us"))
         if pa.types.is_duration(dtype):
             ticks = column.cast(pa.duration("us"), safe=False).cast(pa.int64())
             return ticks.cast(pa.timestamp("us"))
-        if pa.types.is_integer(dtype) or pa.types.is_floating(dtype):
+        if is_number(dtype):
             return _times_of_numbers(column, what, unit=unit)
     except pa.ArrowInvalid as error:
         raise UserError(f"{what} holds {dtype} that is no time: {error}") from error

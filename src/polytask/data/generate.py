@@ -91,7 +91,8 @@ class _Draw:
 
     def holds(self, logit_B: Floats) -> NDArray[np.int8]:
         """1 with a probability of sigmoid(logit), else 0."""
-        return (self.uniform(len(logit_B)) < expit(logit_B)).astype(np.int8)
+        happens_B: NDArray[np.bool_] = self.uniform(len(logit_B)) < expit(logit_B)
+        return happens_B.astype(np.int8)
 
     def zipf(self, size: int, exponent: float) -> Floats:
         """Weights 1, 2^-exponent, 3^-exponent, ... in random order."""

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from polytask.columns.times import EpochUnit, decoded, epoch_unit_of, times
-from polytask.columns.values import type_name
+from polytask.columns.times import EpochUnit, epoch_unit_of, times
+from polytask.columns.values import decoded, is_number, type_name
 from polytask.errors import UserError
 from polytask.inputs.input import Feature, Input
 
@@ -52,8 +52,7 @@ class Clock:
     ) -> Self:
         column = decoded(column)
         dtype = column.type
-        is_number = bool(pa.types.is_integer(dtype) or pa.types.is_floating(dtype))
-        unit = (epoch_unit or epoch_unit_of(column, what)) if is_number else None
+        unit = (epoch_unit or epoch_unit_of(column, what)) if is_number(dtype) else None
         own_zone = times(column, what, unit=unit).type.tz
         zone = None if own_zone is None else time_zone or str(own_zone)
         clock = cls(type_name(dtype), zone, unit, (), 0, 0, (1970, 1970), has_missing=False)
