@@ -4,6 +4,7 @@ import json
 from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from polytask.errors import UserError
 
@@ -14,7 +15,10 @@ def to_record(
     adapter: TypeAdapter[Fact], fact: Fact, *, format_name: str, version: int
 ) -> dict[str, object]:
     """The dataclass as plain JSON values, with format and version in front."""
-    fields: dict[str, object] = adapter.dump_python(fact, mode="json")
+    try:
+        fields: dict[str, object] = adapter.dump_python(fact, mode="json")
+    except PydanticSerializationError as error:
+        raise error.__cause__ or error from None
     return {"format": format_name, "version": version, **fields}
 
 
@@ -37,5 +41,8 @@ def from_record(
         return adapter.validate_json(json.dumps(fields), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
+        cause = first.get("ctx", {}).get("error")
+        if isinstance(cause, UserError):
+            raise cause from None
         where = ".".join(str(part) for part in first["loc"])
         raise UserError(f"damaged {format_name!r} record: {where}: {first['msg']}") from error
