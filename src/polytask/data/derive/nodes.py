@@ -1,86 +1,60 @@
-"""A formula as a tree; each node computes a whole column at a time."""
+"""A formula's parts as functions of a whole table, and errors that point at their place."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 
-from polytask.data.derive.operations import Value, canonical
-from polytask.data.derive.place import Place, pointing
-from polytask.errors import nearest
+from polytask.data.derive.operations import Function, Value, canonical
+from polytask.errors import UserError, nearest
+
+Refusal = Callable[[str], UserError]
+"""Words -> an error that points at a part of the formula."""
 
 
 @dataclass(frozen=True, slots=True)
-class Node(ABC):
-    """A part of a formula: where it stands, and what it computes."""
+class Node:
+    """The columns that a part of a formula reads, each once, and its value in every row."""
 
-    formula: str
-    place: Place
-
-    @property
-    @abstractmethod
-    def columns(self) -> tuple[str, ...]:
-        """The columns that it reads, each once, in order of appearance."""
-
-    @abstractmethod
-    def evaluate(self, table: pa.Table) -> Value:
-        """Its value in every row; the table has the columns. UserError points at `place`."""
+    columns: tuple[str, ...]
+    evaluate: Callable[[pa.Table], Value]
 
 
-@dataclass(frozen=True, slots=True)
-class Literal(Node):
-    """A number, a text, true or false."""
-
-    value: bool | int | float | str
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return ()
-
-    def evaluate(self, table: pa.Table) -> Value:
-        if isinstance(self.value, str):
-            return pa.scalar(self.value, pa.large_string())
-        return pa.scalar(self.value)
+def pointing(formula: str, start: int, end: int, words: str) -> UserError:
+    """The error with the formula below it and characters `start` to `end`, exclusive, underlined."""
+    carets = "^" * max(end - start, 1)
+    return UserError(f"{words}\n    {formula}\n    {' ' * start}{carets}")
 
 
-@dataclass(frozen=True, slots=True)
-class ColumnName(Node):
-    """A column of the table."""
+def literal(value: bool | int | float | str) -> Node:
+    scalar = pa.scalar(value, pa.large_string() if isinstance(value, str) else None)
+    return Node((), lambda table: scalar)
 
-    name: str
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return (self.name,)
-
-    def evaluate(self, table: pa.Table) -> Value:
-        if self.name not in table.column_names:
-            hint = nearest(self.name, table.column_names)
-            raise pointing(self.formula, self.place, f"the table lacks {self.name!r}{hint}")
+def column(name: str, refusal: Refusal) -> Node:
+    def evaluate(table: pa.Table) -> Value:
+        if name not in table.column_names:
+            raise refusal(f"the table lacks {name!r}{nearest(name, table.column_names)}")
         try:
-            return canonical(table.select([self.name]))
+            return canonical(table.select([name]))
         except (ValueError, pa.ArrowException) as error:
-            raise pointing(self.formula, self.place, f"{self.name!r}: {error}") from None
+            raise refusal(f"{name!r}: {error}") from None
+
+    return Node((name,), evaluate)
 
 
-@dataclass(frozen=True, slots=True)
-class Operation(Node):
+def operation(function: Function, operands: Sequence[Node], refusal: Refusal) -> Node:
     """A function of the operands' values."""
 
-    function: Callable[..., Value]
-    operands: tuple[Node, ...]
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(name for node in self.operands for name in node.columns))
-
-    def evaluate(self, table: pa.Table) -> Value:
-        values = [operand.evaluate(table) for operand in self.operands]
+    def evaluate(table: pa.Table) -> Value:
+        values = [operand.evaluate(table) for operand in operands]
         try:
-            return self.function(*values)
+            return function(*values)
         except (ValueError, pa.ArrowException) as error:
             words = str(error)
             if words.startswith("overflow"):
                 words = "a whole number beyond 64 bits; with `1.0 *` it becomes a float"
-            raise pointing(self.formula, self.place, words) from None
+            raise refusal(words) from None
+
+    columns = dict.fromkeys(name for operand in operands for name in operand.columns)
+    return Node(tuple(columns), evaluate)

@@ -6,6 +6,7 @@ which types do not go together; the caller adds the place.
 """
 
 from collections.abc import Callable
+from functools import reduce
 from typing import TypeAlias
 
 import numpy as np
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from polytask.columns.values import is_text, value_type
 from polytask.data.normalise import normalised
 
 Value: TypeAlias = pa.ChunkedArray | pa.Scalar
@@ -22,30 +24,26 @@ Function: TypeAlias = Callable[..., Value]
 def canonical(column: pa.Table) -> Value:
     """The one column of a table in a type that formulas know."""
     value = normalised(column)[0]
-    kind = value.type.value_type if pa.types.is_dictionary(value.type) else value.type
+    kind = value_type(value.type)
     if pa.types.is_integer(kind):
         return value.cast(pa.int64())
-    if pa.types.is_floating(kind):
+    if pa.types.is_floating(kind) or pa.types.is_null(kind):
         return value.cast(pa.float64())
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+    if is_text(kind):
         return value.cast(pa.large_string())
-    if pa.types.is_null(kind):
-        return value.cast(pa.float64())
     if pa.types.is_boolean(kind) or pa.types.is_temporal(kind):
         return value
     raise ValueError(f"a column of type {value.type} cannot stand in a formula")
 
 
-def add(a: Value, b: Value) -> Value:
-    return _defined(pc.add_checked(*_numbers("+", a, b)))
+def arithmetic(symbol: str, compute: Function) -> Function:
+    """Numbers by a function of Arrow's, whole ones as whole numbers."""
+    return lambda *values: _defined(compute(*_numbers(symbol, *values)))
 
 
-def subtract(a: Value, b: Value) -> Value:
-    return _defined(pc.subtract_checked(*_numbers("-", a, b)))
-
-
-def multiply(a: Value, b: Value) -> Value:
-    return _defined(pc.multiply_checked(*_numbers("*", a, b)))
+def of_floats(symbol: str, compute: Function) -> Function:
+    """The same of numbers that are made floats."""
+    return lambda *values: _defined(compute(*_floats(symbol, *values)))
 
 
 def divide(a: Value, b: Value) -> Value:
@@ -71,31 +69,6 @@ def power(a: Value, b: Value) -> Value:
     return _defined(_null_where(undefined, pc.power(a, b)))
 
 
-def whole_power(a: Value, b: Value) -> Value:
-    """The power with a literal exponent 0, 1, 2, ...: whole numbers stay whole."""
-    return _defined(pc.power_checked(*_numbers("**", a, b)))
-
-
-def negate(a: Value) -> Value:
-    return pc.negate_checked(*_numbers("-", a))
-
-
-def plus(a: Value) -> Value:
-    return _numbers("+", a)[0]
-
-
-def absolute(a: Value) -> Value:
-    return pc.abs_checked(*_numbers("abs", a))
-
-
-def smallest(*values: Value) -> Value:
-    return pc.min_element_wise(*_numbers("min", *values), skip_nulls=False)
-
-
-def largest(*values: Value) -> Value:
-    return pc.max_element_wise(*_numbers("max", *values), skip_nulls=False)
-
-
 def logarithm(a: Value) -> Value:
     (a,) = _floats("log", a)
     return pc.ln(_null_where(pc.less_equal(a, 0.0), a))
@@ -106,43 +79,23 @@ def log1p(a: Value) -> Value:
     return pc.log1p(_null_where(pc.less_equal(a, -1.0), a))
 
 
-def exponential(a: Value) -> Value:
-    return pc.exp(*_floats("exp", a))
-
-
-def square_root(a: Value) -> Value:
-    return _defined(pc.sqrt(*_floats("sqrt", a)))
-
-
 def comparison(symbol: str, compare: Function) -> Function:
     """The comparison `symbol` of numbers, of texts, or of times; a text is read as a time."""
-
-    def compared(a: Value, b: Value) -> Value:
-        return compare(*_comparable(symbol, a, b))
-
-    return compared
+    return lambda a, b: compare(*_comparable(symbol, a, b))
 
 
 def all_of(*values: Value) -> Value:
     """SQL's `and`: false and null is false, true and null is null."""
-    return _folded(pc.and_kleene, [_truth("and", value) for value in values])
+    return reduce(pc.and_kleene, [_truth("and", value) for value in values])
 
 
 def any_of(*values: Value) -> Value:
     """SQL's `or`: true or null is true, false or null is null."""
-    return _folded(pc.or_kleene, [_truth("or", value) for value in values])
+    return reduce(pc.or_kleene, [_truth("or", value) for value in values])
 
 
 def negation(a: Value) -> Value:
     return pc.invert(_truth("not", a))
-
-
-def is_missing(a: Value) -> Value:
-    return pc.is_null(a)
-
-
-def is_present(a: Value) -> Value:
-    return pc.is_valid(a)
 
 
 def membership(a: Value, *members: Value) -> Value:
@@ -154,7 +107,7 @@ def membership(a: Value, *members: Value) -> Value:
     return _null_where(pc.is_null(value), pc.is_in(value, value_set=value_set))
 
 
-def not_membership(a: Value, *members: Value) -> Value:
+def no_membership(a: Value, *members: Value) -> Value:
     return pc.invert(membership(a, *members))
 
 
@@ -220,13 +173,6 @@ def _told(value: Value) -> str:
     if isinstance(value, pa.Scalar):
         return repr(value.as_py())
     return "a column of text" if _is_text(value) else f"a column of {value.type}"
-
-
-def _folded(function: Function, values: list[Value]) -> Value:
-    folded = values[0]
-    for value in values[1:]:
-        folded = function(folded, value)
-    return folded
 
 
 def _null_where(condition: Value, value: Value) -> Value:
