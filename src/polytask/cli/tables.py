@@ -76,7 +76,8 @@ def show_columns(
         distinct = "" if report.num_distinct is None else f"{report.num_distinct:,}"
         missing = f"{report.missing_share:.1%}" if report.missing_share else ""
         details = (distinct, missing, ", ".join(report.examples)) if wide else ()
-        table.add_row(report.name, report.dtype, report.kind, *details, report.reason)
+        column = report.column
+        table.add_row(column.name, column.dtype, column.kind, *details, column.reason)
     console.print(f"{num_rows:,} rows, {len(reports)} columns")
     console.print(table)
     notes = (*schema.notes, *schema.inferred_summary())

@@ -5,6 +5,7 @@ import re
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from polytask.columns.values import is_number, is_text
 from polytask.data.column_statistics import ColumnStatistics
 from polytask.data.names import is_code, words_of
 from polytask.data.timestamps import timestamp_reason
@@ -48,14 +49,6 @@ def infer_column(statistics: ColumnStatistics, *, asked: bool = False) -> Infere
     return "ignored", f"{statistics.type} is neither a number nor text"
 
 
-def is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
-
-
-def is_number(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
-
-
 def holds_numbers_as_text(statistics: ColumnStatistics) -> bool:
     """Whether every value is a number written as text."""
     if not is_text(statistics.value_type):
@@ -88,10 +81,8 @@ def _reason_to_ignore(statistics: ColumnStatistics) -> str | None:
 
 
 def _text_to_ignore(statistics: ColumnStatistics) -> str | None:
-    if statistics.num_distinct > FEW and _uniqueness(statistics) >= NEARLY_ONE_A_ROW:
-        return (
-            f"nearly one value a row: {_different(statistics)} in {statistics.num_counted:,} rows"
-        )
+    if statistics.num_distinct > FEW and _is_one_a_row(statistics):
+        return _one_a_row(statistics)
     if statistics.num_distinct > FEW and _uniqueness(statistics) >= FREE_TEXT_SHARE:
         words = float(pc.mean(pc.count_substring_regex(statistics.values, r"\S+")).as_py())
         if words >= FREE_TEXT_WORDS:
@@ -103,18 +94,13 @@ def _text_to_ignore(statistics: ColumnStatistics) -> str | None:
 
 def _numbers_to_ignore(statistics: ColumnStatistics) -> str | None:
     if statistics.num_distinct > FEW and is_code(statistics.name) and _is_one_a_row(statistics):
-        return (
-            f"nearly one value a row: {_different(statistics)} in {statistics.num_counted:,} rows"
-        )
+        return _one_a_row(statistics)
     if statistics.low is not None and statistics.high is not None:
         span = statistics.high - statistics.low + 1
         if statistics.num_rows > FEW and span == statistics.num_rows and _is_one_a_row(statistics):
             return f"counts the rows: {statistics.low:,} to {statistics.high:,}"
-    return (
-        None
-        if is_code(statistics.name)
-        else timestamp_reason(statistics, words_of(statistics.name))
-    )
+    is_time = not is_code(statistics.name)
+    return timestamp_reason(statistics, words_of(statistics.name)) if is_time else None
 
 
 def _infer_number(statistics: ColumnStatistics) -> Inference:
@@ -124,18 +110,12 @@ def _infer_number(statistics: ColumnStatistics) -> Inference:
         return "numeric", "decimal numbers"
     if is_code(statistics.name):
         return "categorical", f"the name says a code, {_different(statistics)}"
-    if (
-        statistics.num_distinct <= _few(statistics.name)
-        and statistics.num_counted >= 2 * statistics.num_distinct
-    ):
+    few = FEW_ON_A_DIAL if words_of(statistics.name) & _DIAL_WORDS else FEW
+    if statistics.num_distinct <= few and statistics.num_counted >= 2 * statistics.num_distinct:
         return "categorical", f"whole numbers, only {_different(statistics)}"
     if statistics.high is not None and statistics.high > LARGEST_EXACT_FLOAT:
         return "categorical", f"whole numbers as long as ids, {_different(statistics)}"
     return "numeric", f"whole numbers, {_different(statistics)}"
-
-
-def _few(name: str) -> int:
-    return FEW_ON_A_DIAL if words_of(name) & _DIAL_WORDS else FEW
 
 
 def _uniqueness(statistics: ColumnStatistics) -> float:
@@ -146,21 +126,19 @@ def _is_one_a_row(statistics: ColumnStatistics) -> bool:
     return _uniqueness(statistics) >= NEARLY_ONE_A_ROW
 
 
+def _one_a_row(statistics: ColumnStatistics) -> str:
+    return f"nearly one value a row: {_different(statistics)} in {statistics.num_counted:,} rows"
+
+
 def _different(statistics: ColumnStatistics) -> str:
-    where = (
-        f" in a sample of {statistics.num_sampled:,}"
-        if statistics.num_sampled < statistics.num_rows
-        else ""
-    )
-    return f"{statistics.num_distinct:,} different{where}"
+    different = f"{statistics.num_distinct:,} different"
+    is_sample = statistics.num_sampled < statistics.num_rows
+    return f"{different} in a sample of {statistics.num_sampled:,}" if is_sample else different
 
 
 def _number_hint(statistics: ColumnStatistics) -> str:
     """Text that is numbers throughout, and many, was perhaps meant as quantities."""
-    if (
-        statistics.num_distinct <= FEW
-        or is_code(statistics.name)
-        or not holds_numbers_as_text(statistics)
-    ):
-        return ""
-    return "; every one is a number: if these are quantities, ask for numeric"
+    is_many = statistics.num_distinct > FEW and not is_code(statistics.name)
+    if is_many and holds_numbers_as_text(statistics):
+        return "; every one is a number: if these are quantities, ask for numeric"
+    return ""

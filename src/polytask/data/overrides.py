@@ -7,6 +7,8 @@ from itertools import combinations, product
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from polytask.columns.required import require_columns
+from polytask.columns.values import is_number, is_text
 from polytask.data.column_statistics import ColumnStatistics
 from polytask.data.inference import (
     ColumnKind,
@@ -14,10 +16,7 @@ from polytask.data.inference import (
     are_numbers,
     holds_numbers_as_text,
     infer_column,
-    is_number,
-    is_text,
 )
-from polytask.data.readers import require_columns
 from polytask.errors import UserError
 
 

@@ -6,12 +6,14 @@ from types import MappingProxyType
 
 import pyarrow as pa
 
+from polytask.columns.values import type_name
 from polytask.data.column_statistics import column_statistics, sampled
 from polytask.data.inference import ColumnKind as ColumnKind
 from polytask.data.notes import notes_of
 from polytask.data.overrides import Overrides
 
 _MOST_NAMED = 8
+_DOUBTFUL = ("whole numbers", "the name says a code")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ class Schema:
         """
         lines = []
         for kind, what in (("numeric", "numbers"), ("categorical", "categories")):
-            found = [c for c in self.columns if c.kind == kind and _is_doubtful(c)]
+            found = [c for c in self.columns if c.kind == kind and c.reason.startswith(_DOUBTFUL)]
             if found:
                 lines.append(f"taken for {what}: {_named(found)}")
         return tuple(lines)
@@ -128,17 +130,8 @@ def infer_schema(
         if kind is None:
             statistics = column_statistics(field.name, table[field.name], sample[field.name])
             kind, reason = overrides.kind_of(statistics)
-        found.append(Column(field.name, kind, dtype_of(field.type), reason, is_requested))
+        found.append(Column(field.name, kind, type_name(field.type), reason, is_requested))
     return Schema(tuple(found), notes_of(table))
-
-
-def dtype_of(kind: pa.DataType) -> str:
-    """Arrow's type as text; one text for a column whether it is dictionary-encoded or not."""
-    return str(kind.value_type if pa.types.is_dictionary(kind) else kind)
-
-
-def _is_doubtful(column: Column) -> bool:
-    return column.reason.startswith(("whole numbers", "the name says a code"))
 
 
 def _named(columns: Sequence[Column]) -> str:

@@ -7,21 +7,10 @@ from numpy.typing import NDArray
 
 from polytask.data.column_statistics import ColumnStatistics
 
-_TIME_WORDS = frozenset(
-    {
-        "time",
-        "timestamp",
-        "ts",
-        "date",
-        "datetime",
-        "dt",
-        "day",
-        "epoch",
-        "created",
-        "updated",
-        "at",
-    }
-)
+_TIME_WORDS = {
+    *("time", "timestamp", "ts", "date", "datetime", "dt", "day", "epoch", "created", "updated"),
+    *("at"),
+}
 _CLOCK_WORDS = frozenset({"hourmin", "hhmm", "hm", "clock", "time"})
 _UNITS = ((1, "seconds"), (10**3, "milliseconds"), (10**6, "microseconds"), (10**9, "nanoseconds"))
 _EARLIEST = int(datetime(1990, 1, 1, tzinfo=UTC).timestamp())
