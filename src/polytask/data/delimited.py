@@ -9,16 +9,18 @@ from io import BufferedReader
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
 from polytask.columns.values import is_number, is_text, value_type
 from polytask.data.dialect import Dialect, dialect_of, opened_bytes, opened_text
+from polytask.data.missing_words import USUAL
 from polytask.data.names import is_code
 from polytask.data.options import Decimal, ReadOptions
 from polytask.data.sources import Source
-from polytask.data.spelled import narrowed, narrowed_float
 from polytask.errors import UserError
 
+_LARGEST_SIGNED = 2.0**63
 _DICTIONARY_VALUES = 1000
 """Text with at most so many values a block is kept dictionary-encoded."""
 
@@ -51,9 +53,9 @@ class DelimitedFile:
         for position, name in enumerate(columns):
             column = table[position]
             if name in codes - texts:
-                column = narrowed(column)
+                column = _narrowed(column)
             elif pa.types.is_floating(column.type):
-                column = narrowed_float(column, partial(self._as_text, name))
+                column = self._narrowed_float(name, column)
             if column is not table[position]:
                 table = table.set_column(position, name, column)
         return table
@@ -74,29 +76,35 @@ class DelimitedFile:
             return False
         return name.strip() in self.options.text or name in self.dialect.padded
 
-    def _as_text(self, name: str) -> pa.ChunkedArray:
-        return self._parsed([name], {name: pa.string()})[0]
+    def _narrowed_float(self, name: str, numbers: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Floats of 2^63 and more may be whole numbers of many digits: uint64, or text where those end."""
+        if (pc.max(numbers).as_py() or 0) < _LARGEST_SIGNED:
+            return numbers
+        texts = _present(self._parsed([name], {name: pa.string()})[0])
+        if not pc.all(pc.match_substring_regex(texts, r"^[0-9]+$")).as_py():
+            return numbers
+        try:
+            return texts.cast(pa.uint64())
+        except pa.ArrowInvalid:
+            return texts
 
     def _parsed(self, columns: Sequence[str], types: dict[str, pa.DataType]) -> pa.Table:
-        content = opened_bytes(self.path)
-        return pa.csv.read_csv(
-            # Opened here, for of a path Arrow believes the ending; a plain file is read by Arrow.
-            pa.OSFile(str(self.path)) if isinstance(content, BufferedReader) else content,
-            # By this one name Arrow reads without decoding first.
-            read_options=pa.csv.ReadOptions(
-                encoding="utf8" if self.options.is_utf8 else self.options.encoding
-            ),
-            parse_options=pa.csv.ParseOptions(
-                delimiter=self.dialect.delimiter, newlines_in_values=True
-            ),
-            convert_options=pa.csv.ConvertOptions(
-                include_columns=list(columns),
-                column_types=types,
-                auto_dict_encode=True,
-                auto_dict_max_cardinality=_DICTIONARY_VALUES,
-                decimal_point=self.dialect.decimal,
-            ),
-        )
+        # By this one name Arrow reads without decoding first.
+        encoding = "utf8" if self.options.is_utf8 else self.options.encoding
+        with opened_bytes(self.path) as content:
+            return pa.csv.read_csv(
+                # A plain file is read by Arrow itself, opened, for of a path it believes the ending.
+                pa.OSFile(str(self.path)) if isinstance(content, BufferedReader) else content,
+                pa.csv.ReadOptions(encoding=encoding),
+                pa.csv.ParseOptions(delimiter=self.dialect.delimiter, newlines_in_values=True),
+                pa.csv.ConvertOptions(
+                    include_columns=list(columns),
+                    column_types=types,
+                    auto_dict_encode=True,
+                    auto_dict_max_cardinality=_DICTIONARY_VALUES,
+                    decimal_point=self.dialect.decimal,
+                ),
+            )
 
     def _ragged(self) -> UserError | None:
         """The first line with too few or too many cells, or that cannot be decoded, in words."""
@@ -122,6 +130,29 @@ class DelimitedFile:
         with opened_text(self.path, self.options) as lines:
             if sum(line.count('"') for line in lines) % 2:
                 raise UserError(f"{self.path}: a double quote is opened and never closed")
+
+
+def _narrowed(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Codes as integers, or as floats, where no spelling is lost: 7, 07 and 007 are three codes."""
+    with suppress(pa.ArrowInvalid):
+        # Most columns come this way, and fast: nothing is missing, nothing padded.
+        numbers = texts.cast(pa.int64())
+        is_padded = pc.and_(pc.starts_with(texts, "0"), pc.greater(pc.binary_length(texts), 1))
+        return texts if pc.any(is_padded).as_py() else numbers
+    present = _present(texts)
+    for kind in (pa.int64(), pa.uint64(), pa.float64()):
+        with suppress(pa.ArrowInvalid):
+            numbers = present.cast(kind)
+            lost = pc.count_distinct(numbers).as_py() < pc.count_distinct(present).as_py()
+            return texts if lost else numbers
+    return texts
+
+
+def _present(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Without spaces around them, and with null for the usual words for missing."""
+    trimmed = pc.utf8_trim_whitespace(texts)
+    is_word = pc.is_in(trimmed, value_set=pa.array(USUAL, trimmed.type))
+    return pc.if_else(is_word, pa.scalar(None, trimmed.type), trimmed)
 
 
 def open_text(paths: Sequence[Path], options: ReadOptions) -> Source:

@@ -67,14 +67,18 @@ def dialect_of(path: Path, options: ReadOptions) -> Dialect:
     """The dialect; UserError where there is no header. Cells are judged only by the head."""
     with opened_text(path, options) as lines:
         first = lines.readline()
-        delimiter = _delimiter(path, first)
-        lines.seek(0)
-        names = next((row for row in csv.reader(lines, delimiter=delimiter) if row), [])
+        head = first + lines.read(_HEAD_CHARACTERS)
+    is_whole = len(head) < len(first) + _HEAD_CHARACTERS
+    # A last line that was cut off tells nothing.
+    whole = head if is_whole else head[: head.rfind("\n") + 1]
+    delimiter = _delimiter(path, first)
+    reader = csv.reader(io.StringIO(whole), delimiter=delimiter)
+    names = next((row for row in reader if row), [])
     if not names:
         raise UserError(f"{path} is empty: it has no header line")
-    with opened_text(path, options) as lines:
-        head = lines.read(_HEAD_CHARACTERS)
-    rows = _rows(head, delimiter)
+    rows: list[list[str]] = []
+    with suppress(csv.Error):
+        rows = list(islice(reader, _HEAD_ROWS))
     cells = {name: [row[i] for row in rows if i < len(row)] for i, name in enumerate(names)}
     return Dialect(
         names,
@@ -83,15 +87,6 @@ def dialect_of(path: Path, options: ReadOptions) -> Dialect:
         frozenset(n for n, column in cells.items() if any(map(_ZEROS_IN_FRONT.fullmatch, column))),
         frozenset(n for n, column in cells.items() if all(map(_NUMBER.fullmatch, column))),
     )
-
-
-def _rows(head: str, delimiter: str) -> list[list[str]]:
-    """The first rows below the header; a last line that was cut off is none of them."""
-    whole = head if len(head) < _HEAD_CHARACTERS else head[: head.rfind("\n") + 1]
-    rows = csv.reader(io.StringIO(whole), delimiter=delimiter)
-    with suppress(csv.Error):
-        return [row for row in islice(rows, 1, _HEAD_ROWS) if row]
-    return []
 
 
 def _delimiter(path: Path, header: str) -> str:

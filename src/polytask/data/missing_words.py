@@ -5,6 +5,7 @@ from collections.abc import Collection
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from polytask.columns.values import parsed_numbers
 from polytask.data.options import ReadOptions
 
 USUAL = (
@@ -26,15 +27,9 @@ def words_for(name: str, options: ReadOptions) -> frozenset[str]:
     return frozenset(words - set(options.values.get(name, ())))
 
 
-def numbers_for(name: str, options: ReadOptions) -> tuple[float, ...]:
+def numbers_for(name: str, options: ReadOptions) -> pa.Array:
     """The numbers that stand for a missing value in one column: only those that are asked for."""
-    numbers = []
-    for word in _named(name, options.missing or ()):
-        try:
-            numbers.append(float(word))
-        except ValueError:
-            continue
-    return tuple(numbers)
+    return parsed_numbers(pa.array(_named(name, options.missing or ()), pa.string())).drop_null()
 
 
 def missing_among(texts: pa.Array, words: Collection[str]) -> pa.Array:

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from polytask.columns.values import Coded, coded, is_text, told
+from polytask.columns.values import Coded, coded, is_number, is_text, told, value_type
 from polytask.data.missing_words import missing_among, numbers_for, words_for
 from polytask.data.names import is_code
 from polytask.data.notes import with_note
@@ -33,9 +33,8 @@ def with_values_of_text(
     table = table.unify_dictionaries()
     for position, field in enumerate(table.schema):
         column = table[position]
-        if _is_text(column.type):
-            stays = field.name in declared or _stays_text(field.name, options)
-            change = _changed(field.name, column, options, stays=stays)
+        if is_text(value_type(column.type)):
+            change = _changed(field.name, column, options, is_declared=field.name in declared)
         else:
             change = _without_numbers(field.name, column, options)
             if change is None and field.name in options.text:
@@ -49,22 +48,17 @@ def with_values_of_text(
     return table
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    return is_text(kind.value_type if pa.types.is_dictionary(kind) else kind)
-
-
-def _stays_text(name: str, options: ReadOptions) -> bool:
-    if name in options.numbers:
-        return False
-    return name in options.text or name in options.codes or is_code(name)
-
-
 def _changed(
-    name: str, column: pa.ChunkedArray, options: ReadOptions, *, stays: bool
+    name: str, column: pa.ChunkedArray, options: ReadOptions, *, is_declared: bool
 ) -> Change | None:
     words = words_for(name, options)
     known = name in options.numbers
-    if not stays and (known or looks_numeric(_some_values(column, words))):
+    is_named = name in options.text or name in options.codes or is_code(name)
+    if (
+        not is_declared
+        and (known or not is_named)
+        and (known or looks_numeric(_some_values(column, words)))
+    ):
         found = coded(column, f"column {name!r}")
         texts = pc.utf8_trim_whitespace(found.values)
         missing_V = missing_among(texts, words).to_numpy(zero_copy_only=False)
@@ -160,22 +154,20 @@ def _without_entries(chunk: pa.DictionaryArray, entries: pa.Array) -> pa.Diction
 def _without_numbers(name: str, column: pa.ChunkedArray, options: ReadOptions) -> Change | None:
     """Numbers that were named as missing, such as -1, as null."""
     numbers = numbers_for(name, options)
-    if not numbers or not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+    if len(numbers) == 0 or not is_number(column.type):
         return None
-    is_word = pc.is_in(column.cast(pa.float64(), safe=False), value_set=pa.array(numbers))
+    is_word = pc.is_in(column.cast(pa.float64(), safe=False), value_set=numbers)
     num_lost = pc.sum(is_word).as_py() or 0
     if num_lost == 0:
         return None
     cleaned = pc.if_else(is_word, pa.scalar(None, column.type), column)
-    shown = ", ".join(f"{number:g}" for number in numbers)
+    shown = ", ".join(f"{number:g}" for number in numbers.to_pylist())
     return cleaned, f"{shown} taken for missing in {told(num_lost, 'row')}"
 
 
 def _as_text(column: pa.ChunkedArray) -> Change | None:
     """A column of numbers that is to be text; what has no text, such as a list, stays."""
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
     try:
-        return column.cast(pa.large_string()), ""
+        return column.cast(value_type(column.type)).cast(pa.large_string()), ""
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return None
