@@ -41,10 +41,8 @@ def with_values_of_text(
                 change = _as_text(column)
         if change is not None:
             values, note = change
-            renewed = field.with_type(values.type)
-            table = table.set_column(
-                position, with_note(renewed, note) if note else renewed, values
-            )
+            noted = with_note(field.with_type(values.type), note)
+            table = table.set_column(position, noted, values)
     return table
 
 
@@ -54,11 +52,8 @@ def _changed(
     words = words_for(name, options)
     known = name in options.numbers
     is_named = name in options.text or name in options.codes or is_code(name)
-    if (
-        not is_declared
-        and (known or not is_named)
-        and (known or looks_numeric(_some_values(column, words)))
-    ):
+    stays_text = is_declared or (is_named and not known)
+    if not stays_text and (known or looks_numeric(_some_values(column, words))):
         found = coded(column, f"column {name!r}")
         texts = pc.utf8_trim_whitespace(found.values)
         missing_V = missing_among(texts, words).to_numpy(zero_copy_only=False)
