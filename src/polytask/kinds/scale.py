@@ -21,6 +21,7 @@ _LARGEST_LOG = 300.0
 class Scale:
     """z = (t(y) - mean) / std, with t the logarithm of 1 + y, or nothing.
 
+    >>> import torch
     >>> scale = Scale("log1p", mean=1.0, std=2.0)
     >>> round(scale.back(torch.tensor([0.0])).item(), 5)
     1.71828
