@@ -23,7 +23,7 @@ from polytask.kinds import (
     kind_to_record,
 )
 from polytask.kinds.noise import full_precision
-from polytask.kinds.scale import Transform
+from polytask.kinds.reading import Transform
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from polytask.data.describe import describe_table
 from polytask.data.readers import read_table
-from polytask.data.schema import Column, ColumnKind, infer_schema
+from polytask.data.schema import Column, ColumnKind, describe_table, infer_schema
 from polytask.errors import UserError
 
 N = 200

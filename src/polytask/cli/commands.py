@@ -121,7 +121,7 @@ def inspect_command(options: Mapping[str, object]) -> None:
     """Print what each column of TABLE would be taken for, and why."""
     config = _existing(config_from(options))
     from polytask.cli.tables import console_for_tables, show_columns
-    from polytask.data.describe import describe_table
+    from polytask.data.schema import describe_table
     from polytask.fitting import inspect_table
 
     table, schema = inspect_table(config)

@@ -6,8 +6,7 @@ from typing import Literal
 from rich.console import Console
 from rich.table import Table
 
-from polytask.data.describe import ColumnReport
-from polytask.data.schema import Schema
+from polytask.data.schema import ColumnReport, Schema
 from polytask.fitting import Prepared, Run
 from polytask.fitting.budget import budget_in_words
 from polytask.records import (

@@ -14,10 +14,10 @@ import pyarrow.csv
 
 from polytask.columns.values import is_number, is_text, value_type
 from polytask.data.dialect import Dialect, dialect_of, opened_bytes, opened_text
-from polytask.data.missing_words import USUAL
 from polytask.data.names import is_code
 from polytask.data.options import Decimal, ReadOptions
 from polytask.data.sources import Source
+from polytask.data.text_columns import USUAL
 from polytask.errors import UserError
 
 _LARGEST_SIGNED = 2.0**63

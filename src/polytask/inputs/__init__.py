@@ -3,10 +3,9 @@
 from polytask.inputs.categories import Categories
 from polytask.inputs.fitted import FittedInputs
 from polytask.inputs.input import Feature, Input
-from polytask.inputs.joined import JoinedEncoder
+from polytask.inputs.joined import JoinedEncoder, SingleInput
 from polytask.inputs.numbers import Numbers
 from polytask.inputs.registry import INPUTS, register
-from polytask.inputs.single import SingleInput
 from polytask.inputs.time import Time
 
 __all__ = [

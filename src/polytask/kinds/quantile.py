@@ -12,7 +12,7 @@ from torch import Tensor
 
 from polytask.kinds.kind import AxisScale, Chart, Columns, Floats, Kind, Labels, fitted
 from polytask.kinds.noise import full_precision
-from polytask.kinds.scale import Scale, Transform
+from polytask.kinds.reading import Scale, Transform
 from polytask.metrics import Definition, LabelSpace, Rows
 from polytask.metrics.definitions import EQUAL, NO_ROWS, UNDEFINED, of_sums
 from polytask.metrics.statistic import Statistic, ratio

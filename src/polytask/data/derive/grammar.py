@@ -9,8 +9,7 @@ from functools import partial
 import pyarrow.compute as pc
 
 from polytask.data.derive import operations, times
-from polytask.data.derive.nodes import Node, column, literal, operation, pointing
-from polytask.data.derive.operations import Function
+from polytask.data.derive.operations import Function, Node, column, literal, operation, pointing
 from polytask.errors import UserError, nearest
 
 _DEEPEST = 150
