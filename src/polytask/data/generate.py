@@ -61,7 +61,7 @@ def short_video_log(num_rows: int = 200_000, *, seed: int = 0) -> pa.Table:
     if num_rows < 1:
         raise ValueError(f"num_rows must be positive, but {num_rows=}")
     draw = _Draw(np.random.Generator(np.random.PCG64(seed)))
-    users, videos = _make_users(draw), _make_videos(draw)
+    users, videos = _Users(draw), _Videos(draw)
     time_ms = _make_times(draw, num_rows)
     tab = draw.choice(np.array(_TAB_SHARES), num_rows)
     user_B = draw.choice(users.weight, num_rows)
@@ -100,29 +100,44 @@ class _Draw:
         return weights[np.argsort(self.uniform(size), kind="stable")]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class _Users:
-    weight: Floats
-    age_group: Integers
-    age_is_known: NDArray[np.bool_]
-    taste: Floats
-    eager: Floats
-    kind: Floats
-    device: Integers
-    followed: Integers
-    registered_days: Integers
+    """What is drawn for each user once."""
+
+    def __init__(self, draw: _Draw) -> None:
+        self.age_group = draw.choice(np.array(_AGE_SHARES), NUM_USERS)
+        centres = draw.normal(len(_AGE_GROUPS), _LATENT)
+        self.weight = draw.zipf(NUM_USERS, 0.6)
+        self.age_is_known = draw.uniform(NUM_USERS) > 0.06
+        self.taste = 0.9 * centres[self.age_group] + 0.45 * draw.normal(NUM_USERS, _LATENT)
+        self.eager = 0.7 * draw.normal(NUM_USERS)
+        self.kind = 0.6 * draw.normal(NUM_USERS)
+        self.device = draw.choice(np.array(_DEVICE_SHARES), NUM_USERS)
+        followed = np.floor(np.exp(3.0 + 1.3 * draw.normal(NUM_USERS)))
+        self.followed = followed.astype(np.int64)
+        registered = np.floor(2000 * draw.uniform(NUM_USERS) ** 2)
+        self.registered_days = 1 + registered.astype(np.int64)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class _Videos:
-    weight: Floats
-    author: Integers
-    category: Integers
-    style: Floats
-    appeal: Floats
-    charm: Floats
-    duration: Floats
-    upload_ms: Integers
+    """What is drawn for each video once."""
+
+    def __init__(self, draw: _Draw) -> None:
+        self.author = draw.choice(draw.zipf(NUM_AUTHORS, 0.7), NUM_VIDEOS)
+        usual = draw.choice(np.ones(len(_CATEGORIES)), NUM_AUTHORS)
+        other = draw.choice(np.ones(len(_CATEGORIES)), NUM_VIDEOS)
+        is_usual = draw.uniform(NUM_VIDEOS) < 0.75
+        self.category = np.where(is_usual, usual[self.author], other)
+        centres = draw.normal(len(_CATEGORIES), _LATENT)
+        of_author = draw.normal(NUM_AUTHORS, _LATENT)
+        style = 0.85 * centres[self.category] + 0.4 * of_author[self.author]
+        seconds = np.exp(np.log(25.0) + 0.8 * draw.normal(NUM_VIDEOS))
+        age_ms = np.floor(60 * DAY_MS * draw.uniform(NUM_VIDEOS) ** 2).astype(np.int64)
+        self.weight = draw.zipf(NUM_VIDEOS, 0.8)
+        self.style = style + 0.35 * draw.normal(NUM_VIDEOS, _LATENT)
+        self.appeal = 0.6 * draw.normal(NUM_VIDEOS)
+        self.charm = draw.normal(NUM_AUTHORS)[self.author]
+        self.duration = np.clip(np.round(seconds, 1), 3.0, 300.0)
+        self.upload_ms = FIRST_MS - age_ms
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -188,44 +203,6 @@ class _Impressions:
             "follow": click & follow,
             "watch_seconds": np.where(click == 1, np.round(watched, 1), 0.0),
         }
-
-
-def _make_users(draw: _Draw) -> _Users:
-    age_group = draw.choice(np.array(_AGE_SHARES), NUM_USERS)
-    centres = draw.normal(len(_AGE_GROUPS), _LATENT)
-    return _Users(
-        weight=draw.zipf(NUM_USERS, 0.6),
-        age_group=age_group,
-        age_is_known=draw.uniform(NUM_USERS) > 0.06,
-        taste=0.9 * centres[age_group] + 0.45 * draw.normal(NUM_USERS, _LATENT),
-        eager=0.7 * draw.normal(NUM_USERS),
-        kind=0.6 * draw.normal(NUM_USERS),
-        device=draw.choice(np.array(_DEVICE_SHARES), NUM_USERS),
-        followed=np.floor(np.exp(3.0 + 1.3 * draw.normal(NUM_USERS))).astype(np.int64),
-        registered_days=1 + np.floor(2000 * draw.uniform(NUM_USERS) ** 2).astype(np.int64),
-    )
-
-
-def _make_videos(draw: _Draw) -> _Videos:
-    author = draw.choice(draw.zipf(NUM_AUTHORS, 0.7), NUM_VIDEOS)
-    usual = draw.choice(np.ones(len(_CATEGORIES)), NUM_AUTHORS)
-    other = draw.choice(np.ones(len(_CATEGORIES)), NUM_VIDEOS)
-    category = np.where(draw.uniform(NUM_VIDEOS) < 0.75, usual[author], other)
-    centres = draw.normal(len(_CATEGORIES), _LATENT)
-    of_author = draw.normal(NUM_AUTHORS, _LATENT)
-    style = 0.85 * centres[category] + 0.4 * of_author[author]
-    seconds = np.exp(np.log(25.0) + 0.8 * draw.normal(NUM_VIDEOS))
-    age_ms = np.floor(60 * DAY_MS * draw.uniform(NUM_VIDEOS) ** 2).astype(np.int64)
-    return _Videos(
-        weight=draw.zipf(NUM_VIDEOS, 0.8),
-        author=author,
-        category=category,
-        style=style + 0.35 * draw.normal(NUM_VIDEOS, _LATENT),
-        appeal=0.6 * draw.normal(NUM_VIDEOS),
-        charm=draw.normal(NUM_AUTHORS)[author],
-        duration=np.clip(np.round(seconds, 1), 3.0, 300.0),
-        upload_ms=FIRST_MS - age_ms,
-    )
 
 
 def _make_times(draw: _Draw, num_rows: int) -> Integers:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, Self
 
 import numpy as np
@@ -215,23 +216,6 @@ class TimeFeatures(nn.Module):
         return torch.where(self.forms == 3, part_BF.isnan().to(part_BF.dtype), known_BF)
 
 
-def _of_day(local_B: Instants) -> NDArray[np.float64]:
-    return local_B.astype(np.int64) % _DAY / _DAY
-
-
-def _of_week(local_B: Instants) -> NDArray[np.float64]:
-    """Whole days, Monday first; 1970 began on a Thursday."""
-    return (local_B.astype(np.int64) // _DAY + 3) % 7 / 7
-
-
-def _of_month(local_B: Instants) -> NDArray[np.float64]:
-    return _day_in(local_B, "M")
-
-
-def _of_year(local_B: Instants) -> NDArray[np.float64]:
-    return _day_in(local_B, "Y")
-
-
 def _day_in(local_B: Instants, period: Literal["M", "Y"]) -> NDArray[np.float64]:
     """The share of the month or year that had passed when the day began."""
     days_B = local_B.astype("datetime64[D]")
@@ -253,7 +237,11 @@ _ELAPSED = "elapsed"
 _LENGTH = "length"
 _CYCLES = ("hour", "weekday", "day of the month", "day of the year")
 _PARTS: Mapping[str, Callable[[Instants], NDArray[np.float64]]] = {
-    **dict(zip(_CYCLES, (_of_day, _of_week, _of_month, _of_year))),
+    "hour": lambda local_B: local_B.astype(np.int64) % _DAY / _DAY,
+    # Whole days, Monday first; 1970 began on a Thursday.
+    "weekday": lambda local_B: (local_B.astype(np.int64) // _DAY + 3) % 7 / 7,
+    "day of the month": partial(_day_in, period="M"),
+    "day of the year": partial(_day_in, period="Y"),
     _YEAR: _year,
 }
 

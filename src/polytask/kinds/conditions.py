@@ -4,7 +4,7 @@ import operator
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import pyarrow as pa
@@ -90,12 +90,8 @@ def _read(text: str, column: Coded, what: str) -> Condition:
     match = re.fullmatch(r"(>=|<=|>|<)(.*)", text.strip(), flags=re.DOTALL)
     if match is None:
         return Condition("in", _one_type([_number(part, column, what) for part in text.split("|")]))
-    return Condition(_operator(match[1]), _one_type([_number(match[2], column, what)]))
-
-
-def _operator(text: str) -> Operator:
-    known: tuple[Operator, ...] = (">=", ">", "<=", "<")
-    return next(each for each in known if each == text)
+    bound = _one_type([_number(match[2], column, what)])
+    return Condition(cast(Operator, match[1]), bound)
 
 
 def _number(text: str, column: Coded, what: str) -> int | float:
