@@ -1,6 +1,7 @@
 """A column as times, from the types in which tables hold them."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Literal
 
 import numpy as np
@@ -50,27 +51,22 @@ def times(column: pa.ChunkedArray, what: str, *, unit: EpochUnit | None) -> pa.C
 def _times_of_text(column: pa.ChunkedArray, what: str) -> pa.ChunkedArray:
     """ISO 8601, all values with a zone ("Z", "+02:00": read as UTC) or all without."""
     found = coded(column, what)
-    for zone in (None, "UTC"):
-        try:
-            values = found.values.cast(pa.timestamp("us", zone))
-        except pa.ArrowInvalid:
-            continue
+    values = iso_times(found.values)
+    if values is not None:
         return pa.chunked_array([values.take(pa.array(found.codes_B, mask=found.codes_B < 0))])
-    wrong = np.array([not _is_time(value.as_py()) for value in found.values], dtype=bool)
+    wrong = np.array([iso_times(pa.array([value])) is None for value in found.values.to_pylist()])
     if not wrong.any():
         raise UserError(f"{what} holds times with and without a zone: write all of them one way")
     shown = first_of(found, found.spread(wrong, missing=0))
     raise UserError(f"{what} holds text that is no time such as 2024-02-29T18:30: {shown}")
 
 
-def _is_time(text: str) -> bool:
+def iso_times(texts: pa.Array | pa.ChunkedArray | pa.Scalar) -> pa.Array | None:
+    """ISO 8601 texts as microseconds, in UTC where all have a zone; None for what is none."""
     for zone in (None, "UTC"):
-        try:
-            pa.array([text]).cast(pa.timestamp("us", zone))
-        except pa.ArrowInvalid:
-            continue
-        return True
-    return False
+        with suppress(pa.ArrowInvalid):
+            return texts.cast(pa.timestamp("us", zone))
+    return None
 
 
 def _times_of_numbers(

@@ -7,13 +7,13 @@ Missing in, missing out.
 """
 
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from typing import TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from polytask.columns.times import iso_times
 from polytask.columns.values import is_number
 
 Value: TypeAlias = pa.ChunkedArray | pa.Scalar
@@ -100,10 +100,10 @@ def _timestamp(when: Value, unit: str | None) -> Value:
         return when.cast(pa.timestamp("us"))
     if pa.types.is_dictionary(kind) or not pa.types.is_large_string(kind):
         raise ValueError(f"this takes a time, but here is {kind}")
-    for zone in (None, "UTC"):
-        with suppress(pa.ArrowInvalid):
-            return when.cast(pa.timestamp("us", zone))
-    raise ValueError("this takes a time, but the text is none such as 2022-04-01 18:30")
+    found = iso_times(when)
+    if found is None:
+        raise ValueError("this takes a time, but the text is none such as 2022-04-01 18:30")
+    return found
 
 
 def _unit_and_zone(how: tuple[Value, ...]) -> tuple[str | None, str | None]:

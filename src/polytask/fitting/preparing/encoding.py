@@ -1,6 +1,7 @@
 """Tables -> tensors with encoders that are fitted already."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -34,7 +35,12 @@ def read_options(config: FitConfig, inputs: FittedInputs | None = None) -> ReadO
         name: words for one in inputs.by_name.values() for name, words in one.known_words().items()
     }
     numbers = inputs.by_name["numeric"].columns if "numeric" in inputs.by_name else ()
-    return options.as_fitted(numbers=list(numbers), texts=texts)
+    return replace(
+        options,
+        numbers={*options.numbers, *numbers},
+        text={*options.text, *texts},
+        values={**options.values, **texts},
+    )
 
 
 def apply_derivations(table: pa.Table, derivations: Sequence[Derivation]) -> pa.Table:
