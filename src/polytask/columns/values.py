@@ -37,6 +37,10 @@ class Coded:
         present = self.codes_B[self.codes_B >= 0]
         return np.bincount(present, minlength=len(self.values)).astype(np.int64)
 
+    def occurring(self) -> pa.Array:
+        """The values that some row has."""
+        return self.values.filter(pa.array(self.counts() > 0))
+
     def spread(self, per_value: NDArray[Entry], *, missing: float) -> NDArray[Entry]:
         """One entry per row from one entry per value."""
         table = np.empty(len(per_value) + 1, dtype=per_value.dtype)

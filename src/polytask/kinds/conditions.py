@@ -123,8 +123,7 @@ def _truth(text: str, what: str) -> bool:
 
 
 def _require_occurrence(condition: Condition, column: Coded, what: str) -> None:
-    counts = column.counts()
-    occurring = {value: None for value, number in zip(column.values.to_pylist(), counts) if number}
+    occurring = column.occurring().to_pylist()
     for value in condition.values:
         if value not in occurring:
             raise UserError(
