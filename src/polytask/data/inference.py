@@ -112,8 +112,7 @@ def _numbers_to_ignore(statistics: ColumnStatistics) -> str | None:
         span = statistics.high - statistics.low + 1
         if statistics.num_rows > FEW and span == statistics.num_rows and _is_one_a_row(statistics):
             return f"counts the rows: {statistics.low:,} to {statistics.high:,}"
-    is_time = not is_code(statistics.name)
-    return timestamp_reason(statistics, words_of(statistics.name)) if is_time else None
+    return None if is_code(statistics.name) else _timestamp_reason(statistics)
 
 
 def _infer_number(statistics: ColumnStatistics) -> Inference:
@@ -123,7 +122,7 @@ def _infer_number(statistics: ColumnStatistics) -> Inference:
         return "numeric", "decimal numbers"
     if is_code(statistics.name):
         return "categorical", f"the name says a code, {_different(statistics)}"
-    few = FEW_ON_A_DIAL if words_of(statistics.name) & _DIAL_WORDS else FEW
+    few = FEW if _DIAL_WORDS.isdisjoint(words_of(statistics.name)) else FEW_ON_A_DIAL
     if statistics.num_distinct <= few and statistics.num_counted >= 2 * statistics.num_distinct:
         return "categorical", f"whole numbers, only {_different(statistics)}"
     if statistics.high is not None and statistics.high > LARGEST_EXACT_FLOAT:
@@ -157,10 +156,11 @@ def _number_hint(statistics: ColumnStatistics) -> str:
     return ""
 
 
-def timestamp_reason(statistics: ColumnStatistics, words: frozenset[str]) -> str | None:
-    """Why the whole numbers of a column are times, or None; `words` are those of its name."""
+def _timestamp_reason(statistics: ColumnStatistics) -> str | None:
+    """Why the whole numbers of a column are times, or None."""
     numbers = statistics.values.to_numpy(zero_copy_only=False)
-    named = bool(words & _TIME_WORDS)
+    words = set(words_of(statistics.name))
+    named = not _TIME_WORDS.isdisjoint(words)
     return (
         _calendar_days(statistics, numbers, named)
         or _epochs(statistics, numbers, named)
@@ -197,7 +197,7 @@ def _epochs(statistics: ColumnStatistics, numbers: NDArray[np.generic], named: b
 
 
 def _clock_times(
-    statistics: ColumnStatistics, numbers: NDArray[np.generic], words: frozenset[str]
+    statistics: ColumnStatistics, numbers: NDArray[np.generic], words: set[str]
 ) -> str | None:
     """1830 for half past six."""
     if not (words & _CLOCK_WORDS or {"hour", "min"} <= words):

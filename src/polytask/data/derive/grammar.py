@@ -51,11 +51,10 @@ _OF_SEVERAL: dict[str, Function] = {
     "max": operations.arithmetic("max", partial(pc.max_element_wise, skip_nulls=False)),
     "min": operations.arithmetic("min", partial(pc.min_element_wise, skip_nulls=False)),
 }
-_OF_TIMES = dict.fromkeys(times.OF_A_TIME, 1) | dict.fromkeys(times.OF_TWO_TIMES, 2)
-_TIME_FUNCTIONS = times.OF_A_TIME | times.OF_TWO_TIMES
+_FUNCTIONS = _OF_ONE | _OF_SEVERAL | times.OF_A_TIME | times.OF_TWO_TIMES
 _FORMS = (
     "numbers, texts, columns, + - * / // % **, comparisons, and, or, not, in [...], is null,"
-    f" and {', '.join(sorted(_OF_ONE | _OF_SEVERAL | _TIME_FUNCTIONS))}"
+    f" and {', '.join(sorted(_FUNCTIONS))}"
 )
 
 
@@ -122,9 +121,8 @@ class _Reader(ast.NodeVisitor):
             raise self.refusal(node, "missing values are found by `is null` or `is not null`")
         if not isinstance(value, bool | int | float | str):
             return self.generic_visit(node)
-        if isinstance(value, float) and not math.isfinite(value):
-            raise self.refusal(node, "a number too large for 64 bits")
-        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        is_too_long = isinstance(value, int) and not -(2**63) <= value < 2**63
+        if is_too_long or value in (math.inf, -math.inf):
             raise self.refusal(node, "a number too large for 64 bits")
         return literal(value)
 
@@ -174,29 +172,12 @@ class _Reader(ast.NodeVisitor):
         if not isinstance(node.func, ast.Name) or node.keywords:
             raise self.refusal(node, f"not understood here; a formula has {_FORMS}")
         name = node.func.id
-        if name in _OF_ONE:
-            if len(node.args) != 1:
-                raise self.refusal(node, f"{name} takes one value")
-            return self.operation(node, _OF_ONE[name], node.args[0])
-        if name in _OF_SEVERAL:
-            if len(node.args) < 2:
-                raise self.refusal(node, f"{name} takes two values or more, of one row")
-            return self.operation(node, _OF_SEVERAL[name], *node.args)
-        if name in _OF_TIMES:
-            return self.time_function(node, name)
-        hint = nearest(name, [*_OF_ONE, *_OF_SEVERAL, *_OF_TIMES])
-        raise self.refusal(node.func, f"unknown function {name!r}{hint}")
-
-    def time_function(self, node: ast.Call, name: str) -> Node:
-        """One time or two, and then, as texts, the unit of numbers and a zone."""
-        num_times = _OF_TIMES[name]
-        how = node.args[num_times:]
-        if len(node.args) < num_times or len(how) > 2 or not all(map(_is_text, how)):
-            first = "a time" if num_times == 1 else "two times"
-            raise self.refusal(
-                node, f"{name} takes {first}, and perhaps a unit or a zone: 'ms', 'Asia/Tokyo'"
-            )
-        return self.operation(node, _TIME_FUNCTIONS[name], *node.args)
+        if name not in _FUNCTIONS:
+            raise self.refusal(node.func, f"unknown function {name!r}{nearest(name, _FUNCTIONS)}")
+        takes = _refused_arguments(name, node.args)
+        if takes is not None:
+            raise self.refusal(node, f"{name} takes {takes}")
+        return self.operation(node, _FUNCTIONS[name], *node.args)
 
     def link(self, node: ast.Compare, left: ast.expr, by: ast.cmpop, right: ast.expr) -> Node:
         """One comparison of a chain."""
@@ -245,3 +226,18 @@ def _is_whole(node: ast.expr) -> bool:
 
 def _is_text(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def _refused_arguments(name: str, arguments: list[ast.expr]) -> str | None:
+    """What the function takes, where it is not this; None where it is."""
+    if name in _OF_ONE:
+        return None if len(arguments) == 1 else "one value"
+    if name in _OF_SEVERAL:
+        return None if len(arguments) >= 2 else "two values or more, of one row"
+    num_times = 1 if name in times.OF_A_TIME else 2
+    # Then, as texts, the unit of numbers and a zone.
+    how = arguments[num_times:]
+    if len(arguments) >= num_times and len(how) <= 2 and all(map(_is_text, how)):
+        return None
+    first = "a time" if num_times == 1 else "two times"
+    return f"{first}, and perhaps a unit or a zone: 'ms', 'Asia/Tokyo'"
