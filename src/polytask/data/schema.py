@@ -120,19 +120,13 @@ def infer_schema(
     sample = sampled(table)
     found: list[Column] = []
     for field in table.schema:
-        kind, reason = overrides.exclusion(field.name)
-        is_requested = kind is not None
-        if kind is None and pa.types.is_nested(field.type):
-            claim = overrides.claim(field.name)
-            if claim in (None, "numeric", "categorical"):
-                kind, reason = "ignored", f"a list or a structure ({field.type}), no input yet"
-                overrides.refuse(field.name, reason)
-            else:
-                kind, reason = claim, "as asked for"
-        if kind is None:
-            statistics = column_statistics(field.name, table[field.name], sample[field.name])
-            kind, reason = overrides.kind_of(statistics)
-        found.append(Column(field.name, kind, type_name(field.type), reason, is_requested))
+        name, excluded = field.name, overrides.exclusion(field.name)
+        if excluded is not None:
+            kind, reason = "ignored", excluded
+        else:
+            kind, reason = overrides.kind_of(name, table[name], sample[name])
+        dtype = type_name(field.type)
+        found.append(Column(name, kind, dtype, reason, is_requested=excluded is not None))
     return Schema(tuple(found), notes_of(table))
 
 
