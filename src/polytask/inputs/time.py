@@ -1,7 +1,7 @@
 """Times: hour, weekday, day of the month and of the year, year, and time since the first one."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Literal, Self
 
@@ -56,45 +56,20 @@ class Clock:
         unit = (epoch_unit or epoch_unit_of(column, what)) if is_number(dtype) else None
         own_zone = times(column, what, unit=unit).type.tz
         zone = None if own_zone is None else time_zone or str(own_zone)
-        clock = cls(type_name(dtype), zone, unit, (), 0, 0, (1970, 1970), has_missing=False)
-        instants_B, local_B = clock.read(column, what)
+        instants_B, local_B = _read(column, what, unit=unit, zone=zone)
         present_B = ~np.isnat(instants_B)
-        clock = replace(clock, has_missing=not bool(present_B.all()))
+        has_missing = not bool(present_B.all())
         if not present_B.any():
-            return replace(clock, parts=(_ELAPSED,))
+            parts: tuple[str, ...] = (_ELAPSED,)
+            return cls(type_name(dtype), zone, unit, parts, 0, 0, (1970, 1970), has_missing)
         ticks, local = instants_B[present_B].astype(np.int64), local_B[present_B]
-        years = _year(local)
-        return replace(
-            clock,
-            first=int(ticks.min()),
-            last=int(ticks.max()),
-            years=(int(years.min()), int(years.max())),
-            parts=_varying(dtype, local),
-        )
-
-    def read(self, column: pa.ChunkedArray, what: str) -> tuple[Instants, Instants]:
-        """Each row's time, in UTC where it has a zone, and on the clock of `zone`; NaT where missing."""
-        found = times(column, what, unit=self.unit)
-        if found.null_count == len(found):
-            missing_B = np.full(len(found), _MISSING)
-            return missing_B, missing_B
-        if (found.type.tz is None) != (self.zone is None):
-            here, there = (
-                "no time zone" if zone is None else f"the time zone {zone}"
-                for zone in (found.type.tz, self.zone)
-            )
-            raise UserError(f"{what} has {here} here, but {there} in the training rows")
-        if self.zone is None:
-            return _microseconds(found), _microseconds(found)
-        try:
-            local = pc.local_timestamp(found.cast(pa.timestamp("us", self.zone)))
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise UserError(f"{what}: the time zone {self.zone!r}: {error}") from error
-        return _microseconds(found), _microseconds(local)
+        first, last, years = int(ticks.min()), int(ticks.max()), _year(local)
+        limits, parts = (int(years.min()), int(years.max())), _varying(dtype, local)
+        return cls(type_name(dtype), zone, unit, parts, first, last, limits, has_missing)
 
     def encode(self, column: pa.ChunkedArray, what: str) -> NDArray[np.float32]:
         """Each part of each row (B, P), from 0 to 1; NaN where missing."""
-        instants_B, local_B = self.read(column, what)
+        instants_B, local_B = _read(column, what, unit=self.unit, zone=self.zone)
         missing_B = np.isnat(instants_B)
         known_B = np.where(missing_B, np.datetime64(0, "us"), local_B)
         values_BP = np.empty((len(column), len(self.parts)), dtype=np.float32)
@@ -214,6 +189,29 @@ class TimeFeatures(nn.Module):
         wave_BF = torch.where(self.forms == 1, angle_BF.sin(), angle_BF.cos())
         known_BF = torch.where(self.forms == 0, 2 * part_BF - 1, wave_BF).nan_to_num(nan=0.0)
         return torch.where(self.forms == 3, part_BF.isnan().to(part_BF.dtype), known_BF)
+
+
+def _read(
+    column: pa.ChunkedArray, what: str, *, unit: EpochUnit | None, zone: str | None
+) -> tuple[Instants, Instants]:
+    """Each row's time, in UTC where it has a zone, and on the clock of `zone`; NaT where missing."""
+    found = times(column, what, unit=unit)
+    if found.null_count == len(found):
+        missing_B = np.full(len(found), _MISSING)
+        return missing_B, missing_B
+    if (found.type.tz is None) != (zone is None):
+        here, there = (
+            "no time zone" if each is None else f"the time zone {each}"
+            for each in (found.type.tz, zone)
+        )
+        raise UserError(f"{what} has {here} here, but {there} in the training rows")
+    if zone is None:
+        return _microseconds(found), _microseconds(found)
+    try:
+        local = pc.local_timestamp(found.cast(pa.timestamp("us", zone)))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise UserError(f"{what}: the time zone {zone!r}: {error}") from error
+    return _microseconds(found), _microseconds(local)
 
 
 def _day_in(local_B: Instants, period: Literal["M", "Y"]) -> NDArray[np.float64]:
