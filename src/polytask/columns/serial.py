@@ -41,8 +41,5 @@ def from_record(
         return adapter.validate_json(json.dumps(fields), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
-        cause = first.get("ctx", {}).get("error")
-        if isinstance(cause, UserError):
-            raise cause from None
         where = ".".join(str(part) for part in first["loc"])
         raise UserError(f"damaged {format_name!r} record: {where}: {first['msg']}") from error
