@@ -209,9 +209,8 @@ def test_words_that_the_user_names() -> None:
 
 
 def test_a_few_rows_are_read_as_the_training_table_was() -> None:
-    fitted = ReadOptions().as_fitted(
-        numbers=["x"], texts={"country": ("DE", "NA"), "code": ("1", "2")}
-    )
+    texts = {"country": ("DE", "NA"), "code": ("1", "2")}
+    fitted = ReadOptions(numbers=["x"], text=texts, values=texts)
     row = {"x": ["-"], "country": ["NA"], "code": ["1"], "word": ["NA"]}
     read = read_table(pd.DataFrame(row), options=fitted)
     assert read.to_pydict() == {"x": [None], "country": ["NA"], "code": ["1"], "word": [None]}

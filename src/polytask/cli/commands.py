@@ -121,7 +121,7 @@ def inspect_command(options: Mapping[str, object]) -> None:
     """Print what each column of TABLE would be taken for, and why."""
     config = _existing(config_from(options))
     from polytask.cli.tables import console_for_tables, show_columns
-    from polytask.data.describe import describe_table
+    from polytask.data.schema import describe_table
     from polytask.fitting import inspect_table
 
     table, schema = inspect_table(config)
@@ -166,16 +166,16 @@ def predict(
     overwrite: Annotated[bool, typer.Option(help="Replace an existing file.")] = False,
 ) -> None:
     """Write one row of predictions for each row of TABLE."""
-    from polytask.data.writing import table_format, write_table
+    from polytask.data.writing import writer_of
     from polytask.fitting import load
 
-    table_format(out)
+    write = writer_of(out)
     if out.exists() and not overwrite:
         raise UserError(f"{out}: the file exists; pass --overwrite or name another --out")
     kept = [name.strip() for name in keep.split(",") if name.strip()]
     predictions = load(run).predict(table, keep=kept)
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_table(predictions, out)
+    write(predictions, out)
     typer.echo(f"{predictions.num_rows} rows -> {out}: {', '.join(predictions.column_names)}")
 
 

@@ -6,8 +6,7 @@ from typing import Literal
 from rich.console import Console
 from rich.table import Table
 
-from polytask.data.describe import ColumnReport
-from polytask.data.schema import Schema
+from polytask.data.schema import ColumnReport, Schema
 from polytask.fitting import Prepared, Run
 from polytask.fitting.budget import budget_in_words
 from polytask.records import (
@@ -76,7 +75,8 @@ def show_columns(
         distinct = "" if report.num_distinct is None else f"{report.num_distinct:,}"
         missing = f"{report.missing_share:.1%}" if report.missing_share else ""
         details = (distinct, missing, ", ".join(report.examples)) if wide else ()
-        table.add_row(report.name, report.dtype, report.kind, *details, report.reason)
+        column = report.column
+        table.add_row(column.name, column.dtype, column.kind, *details, column.reason)
     console.print(f"{num_rows:,} rows, {len(reports)} columns")
     console.print(table)
     notes = (*schema.notes, *schema.inferred_summary())

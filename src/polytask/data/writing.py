@@ -1,7 +1,7 @@
 """Tables -> files, in the format that the file's name says."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import pyarrow as pa
 import pyarrow.csv
@@ -10,39 +10,41 @@ import pyarrow.parquet as pq
 
 from polytask.errors import UserError
 
-TableFormat = Literal["parquet", "csv", "arrow"]
-
-_FORMATS: dict[str, TableFormat] = {
-    ".parquet": "parquet",
-    ".csv": "csv",
-    ".arrow": "arrow",
-    ".feather": "arrow",
-}
+Writer = Callable[[pa.Table, Path], None]
 
 
-def table_format(path: Path) -> TableFormat:
-    """The format that the extension says; UserError for any other one."""
-    found = _FORMATS.get(path.suffix.lower())
+def writer_of(path: Path) -> Writer:
+    """What writes the format that the extension says; UserError for any other one.
+
+    >>> writer_of(Path("scores.arrow")) is writer_of(Path("scores.feather"))
+    True
+    """
+    found = _WRITERS.get(path.suffix.lower())
     if found is None:
         raise UserError(
             f"{path}: {path.suffix or 'a name without an extension'} is not a format that is written;"
-            f" these are: {', '.join(_FORMATS)}"
+            f" these are: {', '.join(_WRITERS)}"
         )
     return found
 
 
-def write_table(table: pa.Table, path: Path) -> None:
-    """Write the table; UserError where the format cannot hold a column."""
-    match table_format(path):
-        case "parquet":
-            pq.write_table(table, path)
-        case "arrow":
-            pyarrow.feather.write_feather(table, str(path), compression="uncompressed")
-        case "csv":
-            for field in table.schema:
-                if pa.types.is_nested(field.type):
-                    raise UserError(
-                        f"{path}: column {field.name!r} ({field.type}) has no place in a CSV file; "
-                        "write .parquet"
-                    )
-            pyarrow.csv.write_csv(table, path)
+def _write_arrow(table: pa.Table, path: Path) -> None:
+    pyarrow.feather.write_feather(table, str(path), compression="uncompressed")
+
+
+def _write_csv(table: pa.Table, path: Path) -> None:
+    for field in table.schema:
+        if pa.types.is_nested(field.type):
+            raise UserError(
+                f"{path}: column {field.name!r} ({field.type}) has no place in a CSV file; "
+                "write .parquet"
+            )
+    pyarrow.csv.write_csv(table, path)
+
+
+_WRITERS: dict[str, Writer] = {
+    ".parquet": pq.write_table,
+    ".csv": _write_csv,
+    ".arrow": _write_arrow,
+    ".feather": _write_arrow,
+}

@@ -41,8 +41,7 @@ def infer_kind(column: pa.ChunkedArray, what: str) -> tuple[Kind, str]:
 
 
 def _kind_of_values(values: Coded, what: str) -> tuple[Kind, str]:
-    counts = values.counts()
-    occurring = values.values.filter(pa.array(counts > 0)).to_pylist()
+    occurring = values.occurring().to_pylist()
     number = len(occurring)
     if number == 2:
         if set(occurring) == {0, 1}:
@@ -53,7 +52,7 @@ def _kind_of_values(values: Coded, what: str) -> tuple[Kind, str]:
         return Binary(), f"two values, {occurring[0]!r} and {occurring[1]!r}"
     different = f"{number:,} different value{'s' if number != 1 else ''}"
     if values.kind == "text":
-        _require_classes(values, number, int(counts.sum()), what)
+        _require_classes(values, number, int((values.codes_B >= 0).sum()), what)
         return Multiclass(), f"text with {different}"
     if set(occurring) == {-1, 0, 1}:
         raise UserError(

@@ -10,7 +10,7 @@ from polytask.model.objective import Objective, TaskObjective
 from polytask.model.outputs import Outputs
 from polytask.model.reduction import Counts, reduce
 from polytask.streams import Batch
-from polytask.task import Task, check_tasks, joint_logit
+from polytask.task import Task, joint_logit, parents_first
 from polytask.trunks import Explanation, Trunk, mlp
 
 
@@ -48,7 +48,7 @@ class MultiTaskModel(nn.Module):
     ) -> None:
         super().__init__()
         self.tasks = tuple(tasks)
-        check_tasks(self.tasks)
+        parents_first(self.tasks)
         if trunk.num_tasks != len(self.tasks):
             raise ValueError(
                 f"the trunk was built for {trunk.num_tasks} tasks, but there are {len(self.tasks)}"

@@ -17,7 +17,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from polytask.config.keywords import FitOptions
-from polytask.data.frames import Frame
+from polytask.data.frames import as_table
 from polytask.errors import UserError
 from polytask.fitting import fit
 from polytask.fitting.own_parts import BalancerChoice, TrunkChoice
@@ -200,7 +200,7 @@ class _MultiTask(BaseEstimator):  # type: ignore[misc]
         """X under the names that its columns have in the run: their own, or x0, x1, ..."""
         if is_frame(X):
             validate_data(self, X, reset=reset, skip_check_array=True)
-            table = Frame.opened(X).table
+            table = as_table(X)
         else:
             values = validate_data(
                 self,

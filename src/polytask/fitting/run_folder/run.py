@@ -21,6 +21,7 @@ from polytask.fitting.preparing.encoding import (
 from polytask.fitting.preparing.lacking import with_lacking_labels
 from polytask.fitting.preparing.prepare import unknown_classes
 from polytask.fitting.run_folder.folder import RunFolder
+from polytask.fitting.run_folder.showing import results_as_html, run_in_words
 from polytask.inputs import FittedInputs
 from polytask.model import MultiTaskModel
 from polytask.records import (
@@ -40,7 +41,7 @@ from polytask.training.evaluation import predict
 FrameT = TypeVar("FrameT", bound=ArrowStream)
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Run:
     """A trained model with its encoders, configuration, and the records of its folder.
 
@@ -55,6 +56,13 @@ class Run:
     record: RunRecord | None
     history: list[HistoryRecord]
     figures: Figures | None
+
+    def __repr__(self) -> str:
+        return run_in_words(self.tasks, self.record)
+
+    def _repr_html_(self) -> str | None:
+        """What a notebook shows in the place of the repr; None where the run has not ended."""
+        return None if self.record is None else results_as_html(self.record)
 
     @property
     def tasks(self) -> tuple[Task, ...]:
