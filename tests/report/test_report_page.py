@@ -91,8 +91,8 @@ def test_ids_are_unique_and_every_reference_has_one(document: Document) -> None:
     for _, attributes in document.tags:
         reference = attributes.get("href", "")
         assert not reference.startswith("#") or reference[1:] in ids
-        clip = attributes.get("clip-path", "url(#training0-").removeprefix("url(#").rstrip(")")
-        assert clip in ids or clip == "training0-"
+        clip = attributes.get("clip-path", "url(#figure0-").removeprefix("url(#").rstrip(")")
+        assert clip in ids or clip == "figure0-"
 
 
 def test_every_figure_has_a_caption_and_a_label_and_every_table_a_caption(

@@ -1,19 +1,21 @@
 """A run folder's records -> the HTML page."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import count
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from polytask.records import Figures
+from polytask.records import Figures, RunRecord
+from polytask.records.comparison import SLIGHT, Row, result_rows
 from polytask.report import formatting, text
 from polytask.report.conflicts import conflict_panel, cosine_panel
-from polytask.report.drawing import Panel, style
+from polytask.report.drawing import Panel, style, to_svg
 from polytask.report.gains import cost_panel, gain_panel
 from polytask.report.gates import gate_panels, shared_finding
 from polytask.report.rates import constant_weights, pace_panel, weights_panel
 from polytask.report.reading import ReportedRun
-from polytask.report.results import SLIGHT, Row, Verdict, notes, result_rows
 from polytask.report.scores import score_panels
 from polytask.report.stitches import mask_panel, stitch_panels
 from polytask.report.training import training_panels
@@ -33,39 +35,37 @@ class Section:
 def render(run: ReportedRun) -> str:
     """The whole page, self-contained."""
     metrics = run.metrics
-    rows = result_rows(metrics)
-    num_singles = metrics.num_single_models if metrics is not None else 0
+    groups = _by_task(metrics)
+    mains = [rows[0] for rows in groups]
     with style():
-        gain = gain_panel(rows)
-        cost = cost_panel(metrics.cost if metrics is not None else None, num_models=num_singles)
         drawn = (_training(run), _balancing(run), _scores(run), _gates(run))
-        # All tasks weighed alike throughout is told in words; there is no section of it.
-        sections = tuple(section for section in drawn if section.panels or section.absent)
-    page = _environment().get_template("page.html.j2")
-    return page.render(
-        run=run,
-        name=Path(run.folder).resolve().name,
-        headline=text.headline(run),
-        verdict=text.verdict(run, rows),
-        source=text.source(run),
-        facts=text.facts(run, rows),
-        warnings=text.warnings(run),
-        rows=rows,
-        groups=_by_task(rows),
-        has_singles=any(row.single is not None for row in rows),
-        notes=notes(metrics),
-        main_meanings=text.meanings(metrics, [row for row in rows if row.is_main]),
-        meanings=text.meanings(metrics, rows),
-        part=text.part_name(metrics),
-        labels=text.label_rows(metrics),
-        parts=text.part_rows(metrics),
-        costs=text.cost_rows(metrics),
-        gain=gain,
-        cost=cost,
-        sections=sections,
-        command=text.command(run),
-        environment=text.environment(run),
-    )
+        return (
+            _environment()
+            .get_template("page.html.j2")
+            .render(
+                run=run,
+                metrics=metrics,
+                name=Path(run.folder).resolve().name,
+                headline=text.headline(run),
+                verdict=text.verdict(run, mains),
+                source=text.source(run),
+                facts=text.facts(run, mains),
+                warnings=text.warnings(run),
+                mains=mains,
+                groups=groups,
+                has_singles=any(row.single is not None for row in mains),
+                notes=text.notes(metrics),
+                main_meanings=text.meanings(metrics, mains),
+                meanings=text.meanings(metrics, [row for rows in groups for row in rows]),
+                part=formatting.PARTS.get(metrics.reported_part or "", "") if metrics else "",
+                gain=gain_panel(mains),
+                cost=cost_panel(metrics) if metrics else None,
+                # All tasks weighed alike throughout is told in words; there is no section of it.
+                sections=[section for section in drawn if section.panels or section.absent],
+                command=text.command(run),
+                environment=asdict(metrics.environment) if metrics else {},
+            )
+        )
 
 
 def _training(run: ReportedRun) -> Section:
@@ -158,9 +158,14 @@ def _mixing(figures: Figures) -> Section:
     )
 
 
-def _by_task(rows: tuple[Row, ...]) -> list[list[Row]]:
-    tasks = dict.fromkeys(row.task for row in rows)
-    return [[row for row in rows if row.task == task] for task in tasks]
+def _by_task(metrics: RunRecord | None) -> list[list[Row]]:
+    """The rows of each task that has some; many tasks are sorted by the gain in their main metric."""
+    results = metrics.tasks if metrics is not None else {}
+    groups = [[*result_rows(task, result)] for task, result in results.items()]
+    groups = [rows for rows in groups if rows]
+    if len(groups) > formatting.MANY:
+        groups.sort(key=lambda rows: -rows[0].gain.value if rows[0].gain is not None else 0.0)
+    return groups
 
 
 def _environment() -> Environment:
@@ -171,6 +176,20 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["number"] = formatting.number
-    environment.globals |= {"Verdict": Verdict, "slight": SLIGHT, "decimals": formatting.decimals}
+    environment.filters |= {
+        "number": formatting.number,
+        "count": formatting.count,
+        "seconds": formatting.seconds,
+        "plural": formatting.plural,
+        "part": lambda part: formatting.PARTS.get(part, part),
+        "mean": text.label_mean,
+        "missing": text.missing_labels,
+        "remark": text.label_remark,
+        "svg": partial(_numbered_svg, count()),
+    }
+    environment.globals |= {"slight": SLIGHT, "decimals": formatting.decimals}
     return environment
+
+
+def _numbered_svg(numbers: "count[int]", panel: Panel) -> str:
+    return to_svg(panel, name=f"figure{next(numbers)}")

@@ -10,7 +10,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, MaxNL
 from polytask.records import Bin, Figures, ScoreFigures
 from polytask.records.figures import Scale
 from polytask.records.scales import BACKWARD, FORWARD, Floats
-from polytask.report.drawing import BLUE, MUTED, ORANGE, PAPER, Panel, new_figure, to_svg
+from polytask.report.drawing import BLUE, MUTED, ORANGE, PAPER, Panel, new_figure
 from polytask.report.formatting import count, number, percent, plural
 
 _RATES = (1e-5, 1e-4, 0.001, 0.01, 0.05, 0.2, 0.5, 0.8, 0.95, 0.99, 0.999, 0.9999, 0.99999)
@@ -24,15 +24,12 @@ _MOST_BEYOND = 1.5
 def score_panels(figures: Figures) -> tuple[Panel, ...]:
     """One panel a task that has labelled rows."""
     panels = []
-    for position, scores in enumerate(figures.scores):
+    for scores in figures.scores:
         figure, (above, below) = new_figure(370, 1.7, 1, gap=0.3)
         limits = _limits(scores)
         _draw_calibration(above, scores, limits)
         _draw_histogram(below, scores, limits)
-        caption = finding(scores)
-        label = f"Calibration and histogram of {scores.task}. {caption}"
-        svg = to_svg(figure, name=f"scores{position}", label=label)
-        panels.append(Panel(scores.task, svg, caption))
+        panels.append(Panel(scores.task, figure, finding(scores)))
     return tuple(panels)
 
 

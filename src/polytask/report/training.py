@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from polytask.records import MetricValue
+from polytask.records import MetricValue, ValidationRecord
 from polytask.report.drawing import (
     BLUE,
     MUTED,
@@ -16,19 +16,10 @@ from polytask.report.drawing import (
     Panel,
     new_figure,
     step_axis,
-    to_svg,
 )
 from polytask.report.formatting import count, number, percent, short
-from polytask.report.reading import ReportedRun
-from polytask.report.series import (
-    MULTI,
-    Curve,
-    trained_tasks,
-    training_losses,
-    validated_metric,
-    validation_losses,
-    validation_metric,
-)
+from polytask.report.reading import MULTI, ReportedRun
+from polytask.report.series import Curve, curve_of, training_losses
 
 _WIDE_RANGE = 6.0
 """Losses that span more than this factor are drawn on a logarithmic scale."""
@@ -61,32 +52,38 @@ class _TaskCurves:
 def training_panels(run: ReportedRun) -> tuple[Panel, ...]:
     """One panel a task: its losses above, its validation metric below."""
     panels = []
-    for position, task in enumerate(trained_tasks(run)):
+    for task in run.tasks:
         curves = _curves(run, task)
         if not len(curves.train) and not len(curves.valid):
             continue
         figure, (above, below) = new_figure(340, 1, 1, gap=0.42)
         _draw_losses(above, curves)
         _draw_metric(below, curves)
-        caption = " ".join(_findings(curves))
-        svg = to_svg(figure, name=f"training{position}", label=f"{task}, by step. {caption}")
-        panels.append(Panel(task, svg, caption))
+        panels.append(Panel(task, figure, " ".join(_findings(curves))))
     return tuple(panels)
 
 
 def _curves(run: ReportedRun, task: str) -> _TaskCurves:
-    single = f"single: {task}"
-    metric = validated_metric(run.validations, MULTI, task)
-    best = [v.step for v in run.validations if v.model == MULTI and v.is_best]
-    shown = metric.name if metric is not None else ""
+    multi = run.validations.get(MULTI, ())
+    single = run.validations.get(f"single: {task}", ())
+    metric = next((metric for line in multi for metric in line.metrics.get(task, ())), None)
+
+    def loss(line: ValidationRecord) -> float | None:
+        return line.losses.get(task)
+
+    def score(line: ValidationRecord) -> float | None:
+        found = (m.value for m in line.metrics.get(task, ()) if metric and m.name == metric.name)
+        return next(found, None)
+
+    best = [line.step for line in multi if line.is_best]
     return _TaskCurves(
         task=task,
         metric=metric,
-        train=training_losses(run.steps, MULTI, task),
-        valid=validation_losses(run.validations, MULTI, task),
-        single_valid=validation_losses(run.validations, single, task),
-        score=validation_metric(run.validations, MULTI, task, metric=shown),
-        single_score=validation_metric(run.validations, single, task, metric=shown),
+        train=training_losses(run.steps, task),
+        valid=curve_of(multi, loss),
+        single_valid=curve_of(single, loss),
+        score=curve_of(multi, score),
+        single_score=curve_of(single, score),
         kept_step=best[-1] if best else None,
     )
 
@@ -99,7 +96,7 @@ def _draw_losses(axes: Axes, curves: _TaskCurves) -> None:
     _draw_validations(axes, curves.valid, curves.single_valid)
     axes.set_title("loss")
     drawn = (smooth, curves.valid, curves.single_valid)
-    values = np.concatenate([curve.value_P for curve in drawn])
+    values = np.concatenate([each.value_P for each in drawn])
     if values.min() > 0 and values.max() / values.min() > _WIDE_RANGE:
         axes.set_yscale("log")
         ticks = [m * 10.0**e for e in range(-8, 9) for m in (1, 2, 5)]
