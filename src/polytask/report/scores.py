@@ -43,11 +43,15 @@ def finding(scores: ScoreFigures) -> str:
     if not outside:
         return f"{told}: no miscalibration can be seen in {count(sum(b.rows for b in bins))} rows."
     worst = max(outside, key=_distance)
-    show = percent if scores.scale == "logit" else number
+    pair = (worst.predicted, worst.observed)
+    digits = 2 if max(map(abs, pair)) >= 1 else None
+    predicted, observed = (
+        percent(value) if scores.scale == "logit" else number(value, decimals=digits)
+        for value in pair
+    )
     direction = "too high" if worst.predicted > worst.observed else "too low"
     return (
-        f"{told}. Farthest off: where {show(worst.predicted)} is predicted, "
-        f"{show(worst.observed)} is observed ({direction})."
+        f"{told}. Farthest off: where {predicted} is predicted, {observed} is observed ({direction})."
     )
 
 
