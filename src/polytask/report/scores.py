@@ -50,9 +50,7 @@ def finding(scores: ScoreFigures) -> str:
         for value in pair
     )
     direction = "too high" if worst.predicted > worst.observed else "too low"
-    return (
-        f"{told}. Farthest off: where {predicted} is predicted, {observed} is observed ({direction})."
-    )
+    return f"{told}. Farthest off: where {predicted} is predicted, {observed} is observed ({direction})."
 
 
 def _distance(group: Bin) -> float:
