@@ -41,7 +41,7 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        _stop(str(error))
+        _stop(error.message)
     except OSError as error:
         if error.filename is None:
             raise

@@ -206,7 +206,7 @@ def _term(text: str, tasks: Sequence[Task]) -> Term:
         kinds[task].metric(metric)
         return Term(task, metric, float(weight) if weight else 1.0)
     except UserError as error:
-        raise UserError(f"monitor {text!r}: {error}") from None
+        raise UserError(f"monitor {text!r}: {error.message}") from None
     except ValueError:
         raise UserError(f"monitor {text!r}: {weight!r} is no number") from None
 

@@ -46,7 +46,7 @@ def conflict_message(
         f"task {child} is given {parent}, but {number:,} training rows have {child} yes and "
         f"{parent} no: {number / num_labelled:.2%} of the labelled rows (up to "
         f"{LARGEST_NOISE:.1%} is taken for noise), {number / num_yes:.1%} of the yes rows. "
-        f"Choose --given-conflict drop ({child} is missing in these rows), keep-child (it stays "
+        f"Choose a --given-conflict: drop ({child} is missing in these rows), keep-child (it stays "
         f"yes there), or ignore-relation ({child} becomes an ordinary binary task)"
     )
 

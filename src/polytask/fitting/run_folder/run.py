@@ -67,9 +67,7 @@ class Run:
         UserError where the run has not ended.
         """
         if self.record is None:
-            raise UserError(
-                "this run has not ended, so it has no metrics; `polytask fit --resume RUN` ends it"
-            )
+            raise UserError("this run has not ended, so it has no metrics; --resume=RUN ends it")
         return self.record
 
     @overload
