@@ -3,7 +3,7 @@
 import pytest
 
 from polytask.records import Gain, MetricValue, TaskResult, TaskScores
-from polytask.records.comparison import Row, Verdict, result_rows
+from polytask.records.comparison import Row, Verdict
 from polytask.report.formatting import NO_BREAK, decimals, listing, number, percent, seconds
 
 
@@ -86,4 +86,4 @@ def test_a_slight_gain_is_told_as_such_and_with_enough_decimals() -> None:
 
 
 def test_a_task_that_was_not_measured_has_no_rows() -> None:
-    assert [*result_rows("click", TaskResult(TaskScores()))] == []
+    assert [*TaskResult(TaskScores()).rows("click")] == []

@@ -199,12 +199,6 @@ class FitConfig(_Strict):
     """Replace an existing run folder."""
 
 
-def described_options() -> str:
-    """Every option with its description and [its default], a line each."""
-    fields = FitConfig.model_fields.items()
-    return "\n".join(f"{n}: {description(f)} {shown_default(f)}".rstrip() for n, f in fields)
-
-
 def description(field: FieldInfo) -> str:
     """What an option means, on one line."""
     return " ".join((field.description or "").split())

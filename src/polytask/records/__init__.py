@@ -43,7 +43,7 @@ from polytask.records.run import (
     TaskResult,
     TaskScores,
 )
-from polytask.records.steps import HistoryRecord, StepRecord, ValidationRecord
+from polytask.records.steps import History, HistoryRecord, StepRecord, ValidationRecord
 
 __all__ = [
     "Bin",
@@ -57,6 +57,7 @@ __all__ = [
     "Gain",
     "GateFigures",
     "Histogram",
+    "History",
     "HistoryRecord",
     "LabelRecord",
     "Leak",

@@ -1,11 +1,9 @@
-"""The table of tasks: each metric of the single-task and the multi-task model, and the gain."""
+"""A row of the table of results: a metric by the single-task and by the multi-task model, and the gain."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
 from polytask.records.metrics import Gain, MetricValue
-from polytask.records.run import TaskResult
 
 SLIGHT = 0.0005
 """A gain whose whole interval is nearer to 0 is called slight, in a metric whose best is 1."""
@@ -53,12 +51,3 @@ class Row:
         """Whether always predicting the mean is better than every model here."""
         values = [each.value for each in (self.multi, self.single) if each is not None]
         return self.multi.name == "r2" and max(values) < 0
-
-
-def result_rows(task: str, result: TaskResult) -> Iterator[Row]:
-    """A row a metric, in the order of the evaluation; none where nothing was measured."""
-    ours = result.multi.reported
-    theirs = result.single.reported if result.single is not None else None
-    for place, metric in enumerate(ours.all_metrics() if ours is not None else ()):
-        single = theirs[metric.name] if theirs is not None and metric.name in theirs else None
-        yield Row(task, place == 0, metric, single, result.gain(metric.name))

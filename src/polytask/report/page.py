@@ -8,7 +8,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from polytask.records import Figures, RunRecord
-from polytask.records.comparison import SLIGHT, Row, result_rows
+from polytask.records.comparison import SLIGHT, Row
 from polytask.report import formatting, text
 from polytask.report.conflicts import conflict_panel, cosine_panel
 from polytask.report.drawing import Panel, style, to_svg
@@ -161,7 +161,7 @@ def _mixing(figures: Figures) -> Section:
 def _by_task(metrics: RunRecord | None) -> list[list[Row]]:
     """The rows of each task that has some; many tasks are sorted by the gain in their main metric."""
     results = metrics.tasks if metrics is not None else {}
-    groups = [[*result_rows(task, result)] for task, result in results.items()]
+    groups = [[*result.rows(task)] for task, result in results.items()]
     groups = [rows for rows in groups if rows]
     if len(groups) > formatting.MANY:
         groups.sort(key=lambda rows: -rows[0].gain.value if rows[0].gain is not None else 0.0)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from html import escape
 from pathlib import Path
 from typing import TypeVar, overload
 
@@ -26,7 +27,7 @@ from polytask.model import MultiTaskModel
 from polytask.records import (
     Evaluation,
     Figures,
-    HistoryRecord,
+    History,
     RunRecord,
     append_history,
     write_figures,
@@ -53,8 +54,15 @@ class Run:
     targets: LabelEncoder
     model: MultiTaskModel
     record: RunRecord | None
-    history: list[HistoryRecord]
+    history: History
     figures: Figures | None
+
+    def __repr__(self) -> str:
+        folder = f", {self.config.out}" if self.config.out is not None else ""
+        return f"Run({', '.join(task.name for task in self.tasks)}{folder}; {self.record})"
+
+    def _repr_html_(self) -> str:
+        return escape(repr(self)) if self.record is None else self.record._repr_html_()
 
     @property
     def tasks(self) -> tuple[Task, ...]:
