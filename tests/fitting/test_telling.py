@@ -41,6 +41,14 @@ def test_what_is_told_names_arguments(capsys: pytest.CaptureFixture[str]) -> Non
     assert "--" not in shown
 
 
+@pytest.mark.parametrize("tasks", [None, 3, [0, 1], [0.5]])
+def test_labels_in_the_place_of_tasks_are_told_where_they_belong(tasks: object) -> None:
+    frame = short_video_log(20).to_pandas()
+    for given in (tasks, frame["click"], frame["click"].to_numpy()):
+        with pytest.raises(polytask.UserError, match="one table with the labels in it"):
+            polytask.fit(frame, given)
+
+
 def test_help_lists_every_option_with_its_default() -> None:
     text = polytask.fit.__doc__
     assert "\n    given_conflict: What to do with rows" in text

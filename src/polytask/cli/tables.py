@@ -10,7 +10,7 @@ from polytask.data.describe import ColumnReport
 from polytask.data.schema import Schema
 from polytask.fitting import Run
 from polytask.fitting.telling import reading_lines
-from polytask.records import Evaluation, RunRecord, TaskResult, TaskScores
+from polytask.records import Evaluation, MetricValue, RunRecord, TaskResult, TaskScores
 
 _WIDE = 120
 _ONLY_WIDE = ("distinct", "missing", "examples")
@@ -65,12 +65,10 @@ def show_results(console: Console, run: Run, *, verbose: bool) -> None:
     for name, result in metrics.tasks.items():
         for row in result.rows(name):
             if row.is_main or verbose:
-                values = (str(row.multi), str(row.single or "-"), str(row.gain or "-"))
-                if not verbose:
-                    values = (*(value.partition(" ")[0] for value in values[:2]), values[2])
                 named = _named(name, result.multi.reported) if verbose else name
-                cells = (named if row.is_main else "", row.multi.name, *values)
-                table.add_row(*cells[: 5 if has_singles else 3])
+                metrics_shown = (_shown(each, verbose=verbose) for each in (row.multi, row.single))
+                cells = (row.multi.name, *metrics_shown, str(row.gain or "-"))
+                table.add_row(named if row.is_main else "", *cells[: 4 if has_singles else 2])
     console.print(table)
     _show_remarks(console, metrics, verbose=verbose)
 
@@ -124,6 +122,12 @@ def show_cost(console: Console, metrics: RunRecord) -> None:
             )
     console.print()
     console.print(table)
+
+
+def _shown(metric: MetricValue | None, *, verbose: bool) -> str:
+    if metric is None:
+        return "-"
+    return str(metric) if verbose else f"{metric.value:.4f}"
 
 
 def _table() -> Table:

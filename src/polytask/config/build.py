@@ -11,7 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
 from polytask.balancing import BALANCERS, WRAPPERS, Balancer
-from polytask.config.fields import FitConfig, Options, TaskConfig
+from polytask.config.fields import FitConfig, TaskConfig
+from polytask.config.spellings import Options, split_commas
 from polytask.errors import UserError, nearest
 from polytask.inputs import INPUTS, FittedInputs, Input
 from polytask.inputs.fitted import Fit
@@ -121,7 +122,7 @@ def options_for_tasks(
             raise UserError(f"trunk {name}: {error}") from error
     if config.monitor is not None:
         names = {task.name for task in tasks}
-        terms = [term.strip() for term in config.monitor.split(",")]
+        terms = split_commas(config.monitor)
         kept = [term for term in terms if term.partition("=")[0].rpartition(".")[0] in names]
         changes["monitor"] = ",".join(kept) or None
     if len(tasks) == 1:

@@ -9,10 +9,11 @@ from typing import Unpack
 from torch import nn
 
 from polytask.balancing import Ranks
-from polytask.config import FitConfig, validate_config, write_config
+from polytask.config import FitConfig, TaskConfig, validate_config, write_config
 from polytask.config.build import describe_task
 from polytask.config.keywords import FitOptions, described_options
 from polytask.data.readers import TableSource
+from polytask.errors import UserError
 from polytask.fitting.events import Event, Finished
 from polytask.fitting.own_parts import BalancerChoice, OwnParts, TrunkChoice, taken_apart
 from polytask.fitting.plan import plans_of
@@ -47,10 +48,8 @@ def fit(
     verbose: print what was read and a line a model; None does so in a notebook.
     Raises UserError for what the user can mend. The other options:
     """
-    listed = [tasks] if isinstance(tasks, str | Task) else tasks
-    described = [describe_task(task) if isinstance(task, Task) else task for task in listed]
     named, own = taken_apart(trunk, balancer)
-    values: dict[str, object] = {"tasks": described, **named, **options}
+    values: dict[str, object] = {"tasks": _described(tasks), **named, **options}
     parts: dict[str, TableSource] = {}
     for part, source in (("test", options.get("test")), ("valid", options.get("valid"))):
         if source is not None and not isinstance(source, str | Path):
@@ -64,6 +63,17 @@ def fit(
         if isinstance(event, Finished):
             return event.run
     raise AssertionError("fit_events ends with Finished")
+
+
+def _described(tasks: object) -> list[object]:
+    """Tasks as the configuration has them; UserError for labels that stand in their place."""
+    listed = tasks if isinstance(tasks, Sequence) and not isinstance(tasks, str) else [tasks]
+    if not all(isinstance(task, str | Task | TaskConfig | Mapping) for task in listed):
+        raise UserError(
+            "tasks are names of columns, such as ['click', 'watch:regression']: fit takes one table "
+            "with the labels in it; polytask.sklearn has estimators for X and y"
+        )
+    return [describe_task(task) if isinstance(task, Task) else task for task in listed]
 
 
 if fit.__doc__:

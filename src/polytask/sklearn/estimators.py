@@ -102,6 +102,7 @@ class _MultiTask(BaseEstimator):  # type: ignore[misc]
             [target.task for target in targets],
             trunk=self.trunk,
             balancer=self.balancer,
+            verbose=False,
             **options,
         )
         self._classes = {target.task.name: target.classes for target in targets}
