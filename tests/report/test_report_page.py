@@ -99,8 +99,8 @@ def test_every_figure_has_a_caption_and_a_label_and_every_table_a_caption(
     document: Document,
 ) -> None:
     drawings = document.all("svg")
-    # Four tasks in training and scores, pace and weights, three gates, gains, cost.
-    assert len(drawings) == 4 + 4 + 2 + 3 + 1 + 1
+    # Four tasks in training and scores, pace and weights, three gates, gains.
+    assert len(drawings) == 4 + 4 + 2 + 3 + 1
     assert len(document.all("figure")) == len(document.all("figcaption")) == len(drawings)
     assert all(a["role"] == "img" and len(a["aria-label"]) > 20 for a in drawings)
     assert len(document.all("table")) == len(document.all("caption")) == 4
@@ -139,7 +139,7 @@ def test_what_it_says_of_this_run(document: Document) -> None:
     assert "click leans most on expert 1 (0.70 ± 0.05)" in text["gates"]
     assert "spreads over 4.0 of 4 experts" in text["gates"]
     assert "click and topic only 40 %" in text["gates"]
-    assert "25 % of the parameters, 100 % of the training time and 40 %" in text["cost"]
+    assert "the one as a share 25 % 100 % 40 %" in text["cost"]
     assert "/my run/run.yaml' --threads 3 --out" in text["repeat"]
     assert "my log.parquet" in text["repeat"] and "seed 7" in text["repeat"]
 

@@ -4,13 +4,13 @@ import inspect
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from types import NoneType
-from typing import Annotated, Literal, get_args, get_origin
+from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 
 import typer
 from pydantic.fields import FieldInfo
 
 from polytask.choices import KIND_NAMES, RULE_NAMES, TRUNK_NAMES, WRAPPER_NAMES
-from polytask.config import FitConfig, read_config, validate_config
+from polytask.config import FitConfig, read_config, spellings, validate_config
 from polytask.config.fields import description, shown_default
 from polytask.errors import UserError
 
@@ -127,7 +127,7 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
     option = typer.Option(
         flag,
         help=_help(name, field),
-        metavar=_metavar(name, field),
+        metavar=_metavar(name),
         show_default=False,
         rich_help_panel=panel,
     )
@@ -145,45 +145,38 @@ def _keyword(name: str, annotation: object, *, default: object = None) -> inspec
 
 def _help(name: str, field: FieldInfo) -> str:
     """What the option means, the names that it takes, and [its default]."""
-    further = "comma-separated" if _METAVARS.get(name) == "COLUMNS" else _NAMES.get(name, "")
+    further = "comma-separated" if _metavar(name) == "COLUMNS" else _NAMES.get(name, "")
     parts = (description(field), further and f"({further})", shown_default(field))
     return " ".join(part for part in parts if part)
 
 
-def _metavar(name: str, field: FieldInfo) -> str | None:
-    """The choices; N and X for numbers; what the table says."""
-    if field.annotation is bool:
+def _metavar(name: str) -> str | None:
+    """What stands for the value: choices, or what the option or its type takes."""
+    kind = _TYPES[name]
+    if kind is bool:
         return None
-    if get_origin(field.annotation) is Literal:
-        return "|".join(get_args(field.annotation))
-    kinds = [get_args(part)[0] if get_args(part) else part for part in get_args(field.annotation)]
-    for kind, word in ((int, "N"), (float, "X")):
-        if field.annotation is kind or kinds == [kind, NoneType]:
-            return word
-    return _METAVARS.get(name, "TEXT")
+    if get_origin(kind) is Literal:
+        return "|".join(get_args(kind))
+    plain = kind.__args__[0] if NoneType in get_args(kind) else kind
+    word = next((word for each, word in _BY_TYPE if plain == each), "TEXT")
+    return _BY_NAME.get(name, _NUMBERS.get(getattr(plain, "__origin__", plain), word))
 
 
-_METAVARS = {
-    "tasks": "TASK",
-    "test": "TABLE",
-    "valid": "TABLE",
-    "out": "FOLDER",
-    "init_from": "RUN",
-    "trunk": "NAME",
+_TYPES = get_type_hints(FitConfig, include_extras=True)
+_BY_NAME = {"tasks": "TASK", "out": "FOLDER", "init_from": "RUN", "trunk": "NAME"} | {
     "balancer": "NAME",
-    "group": "COLUMN",
-    "split_by": "COLUMN",
-    "time_column": "COLUMN",
-    "hidden": "N,N",
-    "expert_hidden": "N,N",
-    "tower_hidden": "N,N",
     "device": "NAME",
-    "missing": "WORDS",
-    "decimal": "SIGN",
     "encoding": "NAME",
-} | dict.fromkeys(
-    ("inputs", "ignore", "categorical", "numeric", "text", "after", "allow"), "COLUMNS"
+    "decimal": "SIGN",
+}
+_BY_TYPE = (
+    (spellings.Location, "TABLE"),
+    (spellings.Names, "COLUMNS"),
+    (spellings.Name, "COLUMN"),
+    (spellings.Widths, "N,N"),
+    (spellings.Words, "WORDS"),
 )
+_NUMBERS = {int: "N", float: "X"}
 
 _NAMES = {
     "tasks": f"KIND: {', '.join(KIND_NAMES)}",

@@ -1,10 +1,9 @@
-"""What multi-task training changed, drawn: the gains with their intervals, and the costs."""
+"""What multi-task training changed: each gain with its interval."""
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
-from polytask.records import RunRecord
 from polytask.records.comparison import Row, Verdict
 from polytask.report.drawing import (
     BLUE,
@@ -15,7 +14,7 @@ from polytask.report.drawing import (
     Panel,
     new_figure,
 )
-from polytask.report.formatting import listing, percent, plural, short
+from polytask.report.formatting import short
 from polytask.report.text import by_verdict
 
 _COLOURS = {Verdict.BETTER: BLUE, Verdict.WORSE: ORANGE}
@@ -37,40 +36,6 @@ def gain_panel(mains: list[Row]) -> Panel | None:
     for axes, (title, group) in zip(places, by_metric.items()):
         _draw_gains(axes, title, group)
     return Panel("Gain over single-task", figure, f"One model for all is {by_verdict(drawn)}.")
-
-
-def cost_panel(metrics: RunRecord) -> Panel | None:
-    """One model as a share of the K models; None without single-task models."""
-    one, several = metrics.cost.multi_task, metrics.cost.single_task
-    if several is None:
-        return None
-    shares = {
-        "parameters": one.parameters / max(several.parameters, 1),
-        "training time": one.train_seconds / max(several.train_seconds, 1e-9),
-        "prediction time": one.microseconds_per_row / max(several.microseconds_per_row, 1e-9),
-    }
-    figure, (axes,) = new_figure(_ROW * 3 + 74, 1, left=98)
-    places = np.arange(len(shares))[::-1]
-    axes.barh(places, list(shares.values()), height=0.55, color=BLUE, alpha=0.75)
-    for place, share in zip(places, shares.values()):
-        axes.annotate(
-            percent(share),
-            (share, place),
-            *((6, 0), "data", "offset points"),
-            va="center",
-            color=INK,
-            bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1},
-        )
-    axes.axvline(1, color=MUTED, linewidth=1, linestyle="--")
-    axes.set_yticks(places, list(shares))
-    axes.grid(axis="y", visible=False)
-    axes.set_xlim(0, max(1.08, 1.2 * max(shares.values())))
-    axes.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: percent(value)))
-    axes.set_title(f"share of {plural(metrics.num_single_models, 'model')} together")
-    told = [f"{percent(share)} of the {name}" for name, share in shares.items()]
-    caption = f"One model takes {listing(told)} of {plural(metrics.num_single_models, 'single-task model')}."
-    return Panel("One model against several", figure, caption)
 
 
 def _draw_gains(axes: Axes, title: str, rows: list[Row]) -> None:

@@ -12,7 +12,7 @@ from polytask.records.comparison import SLIGHT, Row
 from polytask.report import formatting, text
 from polytask.report.conflicts import conflict_panel, cosine_panel
 from polytask.report.drawing import Panel, style, to_svg
-from polytask.report.gains import cost_panel, gain_panel
+from polytask.report.gains import gain_panel
 from polytask.report.gates import gate_panels, shared_finding
 from polytask.report.rates import constant_weights, pace_panel, weights_panel
 from polytask.report.reading import ReportedRun
@@ -59,7 +59,6 @@ def render(run: ReportedRun) -> str:
                 meanings=text.meanings(metrics, [row for rows in groups for row in rows]),
                 part=formatting.PARTS.get(metrics.reported_part or "", "") if metrics else "",
                 gain=gain_panel(mains),
-                cost=cost_panel(metrics) if metrics else None,
                 # All tasks weighed alike throughout is told in words; there is no section of it.
                 sections=[section for section in drawn if section.panels or section.absent],
                 command=text.command(run),
@@ -179,6 +178,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "number": formatting.number,
         "count": formatting.count,
+        "percent": formatting.percent,
         "seconds": formatting.seconds,
         "plural": formatting.plural,
         "part": lambda part: formatting.PARTS.get(part, part),

@@ -1,11 +1,10 @@
 """How training went: the losses of each task, and its validation metric."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from polytask.records import MetricValue, ValidationRecord
 from polytask.report.drawing import (
@@ -97,10 +96,10 @@ def _draw_losses(axes: Axes, curves: _TaskCurves) -> None:
     axes.set_title("loss")
     drawn = (smooth, curves.valid, curves.single_valid)
     values = np.concatenate([each.value_P for each in drawn])
-    if values.min() > 0 and values.max() / values.min() > _WIDE_RANGE:
+    span = values.max() / values.min() if values.min() > 0 else 0
+    if span > _WIDE_RANGE:
         axes.set_yscale("log")
-        ticks = [m * 10.0**e for e in range(-8, 9) for m in (1, 2, 5)]
-        axes.yaxis.set_major_locator(FixedLocator(_few(ticks, values)))
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if span < 50 else (1,), numticks=6))
         axes.yaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     else:
@@ -206,9 +205,3 @@ def _rise(curves: _TaskCurves) -> list[str]:
         f"Its validation loss was lowest at step {count(valid.step_P[lowest])} and rose by "
         f"{percent(rise)} until the end: fewer epochs, more dropout or weight decay may help."
     ]
-
-
-def _few(ticks: Sequence[float], values: np.ndarray) -> list[float]:
-    """At most five of the ticks that lie within the values, or just around them."""
-    inside = [tick for tick in ticks if values.min() * 0.8 <= tick <= values.max() * 1.25]
-    return inside[:: 1 + (len(inside) - 1) // 5] if inside else []
