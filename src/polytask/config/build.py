@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
 from polytask.balancing import BALANCERS, WRAPPERS, Balancer
-from polytask.config.fields import FitConfig, TaskConfig
+from polytask.config.fields import FitConfig
 from polytask.config.spellings import Options, split_commas
 from polytask.errors import UserError, nearest
 from polytask.inputs import INPUTS, FittedInputs, Input
@@ -34,17 +34,6 @@ class TrunkMaker(Protocol):
     """Makes the trunk in the place of the options, or returns None to leave it to them."""
 
     def __call__(self, *, in_features: int, num_tasks: int) -> Trunk | None: ...
-
-
-def describe_task(task: Task) -> TaskConfig:
-    """A task that was made in Python, as a configuration."""
-    return TaskConfig(
-        name=task.name,
-        column=task.column,
-        kind=task.kind,
-        given=task.given,
-        auxiliary=task.auxiliary,
-    )
 
 
 def build_model(

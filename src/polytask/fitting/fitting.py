@@ -10,7 +10,6 @@ from torch import nn
 
 from polytask.balancing import Ranks
 from polytask.config import FitConfig, TaskConfig, validate_config, write_config
-from polytask.config.build import describe_task
 from polytask.config.keywords import FitOptions, described_options
 from polytask.data.readers import TableSource
 from polytask.errors import UserError
@@ -73,7 +72,10 @@ def _described(tasks: object) -> list[object]:
             "tasks are names of columns, such as ['click', 'watch:regression']: fit takes one table "
             "with the labels in it; polytask.sklearn has estimators for X and y"
         )
-    return [describe_task(task) if isinstance(task, Task) else task for task in listed]
+    return [
+        TaskConfig.model_validate(task, from_attributes=True) if isinstance(task, Task) else task
+        for task in listed
+    ]
 
 
 if fit.__doc__:

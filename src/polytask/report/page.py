@@ -1,6 +1,6 @@
-"""A run folder's records -> the HTML page."""
+"""A run folder's records -> the HTML page, whose words stand in the template."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -21,30 +21,20 @@ from polytask.report.stitches import mask_panel, stitch_panels
 from polytask.report.training import training_panels
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
-    """A part of the page. Where there is nothing to draw, `absent` says why."""
-
-    anchor: str
-    title: str
-    lead: str
-    panels: tuple[Panel, ...]
-    absent: str = ""
-
-
 def render(run: ReportedRun) -> str:
     """The whole page, self-contained."""
-    metrics = run.metrics
+    metrics, figures = run.metrics, run.figures
     groups = _by_task(metrics)
     mains = [rows[0] for rows in groups]
     with style():
-        drawn = (_training(run), _balancing(run), _scores(run), _gates(run))
+        training = training_panels(run)
         return (
             _environment()
             .get_template("page.html.j2")
             .render(
                 run=run,
                 metrics=metrics,
+                figures=figures,
                 name=Path(run.folder).resolve().name,
                 headline=text.headline(run),
                 verdict=text.verdict(run, mains),
@@ -59,102 +49,25 @@ def render(run: ReportedRun) -> str:
                 meanings=text.meanings(metrics, [row for rows in groups for row in rows]),
                 part=formatting.PARTS.get(metrics.reported_part or "", "") if metrics else "",
                 gain=gain_panel(mains),
-                # All tasks weighed alike throughout is told in words; there is no section of it.
-                sections=[section for section in drawn if section.panels or section.absent],
+                training=_drawn(*training, pace_panel(run)) if training else [],
+                constant_weights=constant_weights(run),
+                balancing=_drawn(weights_panel(run), cosine_panel(run), conflict_panel(run)),
+                scores=score_panels(figures) if figures else (),
+                mixing=_mixing(figures) if figures else [],
+                shared=shared_finding(figures) if figures else "",
                 command=text.command(run),
                 environment=asdict(metrics.environment) if metrics else {},
             )
         )
 
 
-def _training(run: ReportedRun) -> Section:
-    panels = list(training_panels(run))
-    pace = pace_panel(run)
-    if panels and pace is not None:
-        panels.append(pace)
-    return Section(
-        "training",
-        "Training",
-        "Each task has its loss above and its validation metric below, over the optimizer's steps. "
-        "Rising metrics are good; a validation loss that rises while the training loss falls means "
-        f"overfitting. {constant_weights(run)}".strip(),
-        tuple(panels),
-        "There are no curves: steps.jsonl is missing or empty.",
-    )
+def _drawn(*panels: Panel | None) -> list[Panel]:
+    return [panel for panel in panels if panel is not None]
 
 
-def _balancing(run: ReportedRun) -> Section:
-    drawn = (weights_panel(run), cosine_panel(run), conflict_panel(run))
-    return Section(
-        "balancing",
-        "Balancing: how the tasks were weighed",
-        "The weight of each task over the steps, and, where the balancer looked at the tasks' gradients, "
-        "how they met. Tasks that pull hard against each other, or weights that run away, are a reason "
-        "to try another balancer or trunk, and no fault by themselves; pairs whose cosine is about "
-        "zero conflict in half of the steps by chance alone.",
-        tuple(panel for panel in drawn if panel is not None),
-    )
-
-
-def _scores(run: ReportedRun) -> Section:
-    figures = run.figures
-    part = formatting.PARTS.get(figures.part or "", "") if figures is not None else ""
-    return Section(
-        "calibration",
-        "Calibration and scores",
-        f"Above, {part} rows in groups of about equal size by their prediction: on the dashed "
-        "diagonal, what is predicted is what happens. Bars are 95 % intervals, rows taken as "
-        "independent; a hollow point at the edge is a group without any yes, or with nothing else. Below, where the predictions lie, each curve adding up to 100 %; the "
-        "farther apart yes and no, the better the model tells them from each other.",
-        score_panels(figures) if figures is not None else (),
-        "There are no predictions to draw: figures.json is missing, or there were no labelled "
-        "validation or test rows.",
-    )
-
-
-def _gates(run: ReportedRun) -> Section:
+def _mixing(figures: Figures) -> list[Panel]:
     """What the trunk does: gates, or stitches, or masks."""
-    figures = run.figures
-    if figures is not None and (figures.stitches or figures.masks):
-        return _mixing(figures)
-    panels = gate_panels(figures) if figures is not None else ()
-    told = ""
-    if figures is not None and panels:
-        part = formatting.PARTS.get(figures.gate_part, figures.gate_part)
-        told = (
-            f"Mean weight of each expert in a task's gate over {figures.gate_rows:,} {part} rows; "
-            "whiskers reach one standard deviation from row to row, the dashed line is an even "
-            f"gate. Short whiskers: the task mixes all rows alike. {shared_finding(figures)}"
-        )
-        if figures.collapse is not None:
-            told = f"{told.strip()} Warning: {figures.collapse}."
-    return Section(
-        "gates",
-        "Gates: which task uses which expert",
-        told.strip(),
-        panels,
-        "The trunk of this run has no gates, or figures.json is missing.",
-    )
-
-
-def _mixing(figures: Figures) -> Section:
-    part = formatting.PARTS.get(figures.gate_part, figures.gate_part)
-    if figures.stitches:
-        return Section(
-            "gates",
-            "Stitches: which task reads which network",
-            "After each layer every task goes on with a weighted sum of all tasks' features. A strong "
-            "diagonal: the tasks keep to themselves; equal cells: they share all.",
-            stitch_panels(figures),
-        )
-    panel = mask_panel(figures)
-    return Section(
-        "gates",
-        "Masks: how much of what is shared each task lets through",
-        f"Each task multiplies the shared features by a mask of its own, seen on "
-        f"{figures.gate_rows:,} {part} rows.",
-        () if panel is None else (panel,),
-    )
+    return _drawn(*stitch_panels(figures), mask_panel(figures), *gate_panels(figures))
 
 
 def _by_task(metrics: RunRecord | None) -> list[list[Row]]:

@@ -147,7 +147,8 @@ def _limits(scores: ScoreFigures) -> tuple[float, float]:
     values = [v for b in scores.calibration for v in (b.predicted, b.observed)]
     if scores.scale == "logit":
         values = [v for v in values if 0 < v < 1]
-    drawn = np.concatenate([forward(np.asarray(values)), forward(_ends(scores))])
+    edges = scores.histogram.edges
+    drawn = forward(np.asarray([*values, edges[0], edges[-1]]))
     low, high = float(drawn.min()), float(drawn.max())
     bars = forward(np.asarray([v for b in scores.calibration for v in (b.low, b.high)]))
     beyond = _MOST_BEYOND if scores.scale != "linear" else math.inf
@@ -155,8 +156,3 @@ def _limits(scores: ScoreFigures) -> tuple[float, float]:
     high = max(high, min(float(bars.max(initial=high)), high + beyond))
     margin = 0.03 * (high - low) or 0.5
     return low - margin, high + margin
-
-
-def _ends(scores: ScoreFigures) -> Floats:
-    edges = scores.histogram.edges
-    return np.asarray([edges[0], edges[-1]])

@@ -118,9 +118,7 @@ def _draw_metric(axes: Axes, curves: _TaskCurves) -> None:
     axes.margins(y=0.15)
     floor = late_floor(curves.score, curves.single_score) if curves.rises else None
     if floor is not None:
-        top = max(
-            curve.value_P.max() for curve in (curves.score, curves.single_score) if len(curve)
-        )
+        top = np.concatenate([curves.score.value_P, curves.single_score.value_P]).max()
         axes.set_ylim(floor, top + 0.15 * (top - floor))
     cut = " (early part cut off)" if floor is not None else ""
     axes.set_title(f"validation {curves.metric.title if curves.metric else ''}{cut}")
