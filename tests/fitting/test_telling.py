@@ -20,7 +20,7 @@ def fitted() -> polytask.Run:
 
 def told(capsys: pytest.CaptureFixture[str], **options: object) -> str:
     log = short_video_log(400).drop_columns(["follow", "watch_seconds"])
-    polytask.fit(log, "click", ignore="like", baseline="none", **OPTIONS, **options)
+    polytask.fit(log, "click", baseline="none", **{"ignore": "like"} | OPTIONS | options)
     return capsys.readouterr().out
 
 
@@ -38,7 +38,9 @@ def test_a_script_is_told_nothing_and_a_notebook_a_line_a_model(
 def test_what_is_told_names_arguments(capsys: pytest.CaptureFixture[str]) -> None:
     shown = told(capsys, verbose=True)
     assert "take a smaller batch_size or more epochs" in shown
+    assert "time_ms is a time: time_column='time_ms' tests on the future" in shown
     assert "--" not in shown
+    assert "is a time" not in told(capsys, verbose=True, ignore="like,time_ms")
 
 
 @pytest.mark.parametrize("tasks", [None, 3, [0, 1], [0.5]])

@@ -46,6 +46,11 @@ def prepared_lines(prepared: Prepared) -> Iterator[str]:
     counts = (f"{len(names)} {name}" for name, names in prepared.schema.inputs.items())
     yield f"{rows} rows; inputs: {', '.join(counts)} columns; split {prepared.split}"
     yield from reading_lines(prepared.schema.unused_summary(), prepared.notes)
+    times = [
+        c.name for c in prepared.schema.columns if c.kind == "time" or c.reason[:6] == "a time"
+    ]
+    if times and prepared.split.startswith("at random"):
+        yield f"  {times[0]} is a time: {flag('time-column', times[0])} tests on the future"
     yield f"training: {budget_in_words(prepared.config, len(prepared.train))}"
     for position, task in enumerate(prepared.tasks):
         yield f"  {_task_line(prepared, position)}"
