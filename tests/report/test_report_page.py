@@ -263,13 +263,21 @@ def test_a_metric_that_was_not_defined_is_no_point_of_a_curve(run_folder: Path) 
     assert "click was validated once: AUC 0.7000 at step 40" in told
 
 
-def test_a_table_from_memory_has_a_place_in_the_command(run_folder: Path) -> None:
-    options = (run_folder / "run.yaml").read_text()
-    (run_folder / "run.yaml").write_text(options.partition("\n")[2])
+def test_a_table_from_memory_has_a_place_in_the_command_and_advice_in_python(
+    run_folder: Path,
+) -> None:
+    record = read_metrics(run_folder)
+    assert record is not None
+    write_metrics(run_folder, replace(record, advice=("more --epochs may help",)))
     for name in ("figures.json", "steps.jsonl"):
         (run_folder / name).unlink()
-    told = report(run_folder).text["repeat"]
+    assert "More --epochs may help." in report(run_folder).text[""]
+    options = (run_folder / "run.yaml").read_text()
+    (run_folder / "run.yaml").write_text(options.partition("\n")[2])
+    document = report(run_folder)
+    told = document.text["repeat"]
     assert "polytask fit TABLE --config" in told and "handed over in memory" in told
+    assert "More epochs may help." in document.text[""]
 
 
 def test_a_report_is_the_same_every_time_and_goes_where_it_is_sent(run_folder: Path) -> None:

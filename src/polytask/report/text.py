@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 
+from polytask.errors import in_python
 from polytask.records import LabelRecord, RunRecord
 from polytask.records.comparison import SLIGHT, Row, Verdict
 from polytask.report.formatting import (
@@ -136,7 +137,9 @@ def warnings(run: ReportedRun) -> list[str]:
         for label in metrics.data.labels
         if label.conflicts
     ]
-    found += [f"{text[:1].upper()}{text[1:]}." for text in metrics.advice]
+    # Who handed a table over in memory wrote no command line.
+    said = str if run.options.get("table") else in_python
+    found += [f"{text[:1].upper()}{said(text[1:])}." for text in metrics.advice]
     if metrics.test_evaluations > 1:
         found.append(
             f"The run has met {metrics.test_evaluations} test tables; choosing by them makes their "
