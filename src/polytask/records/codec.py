@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 from polytask.errors import UserError
 
 if TYPE_CHECKING:
-    from pydantic import TypeAdapter
+    from pydantic import TypeAdapter, ValidationError
 
 VERSION = 1
 
@@ -43,11 +43,7 @@ def from_json(text: str, *kinds: type[Record], where: str) -> Record:
         record: Record = _adapter(kind).validate_json(text, strict=True)
         return record
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise DamagedRecordError(
-            f"{where}: this is no record of polytask's: {place}: {first['msg']}"
-        ) from error
+        raise DamagedRecordError(f"{where}: {_first(error)}") from error
 
 
 def _kind_of(text: str, kinds: tuple[type[Record], ...], where: str) -> type[Record]:
@@ -92,3 +88,9 @@ def _plain(value: object) -> object:
 
 def _is_known(value: object) -> bool:
     return not isinstance(value, float) or math.isfinite(value)
+
+
+def _first(error: "ValidationError") -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"this is no record of polytask's: {where}: {first['msg']}"
