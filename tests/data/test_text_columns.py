@@ -124,8 +124,8 @@ def test_what_is_no_column_of_numbers_stays_text(case: str) -> None:
 
 
 DOUBTS = {
-    "pairs of numbers": ([f"{i % 60},{i % 7}" for i in range(200)], "pass --decimal ,"),
-    "pairs of long numbers": ([f"{100 + i},{300 + i}" for i in range(200)], "pass --decimal ,"),
+    "pairs of numbers": ([f"{i % 60},{i % 7}" for i in range(200)], "pass --decimal=','"),
+    "pairs of long numbers": ([f"{100 + i},{300 + i}" for i in range(200)], "pass --decimal=','"),
     "many odd values": (
         [str(i) if i % 6 else f"about {i}" for i in range(300)],
         "too many of its values are no numbers, such as 'about 0', 'about 6', 'about 12'",

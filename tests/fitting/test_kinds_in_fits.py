@@ -322,7 +322,7 @@ def test_soft_labels_are_probabilities_of_yes() -> None:
 def test_missing_values_may_be_named(tmp_path: Path) -> None:
     random, x = signal(1_000)
     table = pa.table({"x": x, "click": random.integers(-1, 2, len(x))})
-    with pytest.raises(UserError, match=r"0, 1 and -1: .* --missing -1"):
+    with pytest.raises(UserError, match=r"0, 1 and -1: .* missing=-1"):
         fit(table, ["click"], epochs=1, **SMALL)
     run = fit(table, ["click"], missing="-1", epochs=1, out=tmp_path / "run", **SMALL)
     assert run.tasks[0].kind.name == "binary"

@@ -55,7 +55,7 @@ def test_the_readme_s_cgc_compares_each_task_with_its_own_experts(rows: pa.Table
         ({"trunk": {"name": "cgc", "num_task_experts": [1, 2, 3]}}, "num_task_experts"),
         ({"trunk": {"name": "ple", "num_levels": 0}}, "num_levels"),
         ({"balancer": {"name": "static", "weights": [1.0]}}, "weights"),
-        ({"monitor": "click.gauc"}, "--group"),
+        ({"monitor": "click.gauc"}, "by group"),
         ({"monitor": "click.auc,lik.auc"}, "did you mean 'like'"),
     ],
 )

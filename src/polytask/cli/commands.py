@@ -28,7 +28,7 @@ _WIDE: dict[str, object] = {"max_content_width": 100}
 
 app = typer.Typer(
     name="polytask",
-    help="Multi-task learning from one table: train, weigh, compare and serve.",
+    help="Multi-task learning from one table: train, weigh, compare and predict.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -41,7 +41,7 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        _stop(str(error))
+        _stop(error.message)
     except OSError as error:
         if error.filename is None:
             raise
@@ -89,11 +89,12 @@ def demo(
     rows: Annotated[int, typer.Option(min=1000, help="Impressions to make up.")] = 100_000,
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/demo"),
     seed: Annotated[int, typer.Option(min=0)] = 0,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Print all metrics.")] = False,
 ) -> None:
     """Train on a made-up short-video log: click, like, follow and watch time of an impression."""
     from polytask.cli.demo import run_demo
 
-    run_demo(rows, out, seed=seed)
+    run_demo(rows, out, seed=seed, verbose=verbose)
 
 
 @app.command(cls=CommandUnderHeadings, context_settings=_WIDE)
@@ -109,10 +110,11 @@ def fit(options: Mapping[str, object]) -> None:
     config = None if resumed else _existing(config_from(options))
     from polytask.cli.fitting import show_fit, show_resumed
 
+    verbose = bool(options["verbose"])
     if resumed is not None:
-        show_resumed(resumed[0], threads=resumed[1])
+        show_resumed(resumed[0], threads=resumed[1], verbose=verbose)
     elif config is not None:
-        show_fit(config)
+        show_fit(config, verbose=verbose)
 
 
 @app.command(name="inspect", cls=CommandUnderHeadings, context_settings=_WIDE)
@@ -135,16 +137,18 @@ def evaluate(
     table: Annotated[Path, typer.Argument(help="Table with labels.")],
 ) -> None:
     """Evaluate a run on another table, per task; counted in its metrics.json."""
-    from rich.console import Console
-
-    from polytask.cli.tables import show_evaluation
+    from polytask.cli.tables import console_for_tables, show_evaluation
     from polytask.fitting import load
     from polytask.records import count_test_evaluation
 
-    evaluations = load(run).evaluate(table)
+    loaded = load(run)
+    evaluations = loaded.evaluate(table)
     count_test_evaluation(run)
+    trained_on = loaded.config.table
+    if trained_on is not None and table.exists() and trained_on.resolve() == table.resolve():
+        typer.echo("note: the run was trained on rows of this very table", err=True)
     if sys.stdout.isatty():
-        show_evaluation(Console(), evaluations)
+        show_evaluation(console_for_tables(), evaluations)
     else:
         flat = {task: evaluation.to_dict() for task, evaluation in evaluations.items()}
         typer.echo(json.dumps(flat, indent=2))

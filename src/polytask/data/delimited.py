@@ -196,7 +196,7 @@ def _undecodable(path: Path, options: ReadOptions) -> UserError:
     with opened_bytes(path) as lines:
         for number, line in enumerate(lines, 1):
             if number == 1 and line.startswith((b"\xff\xfe", b"\xfe\xff")):
-                return UserError(f"{path} is UTF-16 text: pass --encoding utf-16")
+                return UserError(f"{path} is UTF-16 text: pass --encoding=utf-16")
             try:
                 line.decode()
             except UnicodeDecodeError:

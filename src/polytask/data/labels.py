@@ -156,7 +156,7 @@ def _settled(task: Task, own_B: Floats, labels: Mapping[str, Floats], at: GivenC
         f"task {child} is given {parent}, but {number:,} training rows have {child} yes and "
         f"{parent} no: {number / num_labelled:.2%} of the labelled rows (up to "
         f"{_LARGEST_NOISE:.1%} is taken for noise), {number / num_yes:.1%} of the yes rows. "
-        f"Choose --given-conflict drop ({child} is missing in these rows), keep-child (it stays "
+        f"Choose a --given-conflict: drop ({child} is missing in these rows), keep-child (it stays "
         f"yes there), or ignore-relation ({child} becomes an ordinary binary task)"
     )
 

@@ -17,7 +17,7 @@ from polytask.data.inference import (
     holds_numbers_as_text,
     infer_column,
 )
-from polytask.errors import UserError
+from polytask.errors import UserError, flag
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Overrides:
                     raise UserError(
                         f"{name!r} is named by {first}, but it is derived from "
                         f"{self.derived[name]!r}, which is no input; if it is known before the "
-                        f"event, --allow {name}"
+                        f"event, {flag('allow', name)}"
                     )
                 if name in others:
                     raise UserError(f"{name!r} is named by {first} and by {second}: keep one")

@@ -137,7 +137,7 @@ def numbers_in_doubt(texts: pa.Array, missing: NDArray[np.bool_]) -> str:
     if len(present) <= MANY:
         return ""
     if np.mean(_matches(present, r"^[-+]?[0-9]+,[0-9]+$")) >= _MOST:
-        return "text; if its commas are decimal signs, pass --decimal ,"
+        return "text; if its commas are decimal signs, pass --decimal=','"
     plain = _matches(present, rf"^[-+]?{_PLAIN.pattern[1:]}")
     if np.mean(plain) < _MOST or _matches(present, _ZEROS_IN_FRONT).any():
         return ""

@@ -76,7 +76,7 @@ class NumericScale:
         try:
             return cls(type_name(column.type), mean, std, quantiles, edges, has_missing)
         except UserError as error:
-            raise UserError(f"{what} has {error}") from error
+            raise UserError(f"{what} has {error.message}") from error
 
     def encode(self, column: pa.ChunkedArray, what: str) -> NDArray[np.float64]:
         """Standardised values, or normal scores by the training quantiles; NaN where missing."""

@@ -181,7 +181,7 @@ def _ask(values: Coded, occurring: list[Value], what: str) -> str:
         likeliest = occurring[-1]
     if values.kind == "integer" and set(occurring) == {-1, 0, 1}:
         return (
-            f"{what} holds 0, 1 and -1: if -1 means that the label is missing, pass --missing -1; "
+            f"{what} holds 0, 1 and -1: if -1 means that the label is missing, pass --missing=-1; "
             f"if -1 is a no, say which are yes, as in 'binary:1'; else make it multiclass"
         )
     return (

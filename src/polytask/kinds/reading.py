@@ -47,8 +47,8 @@ def sizeable_numbers(column: pa.ChunkedArray, what: str) -> Floats:
     require_none(
         np.abs(values_B) > _TOO_LARGE,
         values_B,
-        f"{what} is too large to be squared; divide it, as in --derive 'y = {{column}} / 1e300', "
-        "or train on its logarithm by --transform TASK=log1p",
+        f"{what} is too large to be squared; divide it, as in --derive='y = {{column}} / 1e300', "
+        "or train on its logarithm by --transform=TASK=log1p",
     )
     return values_B
 

@@ -41,7 +41,7 @@ class Members(nn.Module):
 
     def average(self, rows_NH: Tensor) -> Tensor:
         """(B * K, ...) -> (B, ...)."""
-        return rows_NH.unflatten(0, (-1, self.num_members)).mean(dim=1)
+        return rows_NH.view(-1, self.num_members, *rows_NH.shape[1:]).mean(dim=1)
 
     def undecayed(self) -> Iterable[nn.Parameter]:
         """Scales are near one in size, not near zero."""
@@ -64,7 +64,7 @@ class MemberHeads(nn.Module):
         self.bias = nn.Parameter(torch.stack([head.bias.detach() for head in drawn]))
 
     def forward(self, h_NH: Tensor) -> Tensor:
-        h_BKH = h_NH.unflatten(0, (-1, len(self.weight)))
+        h_BKH = h_NH.view(-1, len(self.weight), h_NH.shape[-1])
         outputs_BKO = torch.einsum("bkh,koh->bko", h_BKH, self.weight) + self.bias
         return outputs_BKO.flatten(0, 1)
 

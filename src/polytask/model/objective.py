@@ -62,7 +62,7 @@ class TaskObjective(Objective):
         # The members of an ensemble, side by side: each has its own loss.
         members = len(outputs_NO) // len(labels)
         losses_N = kind.loss(outputs_NO, stand_ins.repeat_interleave(members, dim=0))
-        return losses_N.unflatten(0, (-1, members)).mean(dim=1)
+        return losses_N.view(-1, members).mean(dim=1)
 
     def row_weights(self, batch: Batch) -> Tensor | None:
         return labelled_rows(self.name, batch, is_labelled=self.task.kind.is_labelled)

@@ -10,7 +10,7 @@ from pathlib import Path
 from polytask.records.codec import DamagedRecordError, Record, from_json, to_json
 from polytask.records.figures import Figures
 from polytask.records.run import RunRecord
-from polytask.records.steps import HistoryRecord, StepRecord, ValidationRecord
+from polytask.records.steps import History, HistoryRecord, StepRecord, ValidationRecord
 
 METRICS, FIGURES, STEPS = "metrics.json", "figures.json", "steps.jsonl"
 
@@ -49,15 +49,15 @@ def append_history(folder: Path, record: HistoryRecord) -> None:
         file.write(to_json(record) + "\n")
 
 
-def read_history(folder: Path) -> list[HistoryRecord]:
+def read_history(folder: Path) -> History:
     """All lines of steps.jsonl; a last one without its end was being written when the run stopped."""
     path = folder / STEPS
     if not path.is_file():
-        return []
+        return History()
     whole, _, _ = _text(path).rpartition("\n")
     kinds: tuple[type[HistoryRecord], ...] = (StepRecord, ValidationRecord)
     lines = enumerate(whole.split("\n") if whole else [], start=1)
-    return [from_json(line, *kinds, where=f"{path}:{number}") for number, line in lines]
+    return History(from_json(line, *kinds, where=f"{path}:{number}") for number, line in lines)
 
 
 def _read(path: Path, kind: type[Record]) -> Record | None:

@@ -42,7 +42,7 @@ class Derivation:
         try:
             return table.append_column(self.name, formula.evaluate(table))
         except UserError as error:
-            raise UserError(f"derived column {self.name!r}: {error}") from None
+            raise UserError(f"derived column {self.name!r}: {error.message}") from None
 
 
 def parse_derivation(text: str) -> Derivation:
@@ -54,4 +54,4 @@ def parse_derivation(text: str) -> Derivation:
     try:
         return Derivation(name, match[3])
     except UserError as error:
-        raise UserError(f"derived column {name!r}: {error}") from None
+        raise UserError(f"derived column {name!r}: {error.message}") from None

@@ -14,6 +14,7 @@ from polytask.data.labels import Encoded, LabelEncoder
 from polytask.data.options import ReadOptions
 from polytask.data.readers import require_columns
 from polytask.data.weights import encode_weights
+from polytask.errors import flag
 from polytask.inputs import FittedInputs
 from polytask.streams import Batch
 
@@ -99,5 +100,5 @@ def encode_examples(
 def _group_codes(table: pa.Table, name: str) -> torch.Tensor:
     """Codes 0, 1, ... of the column's values within this table; a missing one is a group alone."""
     require_columns(table, [name], "--group")
-    codes_B = coded(table[name], f"--group {name}").codes_B.astype(np.int64)
+    codes_B = coded(table[name], flag("group", name)).codes_B.astype(np.int64)
     return torch.from_numpy(np.where(codes_B < 0, -1 - np.arange(len(codes_B)), codes_B))

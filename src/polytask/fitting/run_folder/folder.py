@@ -12,7 +12,7 @@ from torch import nn
 
 from polytask.config import FitConfig, read_config, write_config
 from polytask.data.labels import LabelEncoder
-from polytask.errors import UserError
+from polytask.errors import UserError, flag
 from polytask.inputs import FittedInputs
 from polytask.records.files import FIGURES, METRICS, STEPS
 from polytask.training.state_files import apart, remove
@@ -131,7 +131,7 @@ def check_free(path: Path, *, overwrite: bool) -> None:
         return
     if not overwrite:
         goes_on = RunFolder(path).checkpoints.exists()
-        hint = f", or go on with `polytask fit --resume {path}`" if goes_on else ""
+        hint = f", or go on with {flag('resume', path)}" if goes_on else ""
         raise UserError(f"{path}: the folder exists; pass --overwrite or name another --out{hint}")
     if not (path / "run.yaml").is_file():
         raise UserError(f"{path}: the folder holds something else than a run; name another --out")

@@ -8,7 +8,7 @@ from torch import nn
 
 from polytask.balancing import Balancer, Ranks
 from polytask.data.readers import TableSource
-from polytask.errors import UserError
+from polytask.errors import UserError, in_python
 from polytask.fitting.events import Event, Finished, Notice
 from polytask.fitting.fitting import train_and_compare
 from polytask.fitting.own_parts import OwnParts, TrunkFactory
@@ -43,7 +43,7 @@ def resume(
     own = OwnParts(encoder, trunk, balancer)
     for event in resume_events(run, table, own=own, parts=parts, threads=threads):
         if isinstance(event, Notice):
-            warnings.warn(event.text, UserWarning, stacklevel=2)
+            warnings.warn(in_python(event.text), UserWarning, stacklevel=2)
         elif isinstance(event, Finished):
             return event.run
     raise AssertionError("resume_events ends with Finished")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from html import escape
 from pathlib import Path
 from typing import TypeVar, overload
 
@@ -21,13 +22,12 @@ from polytask.fitting.preparing.encoding import (
 from polytask.fitting.preparing.lacking import with_lacking_labels
 from polytask.fitting.preparing.prepare import unknown_classes
 from polytask.fitting.run_folder.folder import RunFolder
-from polytask.fitting.run_folder.showing import results_as_html, run_in_words
 from polytask.inputs import FittedInputs
 from polytask.model import MultiTaskModel
 from polytask.records import (
     Evaluation,
     Figures,
-    HistoryRecord,
+    History,
     RunRecord,
     append_history,
     write_figures,
@@ -54,15 +54,15 @@ class Run:
     targets: LabelEncoder
     model: MultiTaskModel
     record: RunRecord | None
-    history: list[HistoryRecord]
+    history: History
     figures: Figures | None
 
     def __repr__(self) -> str:
-        return run_in_words(self.tasks, self.record)
+        folder = f", {self.config.out}" if self.config.out is not None else ""
+        return f"Run({abridged(task.name for task in self.tasks)}{folder}; {self.record})"
 
-    def _repr_html_(self) -> str | None:
-        """What a notebook shows in the place of the repr; None where the run has not ended."""
-        return None if self.record is None else results_as_html(self.record)
+    def _repr_html_(self) -> str:
+        return escape(repr(self)) if self.record is None else self.record._repr_html_()
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -75,9 +75,7 @@ class Run:
         UserError where the run has not ended.
         """
         if self.record is None:
-            raise UserError(
-                "this run has not ended, so it has no metrics; `polytask fit --resume RUN` ends it"
-            )
+            raise UserError("this run has not ended, so it has no metrics; --resume=RUN ends it")
         return self.record
 
     @overload
