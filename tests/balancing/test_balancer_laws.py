@@ -195,6 +195,7 @@ def test_a_loss_that_is_not_positive_is_weighed_or_refused_by_name(
 ) -> None:
     """Whoever refuses says which task, which value and what to do, and has not changed by then."""
     balancer = member.make(3)
+    assert balancer.refuses_negative_losses == (member.name in NEED_NO_NEGATIVE)
     advance(balancer, measure(3))
     measured = measure(3, step=1)
     measured.losses_T[1] = odd

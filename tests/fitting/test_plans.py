@@ -69,6 +69,17 @@ def test_what_does_not_fit_is_found_before_the_first_step(
     assert steps == 0
 
 
+@pytest.mark.parametrize("balancer", ["uncertainty", {"name": "smoothed", "inner": "dwa"}])
+def test_a_loss_that_can_fall_below_0_is_refused_before_the_first_step(
+    rows: pa.Table, balancer: object
+) -> None:
+    tasks = ["click:binary", polytask.regression("watch_seconds", noise="learned")]
+    options = QUICK | {"after": "follow,like", "baseline": "none"}
+    with pytest.raises(UserError, match=r"needs losses above 0.*'watch_seconds' can fall below it"):
+        polytask.fit(rows, tasks, balancer=balancer, **options)
+    polytask.fit(rows, tasks, balancer="cagrad", **options)
+
+
 def test_the_monitor_of_a_single_keeps_its_own_terms(rows: pa.Table) -> None:
     monitor = "click.log_loss=2,like.auc"
     prepared = prepare(validate_config({"tasks": TASKS, "monitor": monitor, **QUICK}), rows)

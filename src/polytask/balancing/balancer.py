@@ -31,6 +31,7 @@ class Balancer(nn.Module, ABC):
 
     needs: Need
     at_last_layer: bool = False  # whether to measure at the last shared layer (GradNorm)
+    refuses_negative_losses: bool = False  # as one with a logarithm or a ratio of losses
     num_steps: Tensor
 
     def __init__(self, num_tasks: int) -> None:

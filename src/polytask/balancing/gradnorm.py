@@ -60,6 +60,7 @@ class GradNorm(Balancer):
     """
 
     needs = Need.GRAM
+    refuses_negative_losses = True
     weights_T: Tensor
     initial_losses_T: Tensor
 

@@ -32,6 +32,7 @@ class DWA(Scalarization):
     tensor([0.5000, 1.0000], dtype=torch.float64)
     """
 
+    refuses_negative_losses = True
     sum_T: Tensor
     count_T: Tensor
     last_T: Tensor
@@ -104,6 +105,7 @@ class STCH(Scalarization):
     tensor([1.3333, 0.2222], dtype=torch.float64)
     """
 
+    refuses_negative_losses = True
     nadir_T: Tensor
     count_T: Tensor
 

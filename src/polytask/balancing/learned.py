@@ -41,6 +41,7 @@ class Uncertainty(Scalarization):
     """
 
     log_variance_T: nn.Parameter
+    refuses_negative_losses = True
     factor_T: Tensor
 
     def __init__(
@@ -105,6 +106,7 @@ class IMTLL(Scalarization):
     ([1.0, 1.0], tensor([ 0.0000, -0.1993], dtype=torch.float64))
     """
 
+    refuses_negative_losses = True
     log_scale_T: Tensor
 
     def __init__(
@@ -159,6 +161,7 @@ class FAMO(Scalarization):
         min_losses: Sequence[float] | None = None,
     ) -> None:
         super().__init__(num_tasks)
+        self.refuses_negative_losses = min_losses is None
         bounds_T = task_vector(
             0.0 if min_losses is None else min_losses, num_tasks, name="min_losses"
         )

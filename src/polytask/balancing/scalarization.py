@@ -187,6 +187,8 @@ class GLS(Scalarization):
     tensor([0.8660, 0.2887], dtype=torch.float64)
     """
 
+    refuses_negative_losses = True
+
     @property
     def laws(self) -> frozenset[Law]:
         return frozenset({Law.ANY_ORDER, Law.SCALE_INVARIANT})
@@ -208,6 +210,8 @@ class ScaleInvariant(Scalarization):
     >>> step.weights.shared_T
     tensor([1.0000, 0.3333], dtype=torch.float64)
     """
+
+    refuses_negative_losses = True
 
     @property
     def laws(self) -> frozenset[Law]:

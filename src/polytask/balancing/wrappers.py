@@ -32,6 +32,7 @@ class Wrapper(Balancer, ABC):
         self.inner = inner
         self.needs = inner.needs
         self.at_last_layer = inner.at_last_layer
+        self.refuses_negative_losses = inner.refuses_negative_losses
 
     @property
     def laws(self) -> frozenset[Law]:
@@ -221,6 +222,7 @@ class Combined(Balancer):
         super().__init__(loss_rule.num_tasks)
         self.loss_rule, self.gradient_rule = loss_rule, gradient_rule
         self.needs = Need.GRAM
+        self.refuses_negative_losses = loss_rule.refuses_negative_losses
 
     @property
     def laws(self) -> frozenset[Law]:

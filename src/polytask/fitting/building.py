@@ -13,11 +13,13 @@ from polytask.config.build import (
     offered_options,
     weighing,
 )
+from polytask.errors import UserError
 from polytask.fitting.own_parts import OwnParts
 from polytask.fitting.plan import ModelPlan
 from polytask.fitting.preparing.prepare import Prepared
 from polytask.inputs import FittedInputs
 from polytask.model import MultiTaskModel
+from polytask.task import Task
 from polytask.training.randomness import drawn_from
 from polytask.training.run import TrainingRun
 
@@ -30,8 +32,19 @@ def try_out(plans: Sequence[ModelPlan], inputs: FittedInputs, own: OwnParts) -> 
     for plan in plans:
         with torch.device("meta"):
             model_of(plan, inputs, own)
-        balancer_of(plan, own)
+        _check_losses(balancer_of(plan, own), plan.tasks)
         build_monitor(plan.config.monitor, plan.tasks, has_groups=plan.train.groups is not None)
+
+
+def _check_losses(balancer: Balancer, tasks: Sequence[Task]) -> None:
+    """UserError for a loss that may fall below 0 in the middle of training, where the rule stops."""
+    below = [task.name for task in tasks if task.kind.loss_can_be_negative]
+    if below and balancer.refuses_negative_losses:
+        raise UserError(
+            f"the balancer {type(balancer).__name__} needs losses above 0, but that of task "
+            f"{below[0]!r} can fall below it, as it does with noise: learned; choose another balancer, "
+            "such as equal or one on the gradients, or leave noise constant"
+        )
 
 
 def start_training(
