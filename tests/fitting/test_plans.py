@@ -12,7 +12,7 @@ from polytask.balancing import RLW, NashMTL
 from polytask.config import validate_config
 from polytask.errors import UserError
 from polytask.fitting import Finished, ModelStarted, Prepared, fit_events, prepare
-from polytask.fitting.building import balancer_of, start_training
+from polytask.fitting.building import Undrawn, balancer_of, start_training
 from polytask.fitting.own_parts import OwnParts
 from polytask.fitting.plan import From, ModelPlan, check_order, multi_task, plans_of
 from polytask.fitting.session import Session
@@ -67,6 +67,19 @@ def test_what_does_not_fit_is_found_before_the_first_step(
         for event in fit_events(validate_config({"tasks": TASKS, **QUICK, **options}), rows):
             steps += isinstance(event, TrainStep)
     assert steps == 0
+
+
+def test_embeddings_are_not_drawn_where_a_model_is_only_tried_out(rows: pa.Table) -> None:
+    """Those of a large table would take their time and their memory."""
+    inputs = prepare(validate_config({"tasks": TASKS, **QUICK}), rows).inputs
+    before = torch.get_rng_state()
+    with Undrawn():
+        tried = inputs.encoder()
+        torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Embedding(5, 2))
+    assert torch.equal(torch.get_rng_state(), before)
+    drawn = inputs.encoder()
+    assert not torch.equal(torch.get_rng_state(), before)
+    assert [p.shape for p in tried.parameters()] == [p.shape for p in drawn.parameters()]
 
 
 @pytest.mark.parametrize("balancer", ["uncertainty", {"name": "smoothed", "inner": "dwa"}])
