@@ -58,6 +58,9 @@ ONLY_FOR = {
         "run_checkpoints", "folder", "resuming", "fingerprint", "loading", "session", "own_parts",
     ),
 }  # fmt: skip
+_NO_TESTS = 5
+"""pytest's exit status where no test was chosen: nothing was noticed."""
+
 TOO_LONG = "not compiler and not killed_at and not two_processes and not resumed_run_ends and not told_once"
 
 # Imported once and inherited by every process: half of a short run is their start.
@@ -139,7 +142,7 @@ def run_tests(tests: list[str], sources: Path, *, seconds: float) -> str:
             process.kill()
             process.join()
             return "time"
-        if process.exitcode == 0:
+        if process.exitcode in (0, _NO_TESTS):
             return ""
         words = [line.split()[1] for line in log.read_text().splitlines() if _is_failure(line)]
         return words[0] if words else "an error"

@@ -1,5 +1,7 @@
 """Plans: all models are known, and tried out, before the first one is trained."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -11,12 +13,13 @@ import polytask
 from polytask.balancing import RLW, NashMTL
 from polytask.config import validate_config
 from polytask.errors import UserError
-from polytask.fitting import Finished, ModelStarted, Prepared, fit_events, prepare
-from polytask.fitting.building import Undrawn, balancer_of, start_training
+from polytask.fitting import Finished, ModelStarted, Prepared, building, fit_events, prepare
+from polytask.fitting.building import balancer_of, start_training
 from polytask.fitting.own_parts import OwnParts
 from polytask.fitting.plan import From, ModelPlan, check_order, multi_task, plans_of
 from polytask.fitting.session import Session
 from polytask.training.loop import TrainStep
+from polytask.training.randomness import drawn_from
 from polytask.trunks import CGC, MMoE, SharedBottom
 
 TASKS = ("click:binary", "like:binary")
@@ -69,17 +72,27 @@ def test_what_does_not_fit_is_found_before_the_first_step(
     assert steps == 0
 
 
-def test_embeddings_are_not_drawn_where_a_model_is_only_tried_out(rows: pa.Table) -> None:
-    """Those of a large table would take their time and their memory."""
-    inputs = prepare(validate_config({"tasks": TASKS, **QUICK}), rows).inputs
-    before = torch.get_rng_state()
-    with Undrawn():
-        tried = inputs.encoder()
-        torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Embedding(5, 2))
-    assert torch.equal(torch.get_rng_state(), before)
-    drawn = inputs.encoder()
-    assert not torch.equal(torch.get_rng_state(), before)
-    assert [p.shape for p in tried.parameters()] == [p.shape for p in drawn.parameters()]
+def test_nothing_is_drawn_where_models_are_only_tried_out(
+    rows: pa.Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The embeddings of a large table would take their time and their memory."""
+    config = validate_config({"tasks": TASKS, "trunk": "shared_bottom", **QUICK})
+    prepared = prepare(config, rows)
+    plans = plans_of(prepared.config, prepared)
+    drew: list[bool] = []
+
+    @contextmanager
+    def watched(seed: int) -> Iterator[None]:
+        with drawn_from(seed):
+            before = torch.get_rng_state()
+            yield
+            drew.append(not torch.equal(torch.get_rng_state(), before))
+
+    monkeypatch.setattr(building, "drawn_from", watched)
+    building.try_out(plans, prepared.inputs, OwnParts())
+    assert drew == [False] * 3
+    building.start_training(plans[0], prepared, OwnParts(), device=torch.device("cpu"))
+    assert drew[3:] == [True]
 
 
 @pytest.mark.parametrize("balancer", ["uncertainty", {"name": "smoothed", "inner": "dwa"}])

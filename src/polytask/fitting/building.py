@@ -33,7 +33,7 @@ _DRAWING = frozenset(
 )
 
 
-class Undrawn(TorchFunctionMode):
+class _Undrawn(TorchFunctionMode):
     """Weights stay as they were allocated: they take no time, and memory that is never touched none.
 
     torch's meta device would be the other way, but drawing there imports torch's compiler, and with
@@ -59,7 +59,7 @@ def try_out(plans: Sequence[ModelPlan], inputs: FittedInputs, own: OwnParts) -> 
     Raises UserError for an option that does not fit, before the first step of any.
     """
     for plan in plans:
-        with drawn_from(plan.config.seed), Undrawn():
+        with drawn_from(plan.config.seed), _Undrawn():
             model_of(plan, inputs, own)
         _check_losses(balancer_of(plan, own), plan.tasks)
         build_monitor(plan.config.monitor, plan.tasks, has_groups=plan.train.groups is not None)
