@@ -1,10 +1,12 @@
-"""Fits end to end on tables whose truth is known: weights that count, tasks in any order."""
+"""Fits end to end on tables whose truth is known: weights, the order of tasks, what is counted."""
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from polytask import fit
+from polytask.data.splits import split_random
+from polytask.records import StepRecord, ValidationRecord
 
 SMALL: dict[str, object] = {
     "trunk": "shared_bottom",
@@ -73,3 +75,42 @@ def test_the_order_of_tasks_changes_no_task(names: tuple[str, ...]) -> None:
     for d, name in enumerate("abc"):
         likest = [abs(np.corrcoef(predicted[name].to_numpy(), x_BD[:, k])[0, 1]) for k in range(3)]
         assert int(np.argmax(likest)) == d, name
+
+
+def test_the_record_counts_what_was_there() -> None:
+    """Rows, labels, steps and parameters, against the table and the model themselves."""
+    random = np.random.default_rng(0)
+    x = random.normal(size=1000)
+    minutes = np.where(random.random(1000) < 0.3, np.nan, np.exp(x))
+    place = np.where(random.random(1000) < 0.7, "home", "away")
+    table = pa.table({"x": x, "long": x > 1, "minutes": minutes, "place": place})
+    tasks = ["long:binary:true", "minutes:regression", "place:multiclass"]
+    options = SMALL | {"baseline": "single", "log_every": 3, "epochs": 2}
+    run = fit(table, tasks, transform={"minutes": "log1p"}, allow="x", **options)
+    train = table.take(split_random(1000, valid_fraction=0.1, test_fraction=0.1, seed=0).train)
+    record = run.metrics
+    assert record.data.rows == {"train": 800, "valid": 100, "test": 100}
+    long, minutes_found, place_found = record.data.labels
+    assert (long.positive, long.labelled, long.missing, long.is_share) == ("true", 800, 0, True)
+    assert long.mean == pytest.approx(np.mean(train["long"].to_numpy()))
+    known = train["minutes"].to_numpy()[~np.isnan(train["minutes"].to_numpy())]
+    assert (minutes_found.labelled, minutes_found.missing) == (len(known), 800 - len(known))
+    assert minutes_found.mean == pytest.approx(known.mean(), rel=1e-5)
+    assert (place_found.most_frequent, place_found.num_classes) == ("home", 2)
+    assert place_found.mean == pytest.approx((train["place"].to_numpy() == "home").mean())
+    assert (record.speed.train_rows, record.speed.steps) == (800, 8)
+    cost = record.cost
+    assert cost.multi_task.parameters == sum(p.numel() for p in run.model.parameters())
+    for each in (cost.multi_task, cost.single_task):
+        assert each.train_rows_per_second * each.train_seconds == pytest.approx(
+            1600 if each is cost.multi_task else 3 * 1600
+        )
+    for model in ("multi-task", "single: long", "single: minutes", "single: place"):
+        mine = [each for each in run.history if each.model == model]
+        steps = [each for each in mine if isinstance(each, StepRecord)]
+        validations = [each for each in mine if isinstance(each, ValidationRecord)]
+        assert [each.step for each in steps] == [1, 3, 6]
+        assert [each.step for each in validations] == [4, 8]
+        if model == "multi-task":
+            best = max(validations, key=lambda each: each.score)
+            assert record.speed.best_step == best.step and best.is_best
