@@ -113,6 +113,20 @@ def test_the_monitor_of_a_single_keeps_its_own_terms(rows: pa.Table) -> None:
     assert configs == [monitor, "click.log_loss=2", "like.auc"]
 
 
+def test_a_single_starts_at_the_joint_rate_of_a_consequence(rows: pa.Table) -> None:
+    """And the joint model at the rate given the parent: their product is the joint rate."""
+    config = validate_config({"tasks": TASKS, "given": {"like": "click"}, **QUICK})
+    prepared = prepare(config, rows)
+    multi, click, like = plans_of(prepared.config, prepared)
+    labels = prepared.train.labels
+    joint = labels["like"].double().mean().item()
+    rates = [task.kind.base_rate for plan in (multi, click, like) for task in plan.tasks]
+    assert rates[1] > 2 * joint
+    assert rates[0] * rates[1] == pytest.approx(joint)
+    assert rates[2:] == pytest.approx([labels["click"].double().mean().item(), joint])
+    assert like.tasks[0].given is None
+
+
 def test_a_trunk_by_class_or_function_and_a_balancer_as_an_object(rows: pa.Table) -> None:
     by_name = polytask.fit(
         rows, TASKS, trunk={"name": "mmoe", "num_experts": 2}, balancer="nash_mtl", **QUICK
