@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal, TypeAlias
 
 from polytask.records.comparison import Row
-from polytask.records.html import html_table
+from polytask.records.html import abridged, html_table
 from polytask.records.metrics import Evaluation, Gain
 
 LeakMetric: TypeAlias = Literal["AUC", "R2"]

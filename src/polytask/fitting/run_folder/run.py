@@ -33,6 +33,7 @@ from polytask.records import (
     write_figures,
     write_metrics,
 )
+from polytask.records.html import abridged
 from polytask.report import write_report
 from polytask.streams import Batch
 from polytask.task import Task
