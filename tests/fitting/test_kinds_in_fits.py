@@ -30,6 +30,7 @@ SMALL = {
     "trunk": "shared_bottom",
     "hidden": (16,),
     "tower_hidden": (8,),
+    "ensemble": 1,
     "batch_size": 256,
     "baseline": "none",
     "intervals": False,

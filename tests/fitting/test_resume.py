@@ -114,7 +114,7 @@ def go_on(run: Path, **changes: object) -> list[str]:
     notices = []
     for event in resume_events(run, **changes):
         # That 20 steps are few is said of every one of these runs.
-        if isinstance(event, Notice) and "optimizer steps" not in event.text:
+        if isinstance(event, Notice) and "--epochs" not in event.text:
             notices.append(event.text)
         if isinstance(event, Finished):
             assert event.run.history == polytask.load(run).history

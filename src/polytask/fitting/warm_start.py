@@ -83,6 +83,9 @@ def _inherit_members(model: MultiTaskModel, source: MultiTaskModel, features: Pa
     ours, theirs = model.members, source.members
     if ours is None or theirs is None or ours.num_members != theirs.num_members:
         return set()
+    if ours.scales.shape == theirs.scales.shape:
+        # Also the scales of what fills x up to a round width.
+        ours.scales.copy_(theirs.scales)
     _copy(ours.scales, theirs.scales, features)
     return {"members.scales"}
 

@@ -34,7 +34,8 @@ class Members(nn.Module):
     def __init__(self, num_members: int, *, in_features: int) -> None:
         super().__init__()
         self.num_members = num_members
-        self.scales = nn.Parameter(torch.randn(num_members, in_features))
+        self.scales = nn.Parameter(torch.empty(num_members, in_features))
+        nn.init.normal_(self.scales)
 
     def forward(self, x_BD: Tensor) -> Tensor:
         return (x_BD.unsqueeze(1) * self.scales).flatten(0, 1)
