@@ -15,6 +15,8 @@ from rich.progress import (
 )
 
 from polytask.balancing import Ranks
+from polytask.cli.console import visible
+from polytask.cli.stopping import told_how_to_resume
 from polytask.cli.tables import console_for_tables, show_cost, show_prepared, show_results
 from polytask.config import FitConfig
 from polytask.data.readers import TableSource
@@ -30,7 +32,6 @@ from polytask.fitting import (
     resume_events,
 )
 from polytask.fitting.processes.torchrun import is_first, launched
-from polytask.fitting.run_folder.folder import RunFolder
 from polytask.training.loop import TrainStep
 
 _REDRAW_SECONDS = 0.2
@@ -38,20 +39,13 @@ _REDRAW_SECONDS = 0.2
 
 def show_fit(config: FitConfig, table: TableSource | None = None) -> None:
     """Fit and print; under torchrun the first process prints."""
-    try:
-        with launched() as ranks:
-            _show(fit_events(config, table, ranks=ranks), ranks)
-    except KeyboardInterrupt:
-        if table is None and config.out is not None and RunFolder(config.out).checkpoints.exists():
-            Console(stderr=True, soft_wrap=True).print(
-                f"go on with: polytask fit --resume {config.out}", markup=False
-            )
-        raise
+    with told_how_to_resume(config.out if table is None else None), launched() as ranks:
+        _show(fit_events(config, table, ranks=ranks), ranks)
 
 
 def show_resumed(folder: Path, *, threads: int | None) -> None:
     """Go on with an interrupted fit and print."""
-    with launched() as ranks:
+    with told_how_to_resume(folder), launched() as ranks:
         _show(resume_events(folder, threads=threads, ranks=ranks), ranks)
 
 
@@ -67,7 +61,7 @@ def _show(events: Iterator[Event], ranks: Ranks | None) -> None:
         for event in events:
             match event:
                 case Notice():
-                    console.print(f"note: {event.text}", markup=False, style="yellow")
+                    console.print(f"note: {event.text}", style="yellow")
                 case Prepared():
                     show_prepared(console, event)
                 case ModelStarted():
@@ -129,11 +123,11 @@ class _Bars:
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             console=console,
         )
         self._model: ModelStarted | None = None
@@ -150,7 +144,7 @@ class _Bars:
 
     def start(self, event: ModelStarted) -> None:
         self._model, self._validated = event, ""
-        self._bar = self._progress.add_task(event.name, total=event.total_steps, note="")
+        self._bar = self._progress.add_task(visible(event.name), total=event.total_steps, note="")
 
     def step(self, step: TrainStep) -> None:
         assert self._model is not None
@@ -163,7 +157,7 @@ class _Bars:
         progress = self._model.training.progress
         rate = progress.rows / max(progress.train_seconds, 1e-9)
         note = f"{_losses(self._model, step)} {self._validated} {rate:,.0f} rows/s"
-        self._progress.update(self._bar, completed=step.step, note=note)
+        self._progress.update(self._bar, completed=step.step, note=visible(note))
 
     def finish(self, event: ModelFinished) -> None:
         steps = event.training.progress.step

@@ -6,6 +6,7 @@ from typing import Literal
 from rich.console import Console
 from rich.table import Table
 
+from polytask.cli.console import PlainConsole
 from polytask.data.describe import ColumnReport
 from polytask.data.schema import Schema
 from polytask.fitting import Prepared, Run
@@ -26,10 +27,8 @@ _ONLY_WIDE = ("distinct", "missing", "examples")
 
 def console_for_tables() -> Console:
     """The terminal, or long lines into a pipe or a file, which have no width of their own."""
-    console = Console(highlight=False, soft_wrap=True)
-    if console.is_terminal:
-        return console
-    return Console(width=200, highlight=False, soft_wrap=True)
+    console = PlainConsole()
+    return console if console.is_terminal else PlainConsole(width=200)
 
 
 def show_prepared(console: Console, prepared: Prepared) -> None:
@@ -41,20 +40,18 @@ def show_prepared(console: Console, prepared: Prepared) -> None:
     _show_reading(console, prepared.schema.unused_summary(), prepared.notes)
     console.print(f"training: {budget_in_words(prepared.config, len(prepared.train))}")
     for position, task in enumerate(prepared.tasks):
-        console.print(f"  {_task_line(prepared, position)}", markup=False)
+        console.print(f"  {_task_line(prepared, position)}")
         count = prepared.label_counts[position]
         if count.conflicts:
             console.print(
                 f"    {count.conflicts:,} training rows say {task.name} without {task.given}: "
                 f"--given-conflict {prepared.config.given_conflict}",
-                markup=False,
             )
     for leak in prepared.leaks:
         allowed = " (allowed)" if leak.column in prepared.config.allow else ""
         console.print(
             f"warning: column {leak.finding}{allowed}: "
             f"is it known before the event? If not, pass --after {leak.column}",
-            markup=False,
             style="yellow",
         )
 
@@ -140,7 +137,7 @@ def _show_reading(console: Console, unused: str | None, notes: Sequence[str]) ->
     more = len(notes) - _MOST_NOTES
     rest = (f"and {more:,} more notes on how columns were read",) if more > 0 else ()
     for line in (*((unused,) if unused else ()), *notes[:_MOST_NOTES], *rest):
-        console.print(f"  {line}", markup=False)
+        console.print(f"  {line}")
 
 
 def _task_line(prepared: Prepared, position: int) -> str:

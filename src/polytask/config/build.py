@@ -241,8 +241,11 @@ def _construct(
     checked |= _check_options(what, options, own=own, hints=hints)
     try:
         return kind(**checked)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise UserError(f"{what}: {error}") from error
+    except RuntimeError as error:
+        # torch's word for a size that no memory holds; it goes on with a trace of C++.
+        raise UserError(f"{what}: {str(error).partition(chr(10))[0]}") from error
 
 
 def _check_options(

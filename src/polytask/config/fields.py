@@ -84,6 +84,8 @@ def _as_columns(value: object) -> object:
 
 
 def _as_path(value: object) -> object:
+    if isinstance(value, str) and "\0" in value:
+        raise ValueError("a path holds no NUL character")
     return Path(value) if isinstance(value, str) else value
 
 
@@ -91,15 +93,9 @@ def _parse_braces(value: object) -> object:
     """`{name: mmoe, num_experts: 4}` on a command line is the mapping that it would be in YAML."""
     if not isinstance(value, str) or not value.lstrip().startswith("{"):
         return value
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
+    from polytask.files.yaml import load_yaml
 
-    try:
-        return YAML(typ="safe", pure=True).load(value)
-    except YAMLError as error:
-        raise ValueError(
-            f"this is no mapping such as {{name: mmoe, num_experts: 4}}: {error}"
-        ) from error
+    return load_yaml(value, where="this is no mapping such as {name: mmoe, num_experts: 4}")
 
 
 def _as_kind(value: object) -> object:
@@ -278,7 +274,9 @@ class FitConfig(_Strict):
     ] = "seam"
 
     # Training
-    epochs: Annotated[int | None, Field(ge=1, description="By the number of rows.")] = None
+    epochs: Annotated[
+        int | None, Field(ge=1, le=1_000_000, description="By the number of rows.")
+    ] = None
     batch_size: Annotated[int | None, Field(ge=1, description="By the number of rows.")] = None
     learning_rate: Annotated[float, Field(gt=0)] = 3e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-5
@@ -309,8 +307,8 @@ class FitConfig(_Strict):
     device: Annotated[
         str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:1.")
     ] = "auto"
-    threads: Annotated[int | None, Field(ge=1, description="CPU threads.")] = None
-    seed: Annotated[int, Field(ge=0)] = 0
+    threads: Annotated[int | None, Field(ge=1, le=4096, description="CPU threads.")] = None
+    seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 0
     init_from: Annotated[
         Location | None, Field(description="Run to take weights from, by column and value.")
     ] = None

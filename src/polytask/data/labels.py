@@ -25,7 +25,7 @@ from polytask.kinds import Kind, kind_from_record, kind_to_record
 from polytask.kinds.columns import label_column
 from polytask.kinds.kind import Labels
 from polytask.kinds.reading import require_variety
-from polytask.task import Task
+from polytask.task import Task, check_tasks
 
 FORMAT = "polytask-labels"
 VERSION = 1
@@ -139,16 +139,20 @@ class LabelEncoder:
     def from_dict(cls, data: object) -> "LabelEncoder":
         """The encoder of `to_dict`; foreign or newer data is a UserError."""
         record = from_record(_adapter, data, format_name=FORMAT, version=VERSION)
-        tasks = tuple(
-            Task(
-                name=task.name,
-                column=task.column,
-                kind=kind_from_record(task.kind),
-                given=task.given,
-                auxiliary=task.auxiliary,
+        try:
+            tasks = tuple(
+                Task(
+                    name=task.name,
+                    column=task.column,
+                    kind=kind_from_record(task.kind),
+                    given=task.given,
+                    auxiliary=task.auxiliary,
+                )
+                for task in record.tasks
             )
-            for task in record.tasks
-        )
+            check_tasks(tasks)
+        except ValueError as error:
+            raise UserError(f"damaged {FORMAT!r} record: {error}") from error
         return cls(tasks, record.given_conflict, record.missing)
 
 

@@ -1,5 +1,7 @@
 """Tables -> files, in the format that the file's name says."""
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -9,6 +11,8 @@ import pyarrow.feather
 import pyarrow.parquet as pq
 
 from polytask.errors import UserError
+from polytask.files.plain import require_plain
+from polytask.files.writing import make_folder, written_whole
 
 TableFormat = Literal["parquet", "csv", "arrow"]
 
@@ -31,18 +35,42 @@ def table_format(path: Path) -> TableFormat:
     return found
 
 
+def check_target(path: Path, *, sources: Sequence[Path], overwrite: bool) -> None:
+    """UserError unless a table may be written there: before the work is done whose result it holds.
+
+    What stands there goes with `overwrite` alone, and only if it is a plain file that is none of the
+    tables that are read.
+    """
+    table_format(path)
+    if require_plain(path):
+        for source in sources:
+            if path.samefile(source) or source.resolve() in path.resolve().parents:
+                raise UserError(f"{path}: this is the table that is read; name another --out")
+        if not overwrite:
+            raise UserError(f"{path}: the file exists; pass --overwrite or name another --out")
+    above = next(parent for parent in path.absolute().parents if parent.exists())
+    if not above.is_dir():
+        raise UserError(f"{path}: {above} is no folder")
+    if not os.access(above, os.W_OK):
+        raise UserError(f"{path}: nothing can be written to {above}")
+
+
 def write_table(table: pa.Table, path: Path) -> None:
-    """Write the table; UserError where the format cannot hold a column."""
-    match table_format(path):
-        case "parquet":
-            pq.write_table(table, path)
-        case "arrow":
-            pyarrow.feather.write_feather(table, str(path), compression="uncompressed")
-        case "csv":
-            for field in table.schema:
-                if pa.types.is_nested(field.type):
-                    raise UserError(
-                        f"{path}: column {field.name!r} ({field.type}) has no place in a CSV file; "
-                        "write .parquet"
-                    )
-            pyarrow.csv.write_csv(table, path)
+    """Write the table as a whole or not at all; UserError where the format cannot hold a column."""
+    written_as = table_format(path)
+    if written_as == "csv":
+        for field in table.schema:
+            if pa.types.is_nested(field.type):
+                raise UserError(
+                    f"{path}: column {field.name!r} ({field.type}) has no place in a CSV file; "
+                    "write .parquet"
+                )
+    make_folder(path.parent)
+    with written_whole(path) as file:
+        match written_as:
+            case "parquet":
+                pq.write_table(table, file)
+            case "arrow":
+                pyarrow.feather.write_feather(table, file, compression="uncompressed")
+            case "csv":
+                pyarrow.csv.write_csv(table, file)

@@ -1,6 +1,7 @@
 """ModelPlan -> TrainingRun: models are tried out before the first is trained, and built when they are due."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 
@@ -16,20 +17,23 @@ from polytask.config.build import (
 from polytask.fitting.own_parts import OwnParts
 from polytask.fitting.plan import ModelPlan
 from polytask.fitting.preparing.prepare import Prepared
+from polytask.fitting.sizes import require_memory, sketched
 from polytask.inputs import FittedInputs
 from polytask.model import MultiTaskModel
 from polytask.training.randomness import drawn_from
 from polytask.training.run import TrainingRun
 
 
-def try_out(plans: Sequence[ModelPlan], inputs: FittedInputs, own: OwnParts) -> None:
+def try_out(
+    plans: Sequence[ModelPlan], inputs: FittedInputs, own: OwnParts, device: torch.device
+) -> None:
     """Build every model without memory for its weights, its balancer and its monitor.
 
-    Raises UserError for an option that does not fit, before the first step of any.
+    Raises UserError for an option that does not fit, and for a model that no memory would hold,
+    before the first step of any.
     """
     for plan in plans:
-        with torch.device("meta"):
-            model_of(plan, inputs, own)
+        require_memory(sketched(partial(model_of, plan, inputs, own)), device)
         balancer_of(plan, own)
         build_monitor(plan.config.monitor, plan.tasks, has_groups=plan.train.groups is not None)
 

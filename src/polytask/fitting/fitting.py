@@ -12,6 +12,8 @@ from polytask.config import FitConfig, validate_config, write_config
 from polytask.config.build import describe_task
 from polytask.config.keywords import FitOptions
 from polytask.data.readers import TableSource
+from polytask.errors import UserError
+from polytask.files.writing import CannotWriteError
 from polytask.fitting.events import Event, Finished
 from polytask.fitting.own_parts import BalancerChoice, OwnParts, TrunkChoice, taken_apart
 from polytask.fitting.plan import plans_of
@@ -105,10 +107,19 @@ def train_and_compare(
         )
         raise_on_all(ranks, session.check)
         yield prepared
-        if interrupted is not None:
-            raise_on_all(ranks, lambda: session.resume(interrupted))
-        yield from session.choose_threads()
-        for plan in session.plans:
-            yield from session.run(plan)
-        if is_first(ranks):
-            yield Finished(session.finish())
+        try:
+            if interrupted is not None:
+                raise_on_all(ranks, lambda: session.resume(interrupted))
+            yield from session.choose_threads()
+            for plan in session.plans:
+                yield from session.run(plan)
+            if is_first(ranks):
+                yield Finished(session.finish())
+        except CannotWriteError as error:
+            if session.folder is None:
+                raise
+            raise UserError(
+                f"{error}; what was saved stays: polytask fit --resume {session.folder.path}"
+            ) from error
+        finally:
+            session.close()

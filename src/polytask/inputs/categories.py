@@ -23,7 +23,7 @@ from polytask.columns.values import (
     value_kind,
 )
 from polytask.errors import UserError
-from polytask.inputs.input import Feature, Input
+from polytask.inputs.input import Feature, Input, require_one_each
 from polytask.inputs.lookup import embedding
 
 MISSING_ID, UNSEEN_ID, FIRST_ID = 0, 1, 2
@@ -43,6 +43,10 @@ class Vocabulary:
 
     dtype: str
     values: tuple[bool, ...] | tuple[int, ...] | tuple[float, ...] | tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if len(set(self.values)) < len(self.values):
+            raise UserError("a value stands twice in a vocabulary")
 
     @property
     def num_ids(self) -> int:
@@ -88,6 +92,11 @@ class Categories(Input):
     vocabularies: tuple[Vocabulary, ...]
     embedding_dim: int
     sparse_above: int = SPARSE_ABOVE
+
+    def __post_init__(self) -> None:
+        require_one_each(self.columns, self.vocabularies, "vocabularies")
+        if self.embedding_dim < 1:
+            raise UserError(f"embeddings of {self.embedding_dim} numbers")
 
     @classmethod
     def fit(

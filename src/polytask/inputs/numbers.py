@@ -16,12 +16,14 @@ from torch import Tensor, nn
 from polytask.columns.numbers import finite_numbers
 from polytask.columns.values import type_name
 from polytask.errors import UserError
-from polytask.inputs.input import Feature, Input
+from polytask.inputs.input import Feature, Input, require_one_each
 
 NumericEncoding = Literal["standard", "quantile", "piecewise"]
 
 _NUM_QUANTILES = 256
 """Points of the distribution function that "quantile" keeps."""
+
+_MOST_BINS = 10_000
 
 _MOST_ROWS = 1_000_000
 """Quantiles of more rows than this are taken of a random million of them."""
@@ -48,6 +50,12 @@ class NumericScale:
                 f"a mean of {self.mean:g} and a deviation of {self.std:g}: "
                 "the values are too large to standardise; use their logarithm (--derive)"
             )
+        edges = np.array(self.edges, dtype=np.float32)
+        if not (np.isfinite(edges).all() and (np.diff(edges) > 0).all()):
+            raise UserError("the edges of its bins do not ascend")
+        quantiles = np.array(self.quantiles)
+        if not (np.isfinite(quantiles).all() and (np.diff(quantiles) >= 0).all()):
+            raise UserError("its quantiles do not ascend")
 
     @classmethod
     def fit(
@@ -102,6 +110,9 @@ class Numbers(Input):
 
     scales: tuple[NumericScale, ...]
 
+    def __post_init__(self) -> None:
+        require_one_each(self.columns, self.scales, "scales")
+
     @classmethod
     def fit(
         cls,
@@ -112,8 +123,8 @@ class Numbers(Input):
         num_bins: int = 16,
     ) -> Self:
         """UserErrors: text or infinities among numbers, numbers too large to standardise."""
-        if num_bins < 1:
-            raise UserError(f"{num_bins=} must be positive")
+        if not 1 <= num_bins <= _MOST_BINS:
+            raise UserError(f"{num_bins=} must be from 1 to {_MOST_BINS:,}")
         scales = (
             NumericScale.fit(
                 table[name], f"column {name!r}", encoding=numeric_encoding, num_bins=num_bins

@@ -11,6 +11,8 @@ from polytask.trunks.levels import Level, group_names, group_outputs, present
 from polytask.trunks.ownership import TaskBlocks
 from polytask.trunks.trunk import ExpertOutputs, Explanation, GateWeights, Trunk, require_counts
 
+_MOST_LEVELS = 1000
+
 
 class CGC(Trunk):
     """Customized gate control (Tang et al., RecSys 2020, section 3.2): one level of `PLE`.
@@ -231,6 +233,8 @@ def _counts(
 
 
 def _check_merging(merge_from: int, num_levels: int, counts: Sequence[int]) -> None:
+    if num_levels > _MOST_LEVELS:
+        raise ValueError(f"at most {_MOST_LEVELS} levels, but {num_levels=}")
     if not 1 <= merge_from <= num_levels:
         raise ValueError(f"merge_from must be a level from 1 to {num_levels=}, but {merge_from=}")
     if merge_from > 1 and min(counts) == 0:

@@ -8,6 +8,7 @@ from torch import nn
 
 from polytask.config import FitConfig
 from polytask.errors import UserError
+from polytask.files.writing import make_folder
 from polytask.fitting.own_parts import OwnParts
 from polytask.fitting.preparing.prepare import Prepared
 from polytask.fitting.run_folder.fingerprint import fingerprint_of
@@ -28,6 +29,7 @@ class RunCheckpoints:
 
     folder: RunFolder
     prepared: Prepared
+    config: FitConfig
     every: int
     origin: Mapping[str, str]
     is_resuming: bool = False
@@ -39,9 +41,11 @@ class RunCheckpoints:
     ) -> "RunCheckpoints":
         """A new run: its setup is written, and the fresh weights of modules of the user's own."""
         folder.write_setup(config, prepared.inputs, prepared.targets)
+        make_folder(folder.checkpoints)
         for name, module in own.modules().items():
             write_state(folder.checkpoints / name, State(module.state_dict(), {}))
-        return cls(folder, prepared, config.checkpoint_every, fingerprint_of(config, prepared))
+        origin = fingerprint_of(config, prepared)
+        return cls(folder, prepared, config, config.checkpoint_every, origin)
 
     @classmethod
     def resume(
@@ -52,7 +56,7 @@ class RunCheckpoints:
             if (folder.checkpoints / name).exists():
                 _reset(module, folder.checkpoints / name)
         origin = fingerprint_of(config, prepared)
-        return cls(folder, prepared, config.checkpoint_every, origin, is_resuming=True)
+        return cls(folder, prepared, config, config.checkpoint_every, origin, is_resuming=True)
 
     def restore(self, run: TrainingRun, number: int) -> Restored:
         """Bring a fresh model to where its newest checkpoint is; nothing to do in a new run."""
@@ -68,7 +72,7 @@ class RunCheckpoints:
     def after_step(self, run: TrainingRun, step: TrainStep, number: int, *, is_main: bool) -> None:
         """The weights of the main model where they are the best so far; a checkpoint."""
         if is_main and step.validation is not None and step.validation.is_best:
-            self.folder.write_weights(run.model)
+            self._write_model(run)
         checkpoints = self._checkpoints(number)
         if checkpoints.is_due(run, step):
             checkpoints.save(run, log_bytes=self.folder.log_bytes())
@@ -76,10 +80,14 @@ class RunCheckpoints:
     def after_training(self, run: TrainingRun, number: int, *, is_main: bool) -> None:
         """The final weights: they are not trained again."""
         if is_main:
-            self.folder.write_weights(run.model)
+            self._write_model(run)
         if not self.is_resuming:
             log_bytes = self.folder.log_bytes()
             self._checkpoints(number).save(run, log_bytes=log_bytes, is_finished=True)
+
+    def _write_model(self, run: TrainingRun) -> None:
+        targets = replace(self.prepared.targets, tasks=run.model.tasks)
+        self.folder.write_model(self.config, self.prepared.inputs, targets, run.model)
 
     def _checkpoints(self, number: int) -> Checkpoints:
         return Checkpoints(self.folder.checkpoints / str(number), self.every, self.origin)
@@ -87,7 +95,8 @@ class RunCheckpoints:
     def _go_on(self, *, after: int) -> list[str]:
         """The log and the folders of later models become what they were at the checkpoint."""
         self.is_resuming = False
-        self.folder.write_encoders(self.prepared.inputs, self.prepared.targets)
+        if not self.folder.has_encoders():
+            self.folder.write_encoders(self.prepared.inputs, self.prepared.targets)
         self.folder.remove_checkpoints(after=after)
         if self.folder.cut_log(self.log_bytes):
             return []
