@@ -62,13 +62,21 @@ def open_files() -> set[str]:
     return {name for name in found if name.startswith("/") and not name.endswith((".so", ".ttf"))}
 
 
+def mistaken(rows: pa.Table, _: Path) -> None:
+    with pytest.raises(polytask.UserError):
+        polytask.fit(rows, ["nope"], threads=2)
+
+
+def nothing_to_load(_: pa.Table, path: Path) -> None:
+    with pytest.raises(polytask.UserError):
+        polytask.load(path)
+
+
 USES: dict[str, Callable[[pa.Table, Path], object]] = {
     "fit": lambda rows, path: polytask.fit(rows, TASKS, **OPTIONS, threads=2, out=path),
     "predict": lambda rows, path: polytask.fit(rows, TASKS, **OPTIONS).predict(rows),
-    "a mistake": lambda rows, path: pytest.raises(
-        polytask.UserError, polytask.fit, rows, ["nope"], threads=2
-    ),
-    "load": lambda rows, path: pytest.raises(polytask.UserError, polytask.load, path),
+    "a mistake": mistaken,
+    "load": nothing_to_load,
 }
 
 

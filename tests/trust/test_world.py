@@ -4,8 +4,9 @@ import json
 import os
 import shutil
 import signal
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +65,13 @@ def go_on(run: Path, table: Path, fit_options: list[str], forked: Forked) -> Non
 # Of the files of these runs run.yaml has about 1 kB, encoder.json 2, the weights 6, a checkpoint 20,
 # metrics.json 15 kB, and steps.jsonl grows to 15.
 ROOM = (100, 1_200, 2_500, 4_000, 6_500, 9_000, 12_000, 14_000, 20_000)
+QUICK = (1_200, 4_000, 12_000)
 
 
-@pytest.mark.parametrize("room", ROOM)
+@pytest.mark.parametrize(
+    "room",
+    [room if room in QUICK else pytest.param(room, marks=pytest.mark.slow) for room in ROOM],
+)
 def test_a_full_disk_is_one_message_and_nothing_is_lost(
     room: int,
     table: Path,
@@ -179,7 +184,9 @@ def test_an_output_that_takes_nothing_is_one_message(
     forked.run(*command_line, run, *arguments, stdout="/dev/full").refused("No space left")
 
 
-@pytest.mark.parametrize("moment", [0.2, 0.5, 0.8])
+@pytest.mark.parametrize(
+    "moment", [0.5, *(pytest.param(share, marks=pytest.mark.slow) for share in (0.2, 0.8))]
+)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_signal_loses_nothing(
     number: signal.Signals,
@@ -307,14 +314,24 @@ def test_a_folder_that_goes_while_it_is_written_is_one_message(
         list(events)
 
 
+@pytest.fixture
+def open_to_all(home: Path) -> Iterator[Path]:
+    """The table and the finished run where others than their owner may read; pytest's folders are shut."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        shutil.copytree(home / "finished", folder / "run")
+        shutil.copy(home / "table.parquet", folder)
+        folder.chmod(0o755)
+        yield folder
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody without rights")
 def test_a_folder_that_may_not_be_written_is_one_message(
-    run: Path, table: Path, tmp_path: Path, forked: Forked, fit_options: list[str]
+    open_to_all: Path, forked: Forked, fit_options: list[str]
 ) -> None:
-    shut = tmp_path / "shut"
+    run, table = open_to_all / "run", open_to_all / "table.parquet"
+    shut = open_to_all / "shut"
     shut.mkdir(mode=0o555)
-    for folder in (*tmp_path.parents, table.parent):
-        folder.chmod(folder.stat().st_mode | 0o055)
     asked = {
         "fit": ["fit", table, *fit_options, "--out", shut / "run"],
         "evaluate": ["evaluate", run, table],

@@ -241,10 +241,8 @@ def _construct(
     checked |= _check_options(what, options, own=own, hints=hints)
     try:
         return kind(**checked)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise UserError(f"{what}: {error}") from error
-    except RuntimeError as error:
-        # torch's word for a size that no memory holds; it goes on with a trace of C++.
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+        # Of a size that no memory holds torch speaks with a trace of C++ behind the first line.
         raise UserError(f"{what}: {str(error).partition(chr(10))[0]}") from error
 
 

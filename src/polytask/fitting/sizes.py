@@ -9,7 +9,6 @@ import torch
 from polytask.errors import UserError
 from polytask.model import MultiTaskModel
 
-_OVERFLOWS = (RuntimeError, OverflowError)
 _CGROUP = Path("/sys/fs/cgroup/memory.max")
 _COPIES = 4
 """In training: the weights, their gradients and the two moments of AdamW."""
@@ -20,8 +19,10 @@ def sketched(build: Callable[[], MultiTaskModel]) -> MultiTaskModel:
     try:
         with torch.device("meta"):
             return build()
-    except _OVERFLOWS as error:
+    except (RuntimeError, OverflowError, TypeError) as error:
         first = str(error).partition("\n")[0]
+        if isinstance(error, TypeError) and "Overflow" not in first:
+            raise
         raise UserError(f"the options make a model of an impossible size: {first}") from error
 
 

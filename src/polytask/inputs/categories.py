@@ -3,13 +3,14 @@
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Annotated, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -33,6 +34,9 @@ SPARSE_ABOVE = 500_000
 
 _EMBEDDING_STD = 0.05
 
+# Of a million texts that are no numbers, one is enough to say so.
+_FIRST = Field(fail_fast=True)
+
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
@@ -42,7 +46,12 @@ class Vocabulary:
     """
 
     dtype: str
-    values: tuple[bool, ...] | tuple[int, ...] | tuple[float, ...] | tuple[str, ...]
+    values: (
+        Annotated[tuple[bool, ...], _FIRST]
+        | Annotated[tuple[int, ...], _FIRST]
+        | Annotated[tuple[float, ...], _FIRST]
+        | Annotated[tuple[str, ...], _FIRST]
+    )
 
     def __post_init__(self) -> None:
         if len(set(self.values)) < len(self.values):
