@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 import polytask
 from polytask.errors import UserError
+from polytask.fitting import Notice, fit_events
 from polytask.training.tensor_files import write_tensors
 
 Command = Callable[..., Any]
@@ -129,7 +130,11 @@ def test_no_file_holds_what_is_no_json(table: Path, tmp_path: Path) -> None:
     values = pa.table({"x": [float(i % 7) for i in range(80)], "y": [i % 2 for i in range(80)]})
     alike = pa.table({"x": [1.0, 2.0, 3.0], "y": [1, 1, 1]})
     out = tmp_path / "run"
-    polytask.fit(values, ["y:binary"], valid=alike, test=alike, epochs=2, batch_size=8, out=out)
+    options = {"tasks": ["y:binary"], "epochs": 2, "batch_size": 8, "out": str(out)}
+    config = polytask.config.validate_config({**options, "baseline": "none"})
+    events = fit_events(config, values, parts={"valid": alike, "test": alike})
+    told = [event.text for event in events if isinstance(event, Notice)]
+    assert sum("no metric is defined on the validation rows (y auc)" in text for text in told) == 1
 
     def refuse(constant: str) -> None:
         raise AssertionError(constant)

@@ -1,5 +1,6 @@
 """`fit` as a person sees it: what was read, the progress, the table at the end."""
 
+import math
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -109,7 +110,8 @@ class _Lines:
         rate = run.progress.rows / max(run.progress.train_seconds, 1e-9)
         parts = [f"  epoch {step.epoch + 1}", f"step {step.step}", _losses(self._model, step)]
         if step.validation is not None:
-            best = " (best)" if step.validation.is_best else ""
+            is_best = step.validation.is_best and not math.isnan(step.validation.score)
+            best = " (best)" if is_best else ""
             parts.append(f"valid {_metrics(step.validation.metrics)}{best}")
         self._console.print(", ".join([*parts, f"{rate:,.0f} rows/s"]))
 
@@ -173,7 +175,7 @@ def _losses(model: ModelStarted, step: TrainStep) -> str:
 
 def _metrics(metrics: Mapping[str, Mapping[str, float]]) -> str:
     return " ".join(
-        f"{task} {name} {value:.4f}"
+        f"{task} {name} {'undefined' if math.isnan(value) else f'{value:.4f}'}"
         for task, values in metrics.items()
         for name, value in values.items()
     )

@@ -1,5 +1,6 @@
 """A fit under way: plans are trained one after another, and what is computed is kept on disk."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -51,6 +52,7 @@ class Session:
     models: dict[str, MultiTaskModel] = field(default_factory=dict)
     trained: dict[str, Trained] = field(default_factory=dict)
     has_warned: bool = False
+    unscored: set[str] = field(default_factory=set)
     lock: Lock | None = None
 
     @property
@@ -95,6 +97,7 @@ class Session:
                 self.checkpoints.after_step(run, step, number, is_main=plan.role == "main")
             yield step
             yield from self._warn_of_collapse(run, step, plan)
+            yield from self._warn_of_no_score(step, plan)
         if self.checkpoints is not None:
             self.checkpoints.after_training(run, number, is_main=plan.role == "main")
         if is_first(self.ranks):
@@ -109,7 +112,9 @@ class Session:
         scores = [
             record.score
             for record in self.history
-            if isinstance(record, ValidationRecord) and record.model == plan.name
+            if isinstance(record, ValidationRecord)
+            and record.model == plan.name
+            and record.score is not None
         ]
         return advice(plan.config, len(plan.train), scores)
 
@@ -183,6 +188,18 @@ class Session:
         if collapse is not None:
             self.has_warned = True
             yield Notice(f"step {step.step:,}: {collapse}")
+
+    def _warn_of_no_score(self, step: TrainStep, plan: ModelPlan) -> Iterator[Notice]:
+        """Once a model, where the validation rows define nothing to stop early by."""
+        validation = step.validation
+        if validation is None or plan.name in self.unscored or not math.isnan(validation.score):
+            return
+        self.unscored.add(plan.name)
+        names = [f"{task} {name}" for task, values in validation.metrics.items() for name in values]
+        yield Notice(
+            f"{plan.name}: no metric is defined on the validation rows ({', '.join(names)}): training "
+            "does not stop early, and the last weights are kept"
+        )
 
     def _log(self, name: str, run: TrainingRun, step: TrainStep) -> None:
         records: list[HistoryRecord] = []

@@ -101,9 +101,17 @@ class TrainingRun:
         return patience > 0 and self.progress.validations_since_best >= patience
 
     def keep_if_best(self, score: float) -> bool:
-        """Copy the weights where `score` is the highest so far; count the validation otherwise."""
+        """Copy the weights where `score` is the highest so far; count the validation otherwise.
+
+        A score that is NaN says nothing: the newest weights are kept, and training does not end early.
+        """
         progress = self.progress
-        if score > progress.best_score or progress.best_weights is None:
+        if math.isnan(score):
+            score = progress.best_score
+            is_best = True
+        else:
+            is_best = score > progress.best_score or progress.best_weights is None
+        if is_best:
             progress.best_score, progress.best_step = score, progress.step
             progress.validations_since_best = 0
             progress.best_weights = {k: v.clone() for k, v in self.model.state_dict().items()}
