@@ -198,3 +198,49 @@ def forked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forked]:
     started = Forked(tmp_path_factory.mktemp("forked"), "--without-report")
     yield started
     started.close()
+
+
+CLOCKS = {"train_seconds", "train_rows_per_second", "microseconds_per_row", "created"}
+
+
+def without_clocks(value: object) -> object:
+    if isinstance(value, dict):
+        return {k: without_clocks(v) for k, v in value.items() if k not in CLOCKS}
+    return [without_clocks(item) for item in value] if isinstance(value, list) else value
+
+
+def _contents(run: Path) -> dict[str, object]:
+    """All that a run left behind but clocks, its own place and its report."""
+    found: dict[str, object] = {}
+    for path in sorted(run.iterdir()):
+        if path.suffix in (".json", ".jsonl"):
+            texts = path.read_text().splitlines() if path.suffix == ".jsonl" else [path.read_text()]
+            found[path.name] = [without_clocks(json.loads(text)) for text in texts]
+        elif path.name not in ("run.yaml", "report.html"):
+            found[path.name] = path.read_bytes()
+    return found
+
+
+@pytest.fixture(scope="session")
+def contents() -> Callable[[Path], dict[str, object]]:
+    """All that a run left behind but clocks, its own place and its report."""
+    return _contents
+
+
+@pytest.fixture(scope="session")
+def whole(home: Path) -> dict[str, object]:
+    """What the finished run left behind."""
+    return _contents(home / "finished")
+
+
+@pytest.fixture
+def go_on(table: Path, forked: Forked) -> Callable[[Path], None]:
+    """To the end of a run: on, or from the start where nothing was begun."""
+
+    def end(run: Path) -> None:
+        if (run / "run.yaml").exists():
+            forked.run("fit", "--resume", run).ended()
+        else:
+            forked.run("fit", table, *FIT, "--out", run).ended()
+
+    return end

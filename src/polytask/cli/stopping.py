@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM: what was computed stays, and a line says how to go on."""
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -18,8 +19,12 @@ class Terminated(BaseException):
 
 @contextmanager
 def terminated_in_order() -> Iterator[None]:
-    """SIGTERM inside raises Terminated, so that what is half written is removed on the way out."""
-    if threading.current_thread() is not threading.main_thread():
+    """SIGTERM inside raises Terminated, so that what is half written is removed on the way out.
+
+    Not under torchrun: it stops its processes this way, and they may be waiting for each other.
+    """
+    is_one_of_several = os.environ.get("WORLD_SIZE", "1") != "1"
+    if is_one_of_several or threading.current_thread() is not threading.main_thread():
         yield
         return
     before = signal.signal(signal.SIGTERM, _raise)

@@ -87,7 +87,10 @@ def split_by_cutoffs(
             f"the split column is missing in {told(num_missing, 'row')}: "
             "drop these rows, or choose another column"
         )
-    limits = pc.min_max(column)
+    try:
+        limits = pc.min_max(column)
+    except pa.ArrowNotImplementedError as error:
+        raise UserError(f"a column of {column.type} has no order to split by") from error
     message = f"the column goes from {limits['min']} to {limits['max']}"
     part_B = np.zeros(len(column), dtype=np.int8)
     bounds = [_bound(cutoff, column.type) for cutoff in (valid_from, test_from)]

@@ -108,13 +108,7 @@ def train_and_compare(
         raise_on_all(ranks, session.check)
         yield prepared
         try:
-            if interrupted is not None:
-                raise_on_all(ranks, lambda: session.resume(interrupted))
-            yield from session.choose_threads()
-            for plan in session.plans:
-                yield from session.run(plan)
-            if is_first(ranks):
-                yield Finished(session.finish())
+            yield from _trained(session, interrupted, ranks)
         except CannotWriteError as error:
             if session.folder is None:
                 raise
@@ -123,3 +117,15 @@ def train_and_compare(
             ) from error
         finally:
             session.close()
+
+
+def _trained(
+    session: Session, interrupted: RunFolder | None, ranks: Ranks | None
+) -> Iterator[Event]:
+    if interrupted is not None:
+        raise_on_all(ranks, lambda: session.resume(interrupted))
+    yield from session.choose_threads()
+    for plan in session.plans:
+        yield from session.run(plan)
+    if is_first(ranks):
+        yield Finished(session.finish())

@@ -77,19 +77,16 @@ class RunFolder:
             raise UserError(f"{path}: this is no finished run, it lacks {', '.join(missing)}")
         return cls(path)
 
-    def write_setup(self, config: FitConfig, inputs: FittedInputs, targets: LabelEncoder) -> None:
+    def write_config(self, config: FitConfig) -> None:
         write_text(self.path / OPTIONS, write_config(config))
-        self.write_encoders(inputs, targets)
 
-    def write_encoders(self, inputs: FittedInputs, targets: LabelEncoder) -> None:
-        write_text(self.path / ENCODER, _encoder_text(inputs, targets))
+    def write_encoders(self, text: str) -> None:
+        """The text is of `encoder_text`."""
+        write_text(self.path / ENCODER, text)
 
-    def write_model(
-        self, config: FitConfig, inputs: FittedInputs, targets: LabelEncoder, model: nn.Module
-    ) -> None:
-        """The weights, with checksums of the two files that they belong to, and encoder.json before."""
-        self.write_encoders(inputs, targets)
-        notes = notes_for_weights(config, _encoder_text(inputs, targets))
+    def write_weights(self, model: nn.Module, config: FitConfig, text: str) -> None:
+        """With checksums of the options and of the text of the encoders that they belong to."""
+        notes = notes_for_weights(config, text)
         write_tensors(self.path / WEIGHTS, model.state_dict(), notes)
 
     def read_config(self) -> FitConfig:
@@ -196,6 +193,12 @@ def _require_free(path: Path, *, overwrite: bool) -> None:
     check_folder(path)
 
 
-def _encoder_text(inputs: FittedInputs, targets: LabelEncoder) -> str:
-    encoder = {"inputs": json.loads(inputs.to_json()), "targets": targets.to_dict()}
-    return json.dumps(encoder, indent=1, allow_nan=False)
+def inputs_text(inputs: FittedInputs) -> str:
+    """The larger part of encoder.json, which stays the same while a run is trained."""
+    return json.dumps(json.loads(inputs.to_json()), indent=1, allow_nan=False)
+
+
+def encoder_text(of_inputs: str, targets: LabelEncoder) -> str:
+    """All of encoder.json; what kinds settle after training, such as smearing, is in the targets."""
+    of_targets = json.dumps(targets.to_dict(), indent=1, allow_nan=False)
+    return f'{{"inputs": {of_inputs},\n"targets": {of_targets}}}'

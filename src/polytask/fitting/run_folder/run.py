@@ -23,7 +23,7 @@ from polytask.fitting.preparing.encoding import (
 from polytask.fitting.preparing.lacking import with_lacking_labels
 from polytask.fitting.preparing.prepare import unknown_classes
 from polytask.fitting.processes.environment import borrowed
-from polytask.fitting.run_folder.folder import RunFolder
+from polytask.fitting.run_folder.folder import RunFolder, encoder_text, inputs_text
 from polytask.fitting.run_folder.run_records import Records, RecordsInMemory
 from polytask.inputs import FittedInputs
 from polytask.model import MultiTaskModel
@@ -163,8 +163,10 @@ class Run:
         kept = RecordsInMemory(self.record, self.figures, self.history)
         folder, lock = RunFolder.create(Path(path), overwrite=overwrite)
         try:
-            folder.write_setup(self.config, self.inputs, self.targets)
-            folder.write_model(self.config, self.inputs, self.targets, self.model)
+            folder.write_config(self.config)
+            text = encoder_text(inputs_text(self.inputs), self.targets)
+            folder.write_encoders(text)
+            folder.write_weights(self.model, self.config, text)
             for record in kept.history:
                 append_history(folder.path, record)
             write_records(folder.path, kept)

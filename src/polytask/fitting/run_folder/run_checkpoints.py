@@ -7,12 +7,13 @@ from pathlib import Path
 from torch import nn
 
 from polytask.config import FitConfig
+from polytask.data.labels import LabelEncoder
 from polytask.errors import UserError
 from polytask.files.writing import make_folder
 from polytask.fitting.own_parts import OwnParts
 from polytask.fitting.preparing.prepare import Prepared
 from polytask.fitting.run_folder.fingerprint import fingerprint_of
-from polytask.fitting.run_folder.folder import RunFolder
+from polytask.fitting.run_folder.folder import RunFolder, encoder_text, inputs_text
 from polytask.training.checkpoint import Checkpoints, Restored
 from polytask.training.loop import TrainStep
 from polytask.training.run import TrainingRun
@@ -34,18 +35,22 @@ class RunCheckpoints:
     origin: Mapping[str, str]
     is_resuming: bool = False
     log_bytes: int = 0
+    inputs_text: str = ""
+    written: str = ""
 
     @classmethod
     def start(
         cls, folder: RunFolder, prepared: Prepared, *, config: FitConfig, own: OwnParts
     ) -> "RunCheckpoints":
         """A new run: its setup is written, and the fresh weights of modules of the user's own."""
-        folder.write_setup(config, prepared.inputs, prepared.targets)
+        folder.write_config(config)
         make_folder(folder.checkpoints)
         for name, module in own.modules().items():
             write_state(folder.checkpoints / name, State(module.state_dict(), {}))
         origin = fingerprint_of(config, prepared)
-        return cls(folder, prepared, config, config.checkpoint_every, origin)
+        started = cls(folder, prepared, config, config.checkpoint_every, origin)
+        started._write_encoders(prepared.targets)
+        return started
 
     @classmethod
     def resume(
@@ -86,8 +91,17 @@ class RunCheckpoints:
             self._checkpoints(number).save(run, log_bytes=log_bytes, is_finished=True)
 
     def _write_model(self, run: TrainingRun) -> None:
-        targets = replace(self.prepared.targets, tasks=run.model.tasks)
-        self.folder.write_model(self.config, self.prepared.inputs, targets, run.model)
+        """The weights, and before them encoder.json where it has changed: the two belong together."""
+        self._write_encoders(replace(self.prepared.targets, tasks=run.model.tasks))
+        self.folder.write_weights(run.model, self.config, self.written)
+
+    def _write_encoders(self, targets: LabelEncoder) -> None:
+        # Of a million categories the text takes seconds, and is the same each time.
+        self.inputs_text = self.inputs_text or inputs_text(self.prepared.inputs)
+        text = encoder_text(self.inputs_text, targets)
+        if text != self.written:
+            self.folder.write_encoders(text)
+            self.written = text
 
     def _checkpoints(self, number: int) -> Checkpoints:
         return Checkpoints(self.folder.checkpoints / str(number), self.every, self.origin)
@@ -96,7 +110,7 @@ class RunCheckpoints:
         """The log and the folders of later models become what they were at the checkpoint."""
         self.is_resuming = False
         if not self.folder.has_encoders():
-            self.folder.write_encoders(self.prepared.inputs, self.prepared.targets)
+            self._write_encoders(self.prepared.targets)
         self.folder.remove_checkpoints(after=after)
         if self.folder.cut_log(self.log_bytes):
             return []
