@@ -156,16 +156,18 @@ GONE: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.mark.parametrize("log_every", [1, 1000])
 @pytest.mark.parametrize("how", GONE)
 def test_a_folder_that_goes_while_it_is_written_is_one_message(
-    how: str, table: Path, tmp_path: Path, no_report: None
+    how: str, log_every: int, table: Path, tmp_path: Path, no_report: None
 ) -> None:
     options = {"table": str(table), "tasks": ["click"], "epochs": 2, "out": str(tmp_path / "run")}
-    events = fit_events(polytask.config.validate_config({**options, "log_every": 1}))
+    events = fit_events(polytask.config.validate_config({**options, "log_every": log_every}))
     next(event for event in events if isinstance(event, TrainStep))
     GONE[how](tmp_path / "run")
     with pytest.raises(UserError, match="run"):
         list(events)
+    assert how == "a file" or not (tmp_path / "run").exists()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from polytask.errors import UserError
 from polytask.files.lock import LOCK, Lock, require_unlocked
 from polytask.files.plain import is_part, require_plain
 from polytask.files.reading import parse_json, read_text
-from polytask.files.writing import cut, make_folder, write_text
+from polytask.files.writing import CannotWriteError, cut, make_folder, write_text
 from polytask.fitting.run_folder.fingerprint import notes_for_weights
 from polytask.inputs import FittedInputs
 from polytask.records.layout import (
@@ -88,6 +88,11 @@ class RunFolder:
         """With checksums of the options and of the text of the encoders that they belong to."""
         notes = notes_for_weights(config, text)
         write_tensors(self.path / WEIGHTS, model.state_dict(), notes)
+
+    def require_there(self) -> None:
+        """CannotWriteError where somebody has removed the folder: it would be made anew without options."""
+        if not (self.path / OPTIONS).is_file():
+            raise CannotWriteError(f"{self.path}: the folder of the run is gone, or was emptied")
 
     def read_config(self) -> FitConfig:
         return read_config(self.path / OPTIONS)

@@ -80,15 +80,19 @@ class RunCheckpoints:
             self._write_model(run)
         checkpoints = self._checkpoints(number)
         if checkpoints.is_due(run, step):
-            checkpoints.save(run, log_bytes=self.folder.log_bytes())
+            self._save(run, number)
 
     def after_training(self, run: TrainingRun, number: int, *, is_main: bool) -> None:
         """The final weights: they are not trained again."""
         if is_main:
             self._write_model(run)
         if not self.is_resuming:
-            log_bytes = self.folder.log_bytes()
-            self._checkpoints(number).save(run, log_bytes=log_bytes, is_finished=True)
+            self._save(run, number, is_finished=True)
+
+    def _save(self, run: TrainingRun, number: int, *, is_finished: bool = False) -> None:
+        self.folder.require_there()
+        log_bytes = self.folder.log_bytes()
+        self._checkpoints(number).save(run, log_bytes=log_bytes, is_finished=is_finished)
 
     def _write_model(self, run: TrainingRun) -> None:
         """The weights, and before them encoder.json where it has changed: the two belong together."""
