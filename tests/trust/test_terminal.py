@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from polytask.cli.console import PlainConsole, visible
+from polytask.cli.console import PlainConsole
+from polytask.cli.visible import visible
 
 Command = Callable[..., Any]
 

@@ -11,7 +11,6 @@ from typing import Annotated
 import typer
 
 import polytask
-from polytask.cli.console import visible
 from polytask.cli.help import CommandUnderHeadings
 from polytask.cli.options import (
     config_from,
@@ -20,6 +19,7 @@ from polytask.cli.options import (
     with_fit_options,
 )
 from polytask.cli.stopping import TERMINATED, Terminated, terminated_in_order
+from polytask.cli.visible import visible
 from polytask.config import FitConfig
 from polytask.data.paths import matching_paths
 from polytask.errors import UserError

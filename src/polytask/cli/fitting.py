@@ -16,9 +16,9 @@ from rich.progress import (
 )
 
 from polytask.balancing import Ranks
-from polytask.cli.console import visible
 from polytask.cli.stopping import told_how_to_resume
 from polytask.cli.tables import console_for_tables, show_cost, show_prepared, show_results
+from polytask.cli.visible import visible
 from polytask.config import FitConfig
 from polytask.data.readers import TableSource
 from polytask.fitting import (

@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from polytask.records.layout import OPTIONS
-
 TERMINATED = 128 + signal.SIGTERM
 
 
@@ -40,6 +38,8 @@ def told_how_to_resume(folder: Path | None) -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, Terminated):
+        from polytask.records.layout import OPTIONS
+
         if folder is not None and (folder / OPTIONS).is_file():
             from polytask.cli.console import PlainConsole
 

@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
+from polytask.errors import UserError
 from polytask.files.reading import DamagedFileError
 from polytask.files.writing import written_whole
 
@@ -26,6 +27,11 @@ _DTYPES = {
     torch.uint8: "U8",
     torch.bool: "BOOL",
     torch.complex64: "C64",
+    torch.uint16: "U16",
+    torch.uint32: "U32",
+    torch.uint64: "U64",
+    torch.float8_e4m3fn: "F8_E4M3",
+    torch.float8_e5m2: "F8_E5M2",
 }
 _ALIGNMENT = 8
 
@@ -59,9 +65,10 @@ def write_tensors(
     start = 0
     for name, tensor in ordered:
         end = start + tensor.numel() * tensor.element_size()
-        dtype = _DTYPES[tensor.dtype]
+        if tensor.dtype not in _DTYPES:
+            raise UserError(f"{path}: {name} is of {tensor.dtype}, which safetensors does not hold")
         header[name] = {
-            "dtype": dtype,
+            "dtype": _DTYPES[tensor.dtype],
             "shape": list(tensor.shape),
             "data_offsets": [start, end],
         }
