@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import polytask
+from polytask.files.reading import DamagedFileError, parse_json
 from polytask.fitting import Finished, Notice, resume_events
 from polytask.records.layout import FACTS, TENSORS
 
@@ -79,6 +80,15 @@ def test_damage_is_told_by_those_who_read_the_file(
         # The report shows the options of any mapping as they are.
         elif (name, file) != ("report", "run.yaml") or b"{" not in ANYWHERE[damage]:
             ended.refused(file)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"a": NaN}', "[-Infinity]", "1e999", "1" + "0" * 30, "9" * 5000, r'"\ud800"', DEEP, "{"],
+)
+def test_what_is_no_json_or_beyond_64_bits_is_refused(text: str) -> None:
+    with pytest.raises(DamagedFileError, match="^here: "):
+        parse_json(text, where="here")
 
 
 def replaced(pattern: str, new: str, count: int = 0) -> Change:

@@ -33,6 +33,7 @@ SPARSE_ABOVE = 500_000
 """Above this many rows in one table, Adam's pass over all rows costs more than the batch does."""
 
 _EMBEDDING_STD = 0.05
+_MOST_NUMBERS = 1 << 16
 
 # Of a million texts that are no numbers, one is enough to say so.
 _FIRST = Field(fail_fast=True)
@@ -104,8 +105,8 @@ class Categories(Input):
 
     def __post_init__(self) -> None:
         require_one_each(self.columns, self.vocabularies, "vocabularies")
-        if self.embedding_dim < 1:
-            raise UserError(f"embeddings of {self.embedding_dim} numbers")
+        if not 1 <= self.embedding_dim <= _MOST_NUMBERS:
+            raise UserError(f"{self.embedding_dim=} must be from 1 to {_MOST_NUMBERS:,}")
 
     @classmethod
     def fit(
