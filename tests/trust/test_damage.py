@@ -87,7 +87,7 @@ def test_damage_is_told_by_those_who_read_the_file(
     ['{"a": NaN}', "[-Infinity]", "1e999", "1" + "0" * 30, "9" * 5000, r'"\ud800"', DEEP, "{"],
 )
 def test_what_is_no_json_or_beyond_64_bits_is_refused(text: str) -> None:
-    with pytest.raises(DamagedFileError, match="^here: "):
+    with pytest.raises(DamagedFileError, match=r"^here: "):
         parse_json(text, where="here")
 
 

@@ -23,6 +23,7 @@ from polytask.fitting.processes.torchrun import is_first, raise_on_all
 from polytask.fitting.run_folder.folder import RunFolder, check_free
 from polytask.fitting.run_folder.run import Run
 from polytask.fitting.session import Session
+from polytask.records.layout import OPTIONS
 from polytask.task import Task
 
 
@@ -110,10 +111,10 @@ def train_and_compare(
         try:
             yield from _trained(session, interrupted, ranks)
         except CannotWriteError as error:
-            if session.folder is None:
+            if config.out is None or not (config.out / OPTIONS).is_file():
                 raise
             raise UserError(
-                f"{error}; what was saved stays: polytask fit --resume {session.folder.path}"
+                f"{error}; what was saved stays: polytask fit --resume {config.out}"
             ) from error
         finally:
             session.close()
