@@ -7,47 +7,33 @@ trains the same model from the same seed, as `polytask fit --balancer NAME --epo
 it shows that each rule trains and what it costs, not which is best.
 """
 
-import os
 import sys
-from pathlib import Path
 
-import torch
+from census_trunks import base
+from trials import begun
 
 from polytask.balancing import BALANCERS
 from polytask.config import validate_config
 from polytask.fitting import prepare
-from polytask.fitting.plan import multi_task, start_training
+from polytask.fitting.plan import multi_task
 from polytask.metrics import quick_metric
 from polytask.training import predict, train
 
-ROOT = Path(__file__).resolve().parent.parent
-DATA = Path(os.environ.get("POLYTASK_DATA", ROOT.parent / "shared" / "data"))
-
 
 def main() -> None:
-    config = validate_config(
-        {
-            "table": DATA / "census_income_train.parquet",
-            "test": DATA / "census_income_test.parquet",
-            "tasks": ["income:binary:50000+", "never=marital_status:binary:Never married"],
-            "ignore": "education,marital_status,instance_weight",
-            "valid_fraction": 0,
-            "epochs": 1,
-        }
-    )
-    prepared = prepare(config)
-    job = multi_task(prepared)
-    assert job.test is not None
+    prepared = prepare(validate_config(base(1) | {"valid_fraction": 0, "epochs": 1}))
     print("| balancer | income auc | never married auc | rows/s |\n|---|---|---|---|")
     for name in sys.argv[1:] or BALANCERS:
         chosen = prepared.config.model_copy(update={"balancer": name})
-        run = start_training(chosen, prepared, job, device=torch.device("cpu"))
-        for _ in train(run, job.stream(chosen)):
+        plan = multi_task(chosen, prepared)
+        run = begun(plan, prepared)
+        for _ in train(run, plan.stream()):
             pass
-        values = predict(run.model, job.test).values
+        assert plan.test is not None
+        values = predict(run.model, plan.test).values
         aucs = [
-            quick_metric("auc", t.kind, values[t.name], job.test.labels[t.name].numpy())
-            for t in job.tasks
+            quick_metric("auc", t.kind, values[t.name], plan.test.labels[t.name].numpy())
+            for t in plan.tasks
         ]
         rate = run.progress.rows / run.progress.train_seconds
         print(f"| {name} | {aucs[0]:.4f} | {aucs[1]:.4f} | {rate:,.0f} |", flush=True)

@@ -170,35 +170,37 @@ def write_rows(path: Path) -> None:
 
 
 def run_ours(name: str, trunk: str, epochs: int) -> dict[str, object]:
-    from polytask.fitting.plan import multi_task, start_training
+    from trials import begun
+
+    from polytask.fitting.plan import multi_task
     from polytask.training.evaluation import predict
     from polytask.training.loop import train
 
     prepared = prepared_rows(name, trunk, epochs)
-    assignment = multi_task(prepared)
-    run = start_training(prepared.config, prepared, assignment, device=torch.device("cpu"))
+    plan = multi_task(prepared.config, prepared)
+    run = begun(plan, prepared)
     started = time.perf_counter()
-    for _ in train(run, assignment.stream(prepared.config)):
+    for _ in train(run, plan.stream()):
         pass
     seconds = time.perf_counter() - started
-    test = assignment.test
+    test = plan.test
     scores = predict(run.model, test).values
     auc = [roc_auc_score(test.labels[name], score) for name, score in scores.items()]
-    return {"rows_per_second": epochs * len(assignment.train) / seconds, "auc": auc}
+    return {"rows_per_second": epochs * len(plan.train) / seconds, "auc": auc}
 
 
 def profile(trunk: str) -> None:
     """Where our step's time goes: torch's operators by their own CPU time."""
     from torch.profiler import ProfilerActivity
     from torch.profiler import profile as torch_profile
+    from trials import begun
 
-    from polytask.fitting.plan import multi_task, start_training
+    from polytask.fitting.plan import multi_task
     from polytask.training.loop import train
 
     prepared = prepared_rows("polytask", trunk, 1)
-    assignment = multi_task(prepared)
-    run = start_training(prepared.config, prepared, assignment, device=torch.device("cpu"))
-    steps = train(run, assignment.stream(prepared.config))
+    plan = multi_task(prepared.config, prepared)
+    steps = train(begun(plan, prepared), plan.stream())
     for _ in range(20):
         next(steps)
     with torch_profile(activities=[ProfilerActivity.CPU]) as recorded:

@@ -15,7 +15,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 
 from polytask.config import validate_config
-from polytask.fitting.plan import ModelPlan, multi_task, single_task, start_training
+from polytask.fitting.building import start_training
+from polytask.fitting.own_parts import OwnParts
+from polytask.fitting.plan import ModelPlan, multi_task, single_task
 from polytask.fitting.preparing.prepare import Prepared, prepare
 from polytask.streams import Batch
 from polytask.training.evaluation import predict
@@ -76,24 +78,22 @@ def _prepare(base: Values) -> None:
 def _run(trial: Trial) -> Outcome:
     assert _prepared is not None
     config = validate_config(_prepared.config.model_dump() | dict(trial.options))
-    prepared = dataclasses.replace(_prepared, config=config)
-    assignments = (
-        [single_task(prepared, t) for t in range(len(prepared.tasks))]
+    plans = (
+        [single_task(config, _prepared, t) for t in range(len(_prepared.tasks))]
         if trial.single
-        else [multi_task(prepared)]
+        else [multi_task(config, _prepared)]
     )
     started = time.perf_counter()
     metrics: dict[tuple[str, str, str], float] = {}
     parameters = 0
-    for assignment in assignments:
-        assignment = _part(assignment, trial.share, seed=config.split_seed)
-        run = start_training(config, prepared, assignment, device=torch.device("cpu"))
-        valid = None if trial.keep_last else assignment.valid
-        for _ in train(run, assignment.stream(config), valid=valid):
+    for plan in plans:
+        plan = _part(plan, trial.share, seed=config.split_seed)
+        run = begun(plan, _prepared)
+        for _ in train(run, plan.stream(), valid=None if trial.keep_last else plan.valid):
             pass
         parameters += sum(p.numel() for p in run.model.parameters())
         for part in ("train", "valid", "test"):
-            examples = getattr(assignment, part)
+            examples = getattr(plan, part)
             if part == "train":
                 examples = examples[: min(len(examples), 50_000)]
             metrics |= {
@@ -103,13 +103,18 @@ def _run(trial: Trial) -> Outcome:
     return Outcome(trial, metrics, parameters, time.perf_counter() - started)
 
 
-def _part(assignment: ModelPlan, share: float, *, seed: int) -> ModelPlan:
+def begun(plan: ModelPlan, prepared: Prepared) -> TrainingRun:
+    """The plan's model before its first step."""
+    return start_training(plan, prepared, OwnParts(), device=torch.device("cpu"))
+
+
+def _part(plan: ModelPlan, share: float, *, seed: int) -> ModelPlan:
     if share == 1.0:
-        return assignment
-    size = len(assignment.train)
+        return plan
+    size = len(plan.train)
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.randperm(size, generator=generator)[: round(share * size)].sort().values
-    return dataclasses.replace(assignment, train=assignment.train[chosen])
+    return dataclasses.replace(plan, train=plan.train[chosen])
 
 
 def _metrics(run: TrainingRun, table: Batch, names: Sequence[str]) -> dict[tuple[str, str], float]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from polytask.task import binary, check_tasks, count, joint_logit, multiclass, regression
+from polytask.task import binary, count, joint_logit, multiclass, parents_first, regression
 
 
 def test_losses_are_per_example_and_match_their_formulas() -> None:
@@ -68,7 +68,7 @@ def test_extreme_logits_give_finite_losses_and_gradients(
 )
 def test_wrong_tasks_are_refused(tasks: tuple, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        check_tasks(tasks)
+        parents_first(tasks)
 
 
 def test_a_kind_cannot_be_given_or_have_one_class() -> None:

@@ -50,46 +50,19 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _ROOMS = (
-    "balancing",
-    "config",
-    "data",
-    "inputs",
-    "fitting",
-    "kinds",
-    "metrics",
-    "model",
-    "records",
-    "report",
-    "streams",
-    "training",
-    "trunks",
+    *("balancing", "config", "data", "inputs", "fitting", "kinds", "metrics", "model", "records"),
+    *("report", "streams", "training", "trunks"),
 )
-_HOMES = {
-    "Batch": "polytask.streams",
-    "Binary": "polytask.kinds",
-    "Count": "polytask.kinds",
-    "InMemoryStream": "polytask.streams",
-    "Kind": "polytask.kinds",
-    "MultiTaskModel": "polytask.model",
-    "Multiclass": "polytask.kinds",
-    "Quantile": "polytask.kinds",
-    "Regression": "polytask.kinds",
-    "Run": "polytask.fitting",
-    "Settings": "polytask.training",
-    "Stream": "polytask.streams",
-    "Task": "polytask.task",
-    "TrainingRun": "polytask.training",
-    "UserError": "polytask.errors",
-    "binary": "polytask.task",
-    "count": "polytask.task",
-    "fit": "polytask.fitting",
-    "load": "polytask.fitting",
-    "multiclass": "polytask.task",
-    "quantile": "polytask.task",
-    "regression": "polytask.task",
-    "resume": "polytask.fitting",
-    "train": "polytask.training",
+_NAMES = {
+    "errors": ("UserError",),
+    "fitting": ("Run", "fit", "load", "resume"),
+    "kinds": ("Binary", "Count", "Kind", "Multiclass", "Quantile", "Regression"),
+    "model": ("MultiTaskModel",),
+    "streams": ("Batch", "InMemoryStream", "Stream"),
+    "task": ("Task", "binary", "count", "multiclass", "quantile", "regression"),
+    "training": ("Settings", "TrainingRun", "train"),
 }
+_HOMES = {name: home for home, names in _NAMES.items() for name in names}
 
 __all__ = sorted(["__version__", *_HOMES])
 
@@ -100,7 +73,7 @@ def __getattr__(name: str) -> object:
         return import_module(f"polytask.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'polytask' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(f"polytask.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -1,14 +1,29 @@
 """What is to be predicted: a task is a frozen value, without parameters and without data."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from typing import Annotated
 
 import torch
+from pydantic import PlainSerializer, PlainValidator
 from torch import Tensor
 from torch.nn import functional
 
-from polytask.kinds import Binary, Count, Kind, Multiclass, Noise, Quantile, Regression
+from polytask.errors import UserError, nearest
+from polytask.kinds import (
+    Binary,
+    Count,
+    Kind,
+    Multiclass,
+    Noise,
+    Quantile,
+    Regression,
+    kind_from_record,
+    kind_to_record,
+)
 from polytask.kinds.noise import full_precision
-from polytask.kinds.scale import Transform
+from polytask.kinds.reading import Transform
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +40,7 @@ class Task:
 
     name: str
     column: str
-    kind: Kind
+    kind: Annotated[Kind, PlainSerializer(kind_to_record), PlainValidator(kind_from_record)]
     given: str | None = None
     auxiliary: bool = False
 
@@ -110,28 +125,32 @@ def quantile(
     return Task(name, column or name, kind, auxiliary=auxiliary)
 
 
-def check_tasks(tasks: tuple[Task, ...]) -> None:
-    """Raise ValueError unless names differ and each `given` names another task, without a circle."""
-    parents = {task.name: task.given for task in tasks}
+def parents_first(tasks: Sequence[Task]) -> list[int]:
+    """Positions of the tasks such that each comes after the one that it is given.
+
+    UserError unless names differ and each `given` names another, binary task, without a circle.
+
+    >>> parents_first([binary("buy", given="click"), binary("click")])
+    [1, 0]
+    """
+    position = {task.name: index for index, task in enumerate(tasks)}
     if not tasks:
-        raise ValueError("at least one task is needed")
-    if len(parents) < len(tasks):
-        raise ValueError(f"task names must differ, but they are {[task.name for task in tasks]}")
-    by_name = {task.name: task for task in tasks}
+        raise UserError("at least one task is needed")
+    if len(position) < len(tasks):
+        raise UserError(f"task names must differ, but they are {[task.name for task in tasks]}")
     for task in tasks:
-        seen = [task.name]
-        parent = task.given
-        while parent is not None:
-            if parent not in by_name:
-                raise ValueError(f"task {seen[-1]!r} is given {parent!r}, which is no task")
-            if not by_name[parent].kind.has_one_logit:
-                raise ValueError(
-                    f"task {seen[-1]!r} is given {parent!r}, which is not binary with constant noise"
-                )
-            if parent in seen:
-                raise ValueError(f"tasks are given each other in a circle: {[*seen, parent]}")
-            seen.append(parent)
-            parent = parents[parent]
+        if task.given is not None and task.given not in position:
+            hint = nearest(task.given, position)
+            raise UserError(f"task {task.name!r} is given {task.given!r}, which is no task{hint}")
+        if task.given is not None and not tasks[position[task.given]].kind.has_one_logit:
+            raise UserError(
+                f"task {task.name!r} is given {task.given!r}, which is not binary with constant noise"
+            )
+    parents = {task.name: [] if task.given is None else [task.given] for task in tasks}
+    try:
+        return [position[name] for name in TopologicalSorter(parents).static_order()]
+    except CycleError as error:
+        raise UserError(f"tasks are given each other in a circle: {error.args[1]}") from None
 
 
 def joint_logit(parent_logit: Tensor, child_logit: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from polytask.balancing import (
     MGDA,
     RLW,
     STCH,
+    WRAPPERS,
     Balancer,
     CAGrad,
     Combined,
@@ -40,6 +41,16 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    """What a test, or an example in a docstring, registers is gone after it."""
+    kept = dict(BALANCERS), dict(WRAPPERS)
+    yield
+    for registry, before in zip((BALANCERS, WRAPPERS), kept):
+        registry.clear()
+        registry.update(before)
 
 
 @dataclass(frozen=True, slots=True)

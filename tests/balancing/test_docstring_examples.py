@@ -5,14 +5,13 @@ import importlib
 import inspect
 import pkgutil
 import re
-from collections.abc import Iterator
 from types import ModuleType
 
 import pytest
 import torch
 
 from polytask import balancing
-from polytask.balancing import BALANCERS, gram
+from polytask.balancing import gram
 
 CITATION = re.compile(r"(NeurIPS|ICML|ICLR|CVPR|RecSys|TMLR|OOPSLA|arXiv|Comp\.|Prog\.|et al\.)")
 MODULES = [
@@ -25,15 +24,6 @@ PUBLIC = {
     for name, member in ((name, getattr(package, name)) for name in package.__all__)
     if callable(member)
 }
-
-
-@pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    """An example registers a rule."""
-    kept = dict(BALANCERS)
-    yield
-    BALANCERS.clear()
-    BALANCERS.update(kept)
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)

@@ -204,7 +204,5 @@ def test_the_record_derives_what_was_measured() -> None:
     assert step.norms_T[3].isnan()
     assert step.cosines_TT[0, 2].item() == -1.0
     assert step.conflict_rate == pytest.approx(1 / 3)
-    expected = (24 / 25 + 6 / 10 + 8 / 17) / 3
-    assert step.magnitude_similarity == pytest.approx(expected)
     nothing = Step(torch.ones(4), weights, active_T)
     assert nothing.norms_T is nothing.cosines_TT is nothing.conflict_rate is None

@@ -101,7 +101,7 @@ CASES: dict[str, tuple[list[str], str]] = {
     "cut-off without column": ([*FIT, "--test-from", "3"], "--time-column"),
     "cut-off beyond the data": (
         [*FIT, "--time-column", "hour", "--test-from", "99"],
-        "--time-column hour: .*from 0 to 23",
+        "--time-column=hour: .*from 0 to 23",
     ),
     "existing folder": ([*FIT, "--out", "full"], "--overwrite"),
     "folder of something else": ([*FIT, "--out", "full", "--overwrite"], "something else"),

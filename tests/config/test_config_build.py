@@ -130,6 +130,6 @@ def test_uncertainty_knows_which_losses_are_log_likelihoods() -> None:
 
 
 def test_a_metric_within_groups_cannot_be_monitored_without_them() -> None:
-    with pytest.raises(UserError, match=r"gauc is taken within groups.*--group"):
+    with pytest.raises(UserError, match=r"gauc is taken within groups.*by group"):
         build_monitor("click.gauc", [binary("click")], has_groups=False)
     assert build_monitor("click.gauc", [binary("click")], has_groups=True).terms

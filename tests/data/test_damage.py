@@ -149,7 +149,10 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
         _frame(pd.DataFrame({"a": [1], "o": [object()]})),
         "column 'o' .*, of dtype object, cannot be read",
     ),
-    "pandas, duplicate": (_frame(pd.DataFrame([[1, 2]], columns=["a", "a"])), "Duplicate.*'a'"),
+    "pandas, duplicate": (
+        _frame(pd.DataFrame([[1, 2]], columns=["a", "a"])),
+        "duplicate column names: 'a'",
+    ),
     "pandas, no columns": (_frame(pd.DataFrame(index=[1, 2])), "has no columns"),
     "array": (_frame(np.zeros((3, 2))), r"no names: pass pandas.DataFrame\(array, columns="),
     "open file": (lambda folder: (folder / "t").open("w"), "pass the path of the file"),

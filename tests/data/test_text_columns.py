@@ -124,8 +124,8 @@ def test_what_is_no_column_of_numbers_stays_text(case: str) -> None:
 
 
 DOUBTS = {
-    "pairs of numbers": ([f"{i % 60},{i % 7}" for i in range(200)], "pass --decimal ,"),
-    "pairs of long numbers": ([f"{100 + i},{300 + i}" for i in range(200)], "pass --decimal ,"),
+    "pairs of numbers": ([f"{i % 60},{i % 7}" for i in range(200)], "pass --decimal=','"),
+    "pairs of long numbers": ([f"{100 + i},{300 + i}" for i in range(200)], "pass --decimal=','"),
     "many odd values": (
         [str(i) if i % 6 else f"about {i}" for i in range(300)],
         "too many of its values are no numbers, such as 'about 0', 'about 6', 'about 12'",
@@ -209,9 +209,8 @@ def test_words_that_the_user_names() -> None:
 
 
 def test_a_few_rows_are_read_as_the_training_table_was() -> None:
-    fitted = ReadOptions().as_fitted(
-        numbers=["x"], texts={"country": ("DE", "NA"), "code": ("1", "2")}
-    )
+    texts = {"country": ("DE", "NA"), "code": ("1", "2")}
+    fitted = ReadOptions(numbers=["x"], text=texts, values=texts)
     row = {"x": ["-"], "country": ["NA"], "code": ["1"], "word": ["NA"]}
     read = read_table(pd.DataFrame(row), options=fitted)
     assert read.to_pydict() == {"x": [None], "country": ["NA"], "code": ["1"], "word": [None]}

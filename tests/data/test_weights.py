@@ -1,7 +1,6 @@
-"""Weights of rows: by a column, by a number, per task or for all."""
+"""Weights of rows: by a column, per task or for all."""
 
 import math
-from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -14,48 +13,36 @@ from polytask.task import binary
 TARGETS = [binary(name, name) for name in ("click", "like", "follow")]
 
 
-def weights(
-    table: pa.Table, columns: Mapping[str, str], numbers: Mapping[str, float]
-) -> np.ndarray | None:
-    return encode_weights(table, TARGETS, weight_columns=columns, weight_numbers=numbers)
-
-
 def test_a_tasks_own_entry_stands_before_that_of_all() -> None:
     table = pa.table({"w": [1.0, 0.0, 2.0], "v": pa.array([3, 4, 5], pa.int8())})
-    found = weights(table, {"*": "w", "like": "v"}, {"*": 2.0, "follow": 0.5})
-    assert found is not None
-    assert found.dtype == np.float32
-    np.testing.assert_array_equal(found, [[2, 6, 0.5], [0, 8, 0], [4, 10, 1]])
+    found = encode_weights(table, TARGETS, {"*": "w", "like": "v"})
+    assert {weights_B.dtype for weights_B in found.values()} == {np.dtype(np.float32)}
+    by_w, by_v = [1, 0, 2], [3, 4, 5]
+    expected = {"click": by_w, "like": by_v, "follow": by_w}
+    assert {name: weights_B.tolist() for name, weights_B in found.items()} == expected
 
 
-def test_one_task_may_be_weighted_alone() -> None:
+def test_tasks_without_an_entry_have_no_weights() -> None:
     table = pa.table({"w": [1.0, 3.0]})
-    np.testing.assert_array_equal(weights(table, {"like": "w"}, {}), [[1, 1, 1], [1, 3, 1]])
-    np.testing.assert_array_equal(weights(table, {}, {"click": 3}), [[3, 1, 1], [3, 1, 1]])
-
-
-def test_nothing_weighted_is_none() -> None:
-    assert weights(pa.table({"w": [1.0]}), {}, {}) is None
+    assert list(encode_weights(table, TARGETS, {"like": "w"})) == ["like"]
+    assert encode_weights(table, TARGETS, {}) == {}
 
 
 @pytest.mark.parametrize(
-    ("values", "columns", "numbers", "message"),
+    ("values", "columns", "message"),
     [
-        ([1.0, -1.0, -2.0], {"*": "w"}, {}, "'w' is missing or negative in 2 rows .first -1 in row 1"),
-        ([1.0, None, 1.0], {"*": "w"}, {}, "1 row .first nan in row 1"),
-        ([1.0, math.nan, 1.0], {"*": "w"}, {}, "first nan in row 1"),
-        ([1.0, math.inf, 1.0], {"*": "w"}, {}, "infinite"),
-        ([0.0, 0.0, 0.0], {"*": "w"}, {}, "0 in every row"),
-        (["a", "b", "c"], {"*": "w"}, {}, "text where numbers are due"),
-        ([1.0], {"*": "wait"}, {}, "'wait' - did you mean 'w'|'wait' - known"),
-        ([1.0], {"clik": "w"}, {}, "unknown task 'clik' - did you mean 'click'"),
-        ([1.0], {}, {"clik": 1.0}, "unknown task 'clik'"),
-        ([1.0], {}, {"click": -1.0}, "must be positive, but it is -1"),
-        ([1.0], {}, {"*": math.nan}, "must be positive"),
+        ([1.0, -1.0, -2.0], {"*": "w"}, "'w' is missing or negative in 2 rows .first -1 in row 1"),
+        ([1.0, None, 1.0], {"*": "w"}, "1 row .first nan in row 1"),
+        ([1.0, math.nan, 1.0], {"*": "w"}, "first nan in row 1"),
+        ([1.0, math.inf, 1.0], {"*": "w"}, "infinite"),
+        ([0.0, 0.0, 0.0], {"*": "w"}, "0 in every row"),
+        (["a", "b", "c"], {"*": "w"}, "text where numbers are due"),
+        ([1.0], {"*": "wait"}, "'wait' - did you mean 'w'|'wait' - known"),
+        ([1.0], {"clik": "w"}, "unknown task 'clik' - did you mean 'click'"),
     ],
 )  # fmt: skip
 def test_wrong_weights_are_told(
-    values: list[object], columns: dict[str, str], numbers: dict[str, float], message: str
+    values: list[object], columns: dict[str, str], message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
-        weights(pa.table({"w": values}), columns, numbers)
+        encode_weights(pa.table({"w": values}), TARGETS, columns)

@@ -113,7 +113,7 @@ def test_a_killed_run_loads_as_one_that_has_not_ended(
     run = load(killed)
     assert run.record is None and run.figures is None and run.history == fitted.history
     assert run.predict(log).equals(fitted.predict(log))
-    with pytest.raises(UserError, match=r"has not ended.*--resume"):
+    with pytest.raises(UserError, match=r"has not ended.*polytask\.resume"):
         _ = run.metrics
     assert write_report(killed).is_file()
     run.save(tmp_path / "copy")
@@ -215,7 +215,7 @@ def test_derived_inputs_are_made_at_prediction_too(clicks: pa.Table) -> None:
 
 
 def test_a_leak_stops_until_it_is_explained(log: pa.Table) -> None:
-    with pytest.raises(UserError, match=r"'watch_seconds' alone gives click AUC .*--after"):
+    with pytest.raises(UserError, match=r"'watch_seconds' alone gives click AUC .*after='"):
         fit(log, ["click"], ignore="like,follow", **QUICK)
     run = fit(log, ["click"], after="watch_seconds,like,follow", **QUICK)
     assert "watch_seconds" not in run.inputs.columns
@@ -292,7 +292,7 @@ def test_a_run_saved_elsewhere_loads(fitted: Run, log: pa.Table, tmp_path: Path)
         assert ours.read_text() == theirs.read_text(), name
     assert (tmp_path / "copy" / "report.html").is_file()
     assert load(tmp_path / "copy").predict(log).equals(fitted.predict(log))
-    with pytest.raises(UserError, match="--overwrite"):
+    with pytest.raises(UserError, match="overwrite=True"):
         fitted.save(tmp_path / "copy")
 
 

@@ -8,12 +8,14 @@ from typing import ClassVar, Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from polytask import Task, binary, count, fit, load, multiclass, quantile, regression
+from polytask.balancing import GradNorm, Smoothed
 from polytask.errors import UserError
 from polytask.fitting.comparing.score import rows_by_task, score_tasks
 from polytask.kinds import KINDS, Binary, Kind, Labels, Multiclass, Regression, register
@@ -172,6 +174,57 @@ def test_a_kind_from_outside_is_trained_by_its_own_loss(huber: type[Huber], tmp_
     assert by_name.tasks[0].kind == huber(middle=by_object.tasks[0].kind.middle)
 
 
+@dataclass(frozen=True, slots=True)
+class Shifted(Huber):
+    """A loss that is negative near the label."""
+
+    name: ClassVar[str] = "shifted"
+
+    def loss(self, outputs_BO: Tensor, labels_B: Tensor) -> Tensor:
+        return (outputs_BO[:, 0] - labels_B).abs() - 100.0
+
+    @property
+    def loss_can_be_negative(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def shifted() -> Iterator[type[Shifted]]:
+    yield register(Shifted)
+    del KINDS["shifted"]
+
+
+def two_tasks() -> tuple[pa.Table, list[str]]:
+    table = contaminated()
+    return table.append_column("twice", pc.multiply(table["x"], 2.0)), [
+        "twice:regression",
+        "y:shifted",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("balancer", "named"),
+    [
+        ("gls", "GLS"),
+        ("uncertainty", "Uncertainty"),
+        ({"name": "combined", "loss_rule": "dwa", "gradient_rule": "upgrad"}, "DWA"),
+        (Smoothed(GradNorm(2)), "GradNorm"),
+    ],
+)
+def test_a_rule_that_needs_positive_losses_refuses_before_training(
+    shifted: type[Shifted], tmp_path: Path, balancer: object, named: str
+) -> None:
+    with pytest.raises(UserError, match=rf"{named} takes no loss below 0.*'y' \(shifted\)"):
+        fit(*two_tasks(), balancer=balancer, out=tmp_path / "run", **SMALL)
+    assert not list(tmp_path.rglob("steps.jsonl"))
+
+
+def test_losses_below_0_are_trained_by_rules_that_take_them(shifted: type[Shifted]) -> None:
+    for balancer in ("equal", "upgrad", {"name": "famo", "min_losses": [0.0, -101.0]}):
+        run = fit(*two_tasks(), balancer=balancer, epochs=1, **SMALL)
+        assert min(record.losses["y"] for record in run.history if record.losses) < 0
+
+
 def test_a_kind_that_is_not_registered_works_and_is_not_written(tmp_path: Path) -> None:
     table = contaminated()
     task = Task("y", "y", Huber(delta=0.5))
@@ -269,7 +322,7 @@ def test_soft_labels_are_probabilities_of_yes() -> None:
 def test_missing_values_may_be_named(tmp_path: Path) -> None:
     random, x = signal(1_000)
     table = pa.table({"x": x, "click": random.integers(-1, 2, len(x))})
-    with pytest.raises(UserError, match=r"0, 1 and -1: .* --missing -1"):
+    with pytest.raises(UserError, match=r"0, 1 and -1: .* missing=-1"):
         fit(table, ["click"], epochs=1, **SMALL)
     run = fit(table, ["click"], missing="-1", epochs=1, out=tmp_path / "run", **SMALL)
     assert run.tasks[0].kind.name == "binary"

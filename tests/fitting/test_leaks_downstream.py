@@ -60,7 +60,7 @@ def test_allow_keeps_it_and_naming_it_as_an_input_asks(log: pa.Table) -> None:
     derive = ["coarse = watch // 1"]
     kept = prepared(log, "watch:regression", derive=derive, allow=["coarse"], after=["refund"])
     assert "coarse" in (*kept.schema.numeric, *kept.schema.categorical)
-    with pytest.raises(UserError, match=r"derived from 'watch'.*--allow coarse"):
+    with pytest.raises(UserError, match=r"derived from 'watch'.*allow='coarse'"):
         prepared(log, "watch:regression", derive=derive, inputs=["x", "coarse"])
 
 

@@ -1,5 +1,7 @@
 """Plans: all models are known, and tried out, before the first one is trained."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -11,12 +13,13 @@ import polytask
 from polytask.balancing import RLW, NashMTL
 from polytask.config import validate_config
 from polytask.errors import UserError
-from polytask.fitting import Finished, ModelStarted, Prepared, fit_events, prepare
+from polytask.fitting import Finished, ModelStarted, Prepared, building, fit_events, prepare
 from polytask.fitting.building import balancer_of, start_training
 from polytask.fitting.own_parts import OwnParts
 from polytask.fitting.plan import From, ModelPlan, check_order, multi_task, plans_of
 from polytask.fitting.session import Session
 from polytask.training.loop import TrainStep
+from polytask.training.randomness import drawn_from
 from polytask.trunks import CGC, MMoE, SharedBottom
 
 TASKS = ("click:binary", "like:binary")
@@ -55,7 +58,7 @@ def test_the_readme_s_cgc_compares_each_task_with_its_own_experts(rows: pa.Table
         ({"trunk": {"name": "cgc", "num_task_experts": [1, 2, 3]}}, "num_task_experts"),
         ({"trunk": {"name": "ple", "num_levels": 0}}, "num_levels"),
         ({"balancer": {"name": "static", "weights": [1.0]}}, "weights"),
-        ({"monitor": "click.gauc"}, "--group"),
+        ({"monitor": "click.gauc"}, "by group"),
         ({"monitor": "click.auc,lik.auc"}, "did you mean 'like'"),
     ],
 )
@@ -69,11 +72,59 @@ def test_what_does_not_fit_is_found_before_the_first_step(
     assert steps == 0
 
 
+def test_nothing_is_drawn_where_models_are_only_tried_out(
+    rows: pa.Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The embeddings of a large table would take their time and their memory."""
+    config = validate_config({"tasks": TASKS, "trunk": "shared_bottom", **QUICK})
+    prepared = prepare(config, rows)
+    plans = plans_of(prepared.config, prepared)
+    drew: list[bool] = []
+
+    @contextmanager
+    def watched(seed: int) -> Iterator[None]:
+        with drawn_from(seed):
+            before = torch.get_rng_state()
+            yield
+            drew.append(not torch.equal(torch.get_rng_state(), before))
+
+    monkeypatch.setattr(building, "drawn_from", watched)
+    building.try_out(plans, prepared.inputs, OwnParts())
+    assert drew == [False] * 3
+    building.start_training(plans[0], prepared, OwnParts(), device=torch.device("cpu"))
+    assert drew[3:] == [True]
+
+
+@pytest.mark.parametrize("balancer", ["uncertainty", {"name": "smoothed", "inner": "dwa"}])
+def test_a_loss_that_can_fall_below_0_is_refused_before_the_first_step(
+    rows: pa.Table, balancer: object
+) -> None:
+    tasks = ["click:binary", polytask.regression("watch_seconds", noise="learned")]
+    options = QUICK | {"after": "follow,like", "baseline": "none"}
+    with pytest.raises(UserError, match=r"takes no loss below 0.*'watch_seconds'"):
+        polytask.fit(rows, tasks, balancer=balancer, **options)
+    polytask.fit(rows, tasks, balancer="cagrad", **options)
+
+
 def test_the_monitor_of_a_single_keeps_its_own_terms(rows: pa.Table) -> None:
     monitor = "click.log_loss=2,like.auc"
     prepared = prepare(validate_config({"tasks": TASKS, "monitor": monitor, **QUICK}), rows)
     configs = [plan.config.monitor for plan in plans_of(prepared.config, prepared)]
     assert configs == [monitor, "click.log_loss=2", "like.auc"]
+
+
+def test_a_single_starts_at_the_joint_rate_of_a_consequence(rows: pa.Table) -> None:
+    """And the joint model at the rate given the parent: their product is the joint rate."""
+    config = validate_config({"tasks": TASKS, "given": {"like": "click"}, **QUICK})
+    prepared = prepare(config, rows)
+    multi, click, like = plans_of(prepared.config, prepared)
+    labels = prepared.train.labels
+    joint = labels["like"].double().mean().item()
+    rates = [task.kind.base_rate for plan in (multi, click, like) for task in plan.tasks]
+    assert rates[1] > 2 * joint
+    assert rates[0] * rates[1] == pytest.approx(joint)
+    assert rates[2:] == pytest.approx([labels["click"].double().mean().item(), joint])
+    assert like.tasks[0].given is None
 
 
 def test_a_trunk_by_class_or_function_and_a_balancer_as_an_object(rows: pa.Table) -> None:

@@ -7,7 +7,7 @@ import pytest
 from polytask import fit
 from polytask.config import validate_config
 from polytask.data.readers import TableSource
-from polytask.fitting import Prepared, prepare
+from polytask.fitting import Prepared, inspect_table, prepare
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +40,8 @@ def test_the_record_names_what_is_not_used_and_why(visits: pa.Table) -> None:
     assert set(data.unused_columns) == {"tags", "country"}
     assert "a list" in data.unused_columns["tags"]
     assert "the same value in every row" in data.unused_columns["country"]
+    _, inspected = inspect_table(validate_config({"tasks": ["click"], "ignore": ["day"]}), visits)
+    assert {column.name: column.reason for column in inspected.unused} == data.unused_columns
     assert data.split == "at random, seed 0"
     assert any(note.startswith("price: ") for note in data.notes)
     assert any(note.startswith("taken for numbers: visits") for note in data.notes)

@@ -399,7 +399,7 @@ def test_the_command_line_goes_on_with_no_other_option(
     stop_after(run, table, steps=14)
     out = ["--out", str(run)]
     assert command(monkeypatch, "fit", str(table), "--task", "click:binary", *out) == 2
-    assert "go on with `polytask fit --resume" in capsys.readouterr().err
+    assert "or go on with --resume=" in capsys.readouterr().err
     others = ["--epochs", "3", "--task", "click", str(table), "--no-intervals"]
     assert command(monkeypatch, "fit", "--resume", str(run), *others) == 2
     told = capsys.readouterr().err

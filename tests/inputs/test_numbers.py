@@ -153,7 +153,21 @@ def test_bins_hold_the_share_below_the_value_and_outliers_stay_bounded() -> None
     bins = NumericBins([[0.0, 1.0, 3.0]], [False])
     x_BN = torch.tensor([[-9.0], [0.5], [2.0], [3.0], [1e9]])
     expected = torch.tensor([[0.0, 0.0], [0.5, 0.0], [1.0, 0.5], [1.0, 1.0], [1.0, 1.0]])
-    torch.testing.assert_close(bins(x_BN), expected)
+    torch.testing.assert_close(bins(x_BN)[:, 1:], expected)
+
+
+def test_a_binned_number_is_also_read_as_it_is_but_never_beyond_three_deviations() -> None:
+    bins = NumericBins([[-2.0, 0.0, 2.0]], [False])
+    x_BN = torch.tensor([[0.0], [0.1], [3.0], [-1e9]])
+    expected = torch.tensor([0.0, 0.1 / (1 + 0.01 / 9) ** 0.5, 3 / 2**0.5, -3.0])
+    torch.testing.assert_close(bins(x_BN)[:, 0], expected)
+
+
+@pytest.mark.parametrize(("rows", "most"), [(20, 2), (400, 6), (5000, 16)])
+def test_few_rows_have_few_bins(rows: int, most: int) -> None:
+    """Sixteen bins of 350 rows cost .03 of R2 on scikit-learn's diabetes."""
+    numbers = Numbers.fit(pa.table({"x": np.arange(rows, dtype=float)}), ["x"])
+    assert len(numbers.scales[0].edges) == most + 1
 
 
 def test_a_missing_number_is_its_own_signal() -> None:
@@ -167,20 +181,22 @@ def test_features_name_plain_values_then_bins_in_the_column_s_unit_then_flags() 
     numbers = Numbers.fit(table, ["few", "one"], num_bins=2)
     assert numbers.features() == [
         Feature("one", "value"),
+        Feature("few", "clipped value"),
         Feature("few", "bin 10 to 20"),
         Feature("few", "bin 20 to 30"),
         Feature("few", "is missing"),
     ]
     x_BF = numbers.module()(numbers.encode(pa.table({"few": [25.0, None], "one": [6.0, 5.0]})))
-    torch.testing.assert_close(x_BF[0], torch.tensor([1.0, 1.0, 0.5, 0.0]))
-    assert x_BF[1, 0] == 0 and x_BF[1, 3] == 1
+    value = 0.6123724 / (1 + 0.375 / 9) ** 0.5
+    torch.testing.assert_close(x_BF[0], torch.tensor([1.0, value, 1.0, 0.5, 0.0]))
+    assert x_BF[1, 0] == 0 and x_BF[1, 4] == 1
 
 
 def test_bins_of_large_numbers_that_differ_little_have_names_of_their_own() -> None:
     start = 1_650_000_000_000
     numbers = Numbers.fit(pa.table({"ms": [start, start + 1, start + 2]}), ["ms"], num_bins=2)
     names = [feature.what for feature in numbers.features()]
-    assert names == [f"bin {start} to {start + 1}", f"bin {start + 1} to {start + 2}"]
+    assert names[1:] == [f"bin {start} to {start + 1}", f"bin {start + 1} to {start + 2}"]
 
 
 def test_scales_and_bins_come_from_the_training_rows_alone() -> None:

@@ -214,6 +214,12 @@ def test_losses_are_negative_only_where_a_kind_says_so(member: str) -> None:
     assert losses_B.isfinite().all()
 
 
+def test_learned_weights_know_squared_errors() -> None:
+    """By the factor of 2 that Kendall et al., CVPR 2018, have between the two forms."""
+    found = {name for name in MEMBERS if fit(name)[0].is_squared_error}
+    assert found == {"regression", "regression, log1p", "regression, noise"}
+
+
 def test_a_perfect_fit_costs_nothing() -> None:
     label_B = torch.tensor([1.0, 3.0, 5_000.0, 3e6])
     count_B = Count(mean=4.0).loss(label_B.log()[:, None], label_B)

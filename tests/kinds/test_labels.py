@@ -4,6 +4,7 @@ import datetime
 import json
 import math
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -222,6 +223,11 @@ def test_counts_stay_counts() -> None:
         ([0.0, 1.0, NAN], "binary", "0 or 1"),
         ([0.0, 0.5, 1.0], "regression", "double"),
         (pa.array([1, 2, 3], pa.float32()), "regression", "float"),
+        ([1.0, 2.0, 3.0, NAN], "multiclass", "integers with 3"),
+        ([1.5, 2.0, None], "regression", "double"),
+        ([Decimal("0"), Decimal("1")], "binary", "0 or 1"),
+        ([Decimal("0.5"), Decimal("1.25")], "regression", "decimal"),
+        ([Decimal("1"), None, Decimal("3")], "binary", "two values"),
         (["a", "b", "c"], "multiclass", "text with 3 different values"),
         (["- 50000", "50000+"], "binary", "'50000+'"),
         ([1, 2, 3], "multiclass", "integers with 3 different values"),

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from polytask.kinds.noise import noisy_binary_loss, noisy_multiclass_loss, noisy_squared_error
-from polytask.task import Task, binary, check_tasks, multiclass, regression
+from polytask.task import Task, binary, multiclass, parents_first, regression
 
 
 def test_gaussian_golden(goldens_folder: Path) -> None:
@@ -93,4 +93,4 @@ def test_noise_and_given_exclude_each_other() -> None:
     with pytest.raises(ValueError, match="one logit"):
         Task("b", "b", binary("b", noise="learned").kind, given="a")
     with pytest.raises(ValueError, match="constant noise"):
-        check_tasks((binary("a", noise="learned"), binary("b", given="a")))
+        parents_first((binary("a", noise="learned"), binary("b", given="a")))

@@ -6,15 +6,15 @@ import pkgutil
 
 import pytest
 
-ROOMS = ("model", "streams", "training", "inputs")
+ROOMS = ("columns", "data", "inputs", "kinds", "metrics", "model", "streams", "training")
 
 
 def modules() -> list[str]:
-    names = []
+    names = ["polytask.task"]
     for room in ROOMS:
-        package = importlib.import_module(f"polytask.{room}")
+        path = importlib.import_module(f"polytask.{room}").__path__
         names += [f"polytask.{room}"]
-        names += [f"polytask.{room}.{each.name}" for each in pkgutil.iter_modules(package.__path__)]
+        names += [each.name for each in pkgutil.walk_packages(path, f"polytask.{room}.")]
     return names
 
 

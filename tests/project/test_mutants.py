@@ -75,6 +75,16 @@ def test_named_mutants_change_lines_that_are_there() -> None:
 
 
 @pytest.mark.parametrize("room", mutants.TESTS)
-def test_the_tests_of_each_room_are_there(room: str) -> None:
-    for path in mutants.TESTS[room]:
-        assert (mutants.ROOT / path).exists(), path
+def test_every_test_of_a_room_is_run_for_it(room: str) -> None:
+    files = mutants.test_files(room)
+    assert len(set(files)) == len(files)
+    assert set((mutants.ROOT / "tests" / room).glob("test_*.py")) <= set(files)
+    for file in files:
+        assert file.exists(), file
+
+
+def test_what_takes_long_is_run_for_modules_that_are_there() -> None:
+    files = {file.name for room in mutants.TESTS for file in mutants.test_files(room)}
+    modules = {file.stem for file in mutants.SOURCES.rglob("*.py")}
+    for file, names in mutants.ONLY_FOR.items():
+        assert file in files and set(names) <= modules

@@ -1,4 +1,4 @@
-"""The README's Python works as printed, read from top to bottom by somebody who pastes it."""
+"""The Python of README.md and CONTRIBUTING.md works as printed, by somebody who pastes it."""
 
 import re
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+ROOT = Path(__file__).resolve().parents[2]
 # It takes seconds; this only ends a script that hangs, on a busy machine too.
 SECONDS = 300
 
@@ -16,11 +16,11 @@ def python_blocks(markdown: str) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```", markdown, re.MULTILINE | re.DOTALL)
 
 
-def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
-    blocks = python_blocks(README.read_text(encoding="utf-8"))
-    if not blocks:
-        pytest.skip("README.md shows no Python yet: a block that begins with ```python")
-    script = tmp_path / "readme.py"
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_the_python_of_a_page_runs(name: str, tmp_path: Path) -> None:
+    blocks = python_blocks((ROOT / name).read_text(encoding="utf-8"))
+    assert blocks, f"{name} shows no Python"
+    script = tmp_path / "pasted.py"
     script.write_text("\n".join(blocks), encoding="utf-8")
     finished = subprocess.run(
         [sys.executable, script.name], cwd=tmp_path, capture_output=True, text=True, timeout=SECONDS

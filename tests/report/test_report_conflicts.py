@@ -8,8 +8,8 @@ import pytest
 
 from polytask.report import write_report
 from polytask.report.formatting import MINUS
-from polytask.report.reading import read_run
-from polytask.report.series import MULTI, conflict_rates, mean_cosines
+from polytask.report.reading import MULTI, read_run
+from polytask.report.series import curve_of, mean_cosines
 
 TASKS = ("click", "watch", "topic")
 
@@ -29,12 +29,12 @@ def measured(folder: Path, *, steps: int = 4) -> Path:
 
 def test_cosines_are_means_over_the_steps_that_measured_them(run_folder: Path) -> None:
     steps = read_run(measured(run_folder)).steps
-    cosines_TT = mean_cosines(steps, MULTI, TASKS)
+    cosines_TT = mean_cosines(steps, TASKS)
     nan = float("nan")
     expected = [[nan, -0.2, 0.75], [-0.2, nan, nan], [0.75, nan, nan]]
     np.testing.assert_allclose(cosines_TT, expected)
-    assert np.isnan(mean_cosines(steps, "single: click", TASKS)).all()
-    rates = conflict_rates(steps, MULTI)
+    assert np.isnan(mean_cosines((), TASKS)).all()
+    rates = curve_of(steps, lambda step: step.conflict_rate)
     assert rates.step_P.tolist() == [1, 10, 20, 30] and rates.value_P.tolist() == [0, 0.5, 0, 0.5]
 
 
@@ -85,5 +85,5 @@ def test_weights_far_apart_are_drawn_on_a_logarithmic_scale(run_folder: Path) ->
         line["weights"] = dict.fromkeys(line["weights"], 2000.0 / (1 + position) ** 4)
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     page = write_report(run_folder).read_text(encoding="utf-8")
-    drawing = page[page.index("Weights of the tasks by step") :].partition("</svg>")[0]
+    drawing = page[page.index("Weights of the tasks. ") :].partition("</svg>")[0]
     assert ">1,000<" in drawing and "mathdefault" not in page

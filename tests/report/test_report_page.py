@@ -91,16 +91,16 @@ def test_ids_are_unique_and_every_reference_has_one(document: Document) -> None:
     for _, attributes in document.tags:
         reference = attributes.get("href", "")
         assert not reference.startswith("#") or reference[1:] in ids
-        clip = attributes.get("clip-path", "url(#training0-").removeprefix("url(#").rstrip(")")
-        assert clip in ids or clip == "training0-"
+        clip = attributes.get("clip-path", "url(#figure0-").removeprefix("url(#").rstrip(")")
+        assert clip in ids or clip == "figure0-"
 
 
 def test_every_figure_has_a_caption_and_a_label_and_every_table_a_caption(
     document: Document,
 ) -> None:
     drawings = document.all("svg")
-    # Four tasks in training and scores, pace and weights, three gates, gains, cost.
-    assert len(drawings) == 4 + 4 + 2 + 3 + 1 + 1
+    # Four tasks in training and scores, pace and weights, three gates, gains.
+    assert len(drawings) == 4 + 4 + 2 + 3 + 1
     assert len(document.all("figure")) == len(document.all("figcaption")) == len(drawings)
     assert all(a["role"] == "img" and len(a["aria-label"]) > 20 for a in drawings)
     assert len(document.all("table")) == len(document.all("caption")) == 4
@@ -139,7 +139,7 @@ def test_what_it_says_of_this_run(document: Document) -> None:
     assert "click leans most on expert 1 (0.70 ± 0.05)" in text["gates"]
     assert "spreads over 4.0 of 4 experts" in text["gates"]
     assert "click and topic only 40 %" in text["gates"]
-    assert "25 % of the parameters, 100 % of the training time and 40 %" in text["cost"]
+    assert "the one as a share 25 % 100 % 40 %" in text["cost"]
     assert "/my run/run.yaml' --threads 3 --out" in text["repeat"]
     assert "my log.parquet" in text["repeat"] and "seed 7" in text["repeat"]
 
@@ -263,13 +263,21 @@ def test_a_metric_that_was_not_defined_is_no_point_of_a_curve(run_folder: Path) 
     assert "click was validated once: AUC 0.7000 at step 40" in told
 
 
-def test_a_table_from_memory_has_a_place_in_the_command(run_folder: Path) -> None:
-    options = (run_folder / "run.yaml").read_text()
-    (run_folder / "run.yaml").write_text(options.partition("\n")[2])
+def test_a_table_from_memory_has_a_place_in_the_command_and_advice_in_python(
+    run_folder: Path,
+) -> None:
+    record = read_metrics(run_folder)
+    assert record is not None
+    write_metrics(run_folder, replace(record, advice=("more --epochs may help",)))
     for name in ("figures.json", "steps.jsonl"):
         (run_folder / name).unlink()
-    told = report(run_folder).text["repeat"]
+    assert "More --epochs may help." in report(run_folder).text[""]
+    options = (run_folder / "run.yaml").read_text()
+    (run_folder / "run.yaml").write_text(options.partition("\n")[2])
+    document = report(run_folder)
+    told = document.text["repeat"]
     assert "polytask fit TABLE --config" in told and "handed over in memory" in told
+    assert "More epochs may help." in document.text[""]
 
 
 def test_a_report_is_the_same_every_time_and_goes_where_it_is_sent(run_folder: Path) -> None:

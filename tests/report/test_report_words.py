@@ -2,9 +2,9 @@
 
 import pytest
 
-from polytask.records import Gain, MetricValue
+from polytask.records import Gain, MetricValue, TaskResult, TaskScores
+from polytask.records.comparison import Row, Verdict
 from polytask.report.formatting import NO_BREAK, decimals, listing, number, percent, seconds
-from polytask.report.results import Row, Verdict, result_rows
 
 
 @pytest.mark.parametrize(
@@ -85,6 +85,5 @@ def test_a_slight_gain_is_told_as_such_and_with_enough_decimals() -> None:
     assert decimals(0.6, 0.8) is None and decimals(None, None) is None
 
 
-def test_nothing_is_told_of_a_run_without_metrics() -> None:
-    assert result_rows(None) == ()
-    assert Verdict.NONE.value == "no detectable difference"
+def test_a_task_that_was_not_measured_has_no_rows() -> None:
+    assert [*TaskResult(TaskScores()).rows("click")] == []

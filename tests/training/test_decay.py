@@ -39,7 +39,7 @@ def test_decay_moves_a_cross_stitch_s_layers_and_leaves_its_stitches() -> None:
         parameter.grad = torch.zeros_like(parameter)
     Optimizers(trunk, learning_rate=0.1, weight_decay=0.5).step(0.1)
     shrunk = {n for n, p in trunk.named_parameters() if p.norm() < 0.99 * start[n].norm()}
-    assert shrunk == {"networks.first_layer.weight", "networks.weights.0"}
+    assert shrunk == {"networks.first.weight", "networks.weights.0"}
 
 
 class Scaled(nn.Module):

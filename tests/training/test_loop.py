@@ -174,7 +174,8 @@ class Scripted(Monitor):
     ("patience", "scores", "num_validations", "best"),
     [
         (2, [1.0, 0.0, 2.0, 0.0, 1.0, 9.0], 5, 3),
-        (1, [1.0, 2.0, 3.0, 3.0, 9.0], 4, 3),
+        (1, [1.0, 2.0, 3.0, 3.0, 9.0], 4, 4),
+        (2, [1.0, 2.0, 2.0, 1.0, 9.0], 4, 3),
         (3, [5.0, 4.0, 3.0, 2.0, 9.0], 4, 1),
         (0, [5.0, 4.0, 3.0, 2.0, 1.0, 0.0, 9.0, 1.0], 8, 7),
     ],
@@ -188,7 +189,7 @@ def test_patience_counts_validations_since_the_best(
     stream: InMemoryStream,
     valid: Batch,
 ) -> None:
-    """A better score begins the count anew; the weights of the best are put back."""
+    """A better score begins the count anew, an equal one does not; the last of the best is kept."""
     run = make_run(epochs=8, patience=patience)
     run.monitor = Scripted(())
     Scripted.scores = list(scores)

@@ -69,6 +69,17 @@ def test_pieces_of_little_weight_count_little(make_run: MakeRun, valid: Batch) -
     assert losses["b"] == pytest.approx(expected.item(), rel=1e-4)
 
 
+@pytest.mark.parametrize("is_training", [True, False])
+def test_what_is_validated_drops_nothing_out_and_the_mode_is_put_back(
+    is_training: bool, make_run: MakeRun, valid: Batch
+) -> None:
+    run = make_run(dropout=0.5)
+    run.model.train(is_training)
+    first, second = (validate(run, valid).losses for _ in range(2))
+    assert first == second
+    assert run.model.training == run.model.trunk.training == is_training
+
+
 def test_a_task_without_labels_has_no_validation_loss(make_run: MakeRun, valid: Batch) -> None:
     labels = {"a": valid.labels["a"], "b": torch.full((len(valid),), torch.nan)}
     assert [*validate(make_run(), replace(valid, labels=labels)).losses] == ["a"]

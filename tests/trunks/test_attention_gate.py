@@ -114,7 +114,7 @@ def test_logits_start_as_spread_as_those_of_a_linear_gate() -> None:
     [
         ({"num_heads": 3}, "a multiple of num_heads"),
         ({"keys": "fixed"}, 'keys must be "static" or "dynamic"'),
-        ({"query": "none"}, 'query must be "linear", "token" or "shared"'),
+        ({"query": "none"}, "query must be one of linear, token, shared"),
         ({"key_dim": 0}, "key_dim must be at least 1"),
         ({"temperature": -1.0}, "temperature must be positive"),
         ({"top_k": 9}, "top_k=9"),

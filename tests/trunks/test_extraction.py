@@ -59,7 +59,7 @@ def test_cgc_equals_the_golden_mixtures(goldens_folder: Path) -> None:
     mmoe = golden["mmoe"]
     trunk = CGC(3, 2, num_task_experts=1, num_shared_experts=1, expert_hidden=(2,)).double()
     x_BD, expected = _tensor(mmoe["x"]), golden["cgc"]
-    _set_first_level(trunk.level, golden)
+    _set_first_level(trunk.levels[0], golden)
     torch.testing.assert_close(
         torch.stack(trunk(x_BD)), _tensor(expected["mixed"]), rtol=0, atol=1e-12
     )
@@ -86,16 +86,9 @@ def test_ple_equals_the_golden_levels(goldens_folder: Path) -> None:
     torch.testing.assert_close(outputs, level2, rtol=0, atol=1e-12)
 
 
-def _copy_first_level(ours: CGC | PLE, theirs: CGC | PLE) -> None:
-    levels = [
-        trunk.level if isinstance(trunk, CGC) else trunk.levels[0] for trunk in (ours, theirs)
-    ]
-    levels[0].load_state_dict(levels[1].state_dict())
-
-
 def test_ple_of_one_level_is_cgc(x_BD: Tensor) -> None:
     cgc, ple = CGC(5, 3).double(), PLE(5, 3, num_levels=1).double()
-    _copy_first_level(ple, cgc)
+    ple.load_state_dict(cgc.state_dict())
     torch.testing.assert_close(ple(x_BD), cgc(x_BD))
     for ours, theirs in zip(ple.share(x_BD), cgc.share(x_BD), strict=True):
         torch.testing.assert_close(ours, theirs)
@@ -104,8 +97,8 @@ def test_ple_of_one_level_is_cgc(x_BD: Tensor) -> None:
 def test_cgc_without_own_experts_is_mmoe(x_BD: Tensor) -> None:
     cgc = CGC(5, 2, num_task_experts=0, num_shared_experts=3, **SMALL).double()
     mmoe = MMoE(5, 2, num_experts=3, **SMALL).double()
-    mmoe.experts.load_state_dict(cgc.level.shared.state_dict())
-    mmoe.gates.load_state_dict(cgc.level.gates.state_dict())
+    mmoe.experts.load_state_dict(cgc.levels[0].shared.state_dict())
+    mmoe.gates.load_state_dict(cgc.levels[0].gates.state_dict())
     torch.testing.assert_close(cgc(x_BD), mmoe(x_BD))
 
 
@@ -115,7 +108,7 @@ def test_one_own_expert_and_no_shared_one_is_single_task(
 ) -> None:
     trunk = make(5, 2, num_task_experts=1, num_shared_experts=0, **SMALL).double()
     single = SingleTask(5, 2, hidden=(4,)).double()
-    level = trunk.level if isinstance(trunk, CGC) else trunk.levels[0]
+    level = trunk.levels[0]
     for bottom, own in zip(single.bottoms, level.own):
         bottom[0].load_state_dict(own.first.state_dict())
     torch.testing.assert_close(trunk(x_BD), single(x_BD))
@@ -221,7 +214,7 @@ def test_shared_experts_read_the_shared_mixture_alone(x_BD: Tensor) -> None:
 
 def test_a_gate_belongs_to_its_task_by_parameter(x_BD: Tensor) -> None:
     trunk = CGC(5, 3)
-    gates = [gate.linear.weight for gate in trunk.level.gates]
+    gates = [gate.linear.weight for gate in trunk.levels[0].gates]
     assert all(isinstance(weight, nn.Parameter) for weight in gates)
     assert len({weight.data_ptr() for weight in gates}) == 3
 

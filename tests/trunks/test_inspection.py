@@ -1,8 +1,5 @@
 """What gates and experts do, as numbers and as a warning."""
 
-import math
-
-import pytest
 import torch
 from torch import Tensor
 
@@ -14,7 +11,6 @@ from polytask.trunks import (
     MMoE,
     collapse_warning,
     expert_uses,
-    gate_use,
 )
 
 NAMES = ("expert 1", "expert 2", "expert 3", "expert 4")
@@ -22,22 +18,6 @@ NAMES = ("expert 1", "expert 2", "expert 3", "expert 4")
 
 def gate(rows: list[list[float]], task: int | None = 0, level: int = 1) -> GateWeights:
     return GateWeights(task, NAMES[: len(rows[0])], torch.tensor(rows), level)
-
-
-def test_mean_spread_and_entropy_by_hand() -> None:
-    use = gate_use(gate([[1.0, 0.0], [0.0, 1.0]]))
-    assert use.mean == (0.5, 0.5) and use.std == (0.5, 0.5)
-    assert use.row_entropy == 0  # every row takes one expert
-    assert gate_use(gate([[0.25] * 4] * 3)).row_entropy == pytest.approx(1)
-    assert gate_use(gate([[1.0]])).row_entropy == 0
-    skewed = gate_use(gate([[0.75, 0.25]]))
-    expected = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25)) / math.log(2)
-    assert skewed.row_entropy == pytest.approx(expected)
-
-
-def test_no_rows_are_refused() -> None:
-    with pytest.raises(ValueError, match="no row"):
-        gate_use(GateWeights(0, NAMES[:2], torch.empty(0, 2)))
 
 
 def explanation(outputs_BEH: Tensor | None = None) -> Explanation:
@@ -50,7 +30,6 @@ def explanation(outputs_BEH: Tensor | None = None) -> Explanation:
 def test_dead_is_an_expert_that_no_gate_takes() -> None:
     uses = expert_uses(explanation())
     assert [use.is_dead for use in uses] == [False, True, False, True]
-    assert uses[2].weight == pytest.approx(0.799)
     one_cares = Explanation(gates=(gate([[0.9, 0.1]]), gate([[1.0, 0.0]], task=1)))
     assert not any(use.is_dead for use in expert_uses(one_cares))
 

@@ -21,8 +21,8 @@ def _as_networks(single: SingleTask, trunk: CrossStitch | Sluice) -> None:
     networks = trunk.networks
     layers = [[m for m in bottom if isinstance(m, nn.Linear)] for bottom in single.bottoms]
     with torch.no_grad():
-        networks.first_layer.weight.copy_(torch.cat([task[0].weight for task in layers]))
-        networks.first_layer.bias.copy_(torch.cat([task[0].bias for task in layers]))
+        networks.first.weight.copy_(torch.cat([task[0].weight for task in layers]))
+        networks.first.bias.copy_(torch.cat([task[0].bias for task in layers]))
         for layer, (weight, bias) in enumerate(zip(networks.weights, networks.biases), start=1):
             weight.copy_(torch.stack([task[layer].weight.T for task in layers]))
             bias.copy_(torch.stack([task[layer].bias[None] for task in layers]))
@@ -140,7 +140,7 @@ def test_the_overlap_equals_the_golden_value(goldens_folder: Path) -> None:
 def test_the_penalty_compares_every_unit_of_a_half_with_every_one_of_the_other() -> None:
     trunk = Sluice(5, 2, hidden=(6, 6), orthogonality=0.7).double()
     expected = torch.zeros((), dtype=torch.float64)
-    first, later = trunk.networks.first_layer.weight, trunk.networks.weights[0]
+    first, later = trunk.networks.first.weight, trunk.networks.weights[0]
     for task in range(2):
         for units_HI in (first[6 * task : 6 * task + 6], later[task].T):
             for one in units_HI[:3]:
@@ -153,7 +153,7 @@ def test_halves_that_read_different_inputs_cost_nothing() -> None:
     trunk = Sluice(4, 1, hidden=(2,)).double()
     with torch.no_grad():
         weight = torch.tensor([[1.0, 2.0, 0.0, 0.0], [0.0, 0.0, 3.0, 4.0]]).double()
-        trunk.networks.first_layer.weight.copy_(weight)
+        trunk.networks.first.weight.copy_(weight)
     assert trunk.penalty().item() == 0
 
 

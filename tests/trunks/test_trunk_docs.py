@@ -4,7 +4,6 @@ import doctest
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Iterator
 from types import ModuleType
 
 import pytest
@@ -12,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from polytask import trunks
-from polytask.trunks import TRUNKS, Trunk, registry
+from polytask.trunks import TRUNKS, Trunk
+from polytask.trunks.testing import check_trunk
 
 MODULES = [
     importlib.import_module(f"{trunks.__name__}.{found.name}")
@@ -20,22 +20,8 @@ MODULES = [
 ]
 
 
-def public(module: ModuleType) -> Iterator[tuple[str, object]]:
-    for name, thing in vars(module).items():
-        is_ours = getattr(thing, "__module__", None) == module.__name__
-        if is_ours and not name.startswith("_") and (inspect.isclass(thing) or callable(thing)):
-            yield f"{module.__name__}.{name}", thing
-
-
-PUBLIC = dict(pair for module in MODULES for pair in public(module))
-
-
-@pytest.fixture(autouse=True)
-def registered() -> Iterator[None]:
-    before = dict(registry._TRUNKS)
-    yield
-    registry._TRUNKS.clear()
-    registry._TRUNKS.update(before)
+PUBLIC = {name: thing for name in trunks.__all__ if callable(thing := getattr(trunks, name))}
+PUBLIC["check_trunk"] = check_trunk
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)

@@ -51,7 +51,7 @@ def test_a_full_disk_is_one_message_and_nothing_is_lost(
     if ended.code != 0:
         ended.refused("too large")
         has_begun = (run / "run.yaml").exists()
-        assert ("what was saved stays: polytask fit --resume" in ended.err) == has_begun
+        assert ("what was saved stays, and --resume=" in ended.err) == has_begun
     assert not list(run.rglob("*.part"))
     for path in run.rglob("*.json"):
         json.loads(path.read_text())

@@ -1,7 +1,6 @@
 """Exact gradient accumulation: micro-batches add up, and the rule decides once about their whole."""
 
 from collections.abc import Iterable, Sequence
-from typing import final
 
 import torch
 from torch import Tensor
@@ -10,6 +9,7 @@ from polytask.balancing.applying import apply, settle
 from polytask.balancing.balancer import Balancer, check_balancer
 from polytask.balancing.gradients import Place, Rows, gram_of, take_gradients
 from polytask.balancing.measurement import (
+    Losses,
     Measurement,
     Need,
     Step,
@@ -21,7 +21,6 @@ from polytask.balancing.plan import Plan, narrowed, refuse_hidden_tasks
 from polytask.balancing.reach import last_shared_layer, reach
 
 
-@final
 class Accumulator:
     """The gradients of one optimizer step, gathered from micro-batches.
 
@@ -44,9 +43,7 @@ class Accumulator:
         self.parameters = None if parameters is None else list(parameters)
         self._clear()
 
-    def add(
-        self, losses: Sequence[Tensor | None], *, counts: Sequence[float] | None = None
-    ) -> None:
+    def add(self, losses: Losses, *, counts: Sequence[float] | None = None) -> None:
         """Take the gradients of a micro-batch; its graph is freed.
 
         `counts`: the rows, or the sum of their weights, that each loss is the mean of. Without them
@@ -63,7 +60,7 @@ class Accumulator:
         refuse_hidden_tasks(losses, graph)
         if self.balancer.at_last_layer and self.parameters is None:
             self._last_layer |= dict.fromkeys(last_shared_layer(losses))
-        self._tables |= {leaf for leaf in graph.leaves if graph.is_table(leaf)}
+        self._tables |= graph.tables()
         places = [Place.at(leaf, tasks) for leaf, tasks in graph.leaves.items()]
         for row in take_gradients(losses, places, keep_graph=False):
             assert row.place.leaf is not None
@@ -85,12 +82,8 @@ class Accumulator:
         gram_TT = None
         if plan.measured:
             gram_TT = gram_of(rows[: len(plan.measured)], measured.num_tasks)
-        penalty = check_penalty(penalty)
-        read_losses([], penalty)
         measured, weights = settle(self.balancer, measured, gram_TT, plan.tasks)
-        apply(rows, plan, self.balancer, measured, weights)
-        if penalty is not None:
-            torch.autograd.backward(penalty)
+        apply(rows, plan, self.balancer, measured, weights, penalty=penalty)
         self._clear()
         return Step(losses_T, weights, active_T, measured.gram_TT)
 
@@ -107,7 +100,6 @@ class Accumulator:
             [place for place in places if place.leaf in chosen],
             [place for place in places if len(place.tasks) >= 2 and place.leaf not in chosen],
             [place for place in places if len(place.tasks) == 1],
-            fills=True,
         )
 
     def _mean_rows(self, place: Place) -> Rows:

@@ -1,12 +1,11 @@
 """Adam for the few numbers that a rule learns, with all of its state in buffers."""
 
-from typing import final
-
 import torch
 from torch import Tensor, nn
 
+_FIRST, _SECOND, _EPSILON = 0.9, 0.999, 1e-8
 
-@final
+
 class Adam(nn.Module):
     """One Adam (Kingma and Ba, ICLR 2015, Algorithm 1) a task, in float64.
 
@@ -29,8 +28,6 @@ class Adam(nn.Module):
         num_tasks: int,
         *,
         learning_rate: float,
-        betas: tuple[float, float] = (0.9, 0.999),
-        epsilon: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__()
@@ -38,8 +35,7 @@ class Adam(nn.Module):
             raise ValueError(f"learning_rate must be above 0, but {learning_rate=}")
         if weight_decay < 0:
             raise ValueError(f"weight_decay must be at least 0, but {weight_decay=}")
-        self.learning_rate, self.betas = learning_rate, betas
-        self.epsilon, self.weight_decay = epsilon, weight_decay
+        self.learning_rate, self.weight_decay = learning_rate, weight_decay
         for name in ("mean_T", "square_T", "count_T"):
             self.register_buffer(name, torch.zeros(num_tasks, dtype=torch.float64))
 
@@ -49,10 +45,9 @@ class Adam(nn.Module):
         rows, values = tasks_A.numpy(), values_T.detach().numpy()
         mean, square, count = self.mean_T.numpy(), self.square_T.numpy(), self.count_T.numpy()
         gradient = gradient_A.numpy() + self.weight_decay * values[rows]
-        first, second = self.betas
         count[rows] += 1
-        mean[rows] = first * mean[rows] + (1 - first) * gradient
-        square[rows] = second * square[rows] + (1 - second) * gradient**2
-        unbiased_mean = mean[rows] / (1 - first ** count[rows])
-        unbiased_square = square[rows] / (1 - second ** count[rows])
-        values[rows] -= self.learning_rate * unbiased_mean / (unbiased_square**0.5 + self.epsilon)
+        mean[rows] = _FIRST * mean[rows] + (1 - _FIRST) * gradient
+        square[rows] = _SECOND * square[rows] + (1 - _SECOND) * gradient**2
+        unbiased_mean = mean[rows] / (1 - _FIRST ** count[rows])
+        unbiased_square = square[rows] / (1 - _SECOND ** count[rows])
+        values[rows] -= self.learning_rate * unbiased_mean / (unbiased_square**0.5 + _EPSILON)

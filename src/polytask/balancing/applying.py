@@ -1,30 +1,66 @@
 """From what was measured to `.grad`: the decision, and what is due at each place."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import get_gradient_edge
 
-from polytask.balancing.balancer import Balancer, CoordinateRule
-from polytask.balancing.gradients import Rows, accumulate, jacobian_of
-from polytask.balancing.measurement import Measurement, Weights
+from polytask.balancing.balancer import Balancer, CoordinateRule, check_balancer
+from polytask.balancing.gradients import Rows, accumulate, added_by, jacobian_of
+from polytask.balancing.measurement import (
+    Losses,
+    Measurement,
+    Weights,
+    check_losses,
+    check_penalty,
+    read_losses,
+)
 from polytask.balancing.parallel import Ranks
 from polytask.balancing.plan import Plan
 from polytask.balancing.reach import edge_of, leaves_under
+
+
+def begin(
+    losses: Losses,
+    penalty: Tensor | None,
+    balancer: Balancer,
+    *,
+    epoch: int | None,
+    ranks: Ranks | None = None,
+) -> tuple[Measurement, Tensor | None]:
+    """What is known before any backward pass, and the penalty if there is anything to differentiate.
+
+    Raises TypeError or ValueError for what are no losses, no balancer or no penalty, or not finite.
+    """
+    check_losses(losses)
+    check_balancer(balancer, len(losses))
+    penalty = check_penalty(penalty)
+    whole = [*losses, penalty] if ranks is None else ranks.mean_losses([*losses, penalty])
+    losses_T, active_T = read_losses(whole[:-1], whole[-1])
+    return Measurement(losses_T, active_T, step=int(balancer.num_steps), epoch=epoch), penalty
 
 
 def settle(
     balancer: Balancer, measured: Measurement, gram_TT: Tensor | None, tasks: frozenset[int]
 ) -> tuple[Measurement, Weights]:
     """Decide, with the Gram matrix of `tasks` if anything was measured; the others keep their gradient."""
-    active_T = measured.active_T
+    left_out_T = torch.zeros_like(measured.active_T)
     if gram_TT is not None:
-        measured = with_gram(measured, gram_TT, tasks)
-    return measured, with_ones(decide(balancer, measured), active_T & ~measured.active_T)
+        for task in sorted(tasks):
+            if not gram_TT[task, task].isfinite():
+                raise ValueError(
+                    f"the gradient of task {task} is not finite, though its loss is: nothing was "
+                    "written to .grad; look for a square root or logarithm at 0, or clip the input"
+                )
+        joined_T = torch.tensor([task in tasks for task in range(measured.num_tasks)])
+        left_out_T = measured.active_T & ~joined_T
+        measured = replace(measured, active_T=joined_T, gram_TT=gram_TT)
+    weights = decide(balancer, measured)
+    return measured, Weights(*(weights_T.masked_fill(left_out_T, 1.0) for weights_T in weights))
 
 
 def apply(
@@ -44,58 +80,32 @@ def apply(
     """
     at_seam = plan.at_seam
     if at_seam and measured.gram_TT is not None and balancer.rescales_at_seam:
-        num_measured = len(plan.measured)
-        factor = _fill_below(
-            rows[:num_measured],
-            balancer,
-            measured,
-            weights,
-            keep_graph=penalty is not None,
-            ranks=ranks,
-            loss_scale=loss_scale,
-        )
+        # Only the pass below the seam knows how long at the parameters is what has a length at the seam.
+        measured_rows, rows = rows[: len(plan.measured)], rows[len(plan.measured) :]
+        leaves, below = _below(measured_rows, weights, keep_graph=penalty is not None)
+        below = below if ranks is None else ranks.mean_each(below)
+        factor = _factor(balancer, measured, weights, _length(below) / loss_scale)
+        for leaf, gradient in zip(leaves, below):
+            accumulate(leaf, None if gradient is None else gradient.mul_(factor))
         weights = Weights(weights.shared_T * factor, weights.private_T)
-        rows, plan = rows[num_measured:], replace(plan, measured=[])
+        plan = replace(plan, measured=[])
+    due = gradients_due(rows, plan, balancer, measured, weights, ranks)
     unfinished = () if ranks is None else _unfinished(rows, penalty, at_seam=at_seam)
-    with averaging(unfinished, ranks):
-        fill(rows, gradients_due(rows, plan, balancer, measured, weights, ranks), penalty)
+    averaged(partial(fill, rows, due, penalty), unfinished, ranks)
     return weights
 
 
-def _fill_below(
-    rows: Sequence[Rows],
-    balancer: Balancer,
-    measured: Measurement,
-    weights: Weights,
-    *,
-    keep_graph: bool,
-    ranks: Ranks | None,
-    loss_scale: float,
-) -> float:
-    """The pass below the seam, with a factor that gives its gradient the length the rule prescribes.
-
-    Only this pass knows how long at the parameters is what has a given length at the seam.
-    """
+def _below(
+    rows: Sequence[Rows], weights: Weights, *, keep_graph: bool
+) -> tuple[list[Tensor], list[Tensor | None]]:
+    """The leaves below the seam, and their gradients under these weights."""
     shared = weights.shared_T.tolist()
     due = [(row.place.edge, row.weighted_sum(shared)) for row in rows]
-    present = [(edge, gradient) for edge, gradient in due if gradient is not None]
-    edges = [edge for edge, _ in present]
-    leaves = list(leaves_under([(edge.node, edge.output_nr) for edge in edges]))
-    before = [leaf.grad for leaf in leaves]
-    for leaf in leaves:
-        leaf.grad = None
-    try:
-        torch.autograd.backward(edges, [seed for _, seed in present], retain_graph=keep_graph)
-        taken = [leaf.grad for leaf in leaves]
-    finally:
-        for leaf, gradient in zip(leaves, before):
-            leaf.grad = gradient
-    if ranks is not None:
-        taken = ranks.mean_each(taken)
-    factor = _factor(balancer, measured, weights, _length(taken) / loss_scale)
-    for leaf, gradient in zip(leaves, taken):
-        accumulate(leaf, None if gradient is None else gradient.mul_(factor))
-    return factor
+    edges = [edge for edge, seed in due if seed is not None]
+    seeds = [seed for _, seed in due if seed is not None]
+    leaves = leaves_under([(edge.node, edge.output_nr) for edge in edges])
+    pass_on = partial(torch.autograd.backward, edges, seeds, retain_graph=keep_graph)
+    return leaves, added_by(leaves, pass_on)
 
 
 def _factor(balancer: Balancer, measured: Measurement, weights: Weights, length: float) -> float:
@@ -118,31 +128,23 @@ def _length(gradients: Iterable[Tensor | None]) -> float:
     return float(torch.linalg.vector_norm(torch.stack(lengths))) if lengths else 0.0
 
 
-def averaging(leaves: Iterable[Tensor], ranks: Ranks | None) -> AbstractContextManager[None]:
-    """What is added to these leaves' `.grad` inside becomes its mean over the ranks."""
+def averaged(run: Callable[[], None], leaves: Iterable[Tensor], ranks: Ranks | None) -> None:
+    """Run; what it adds to these leaves' `.grad` becomes its mean over the ranks."""
     alike = [] if ranks is None else list(leaves)
-    return ranks.averaging(alike) if ranks is not None and alike else nullcontext()
+    if ranks is None or not alike:
+        run()
+        return
+    for leaf, mean in zip(alike, ranks.mean_each(added_by(alike, run))):
+        accumulate(leaf, mean)
 
 
-def _unfinished(rows: Sequence[Rows], penalty: Tensor | None, *, at_seam: bool) -> Iterator[Tensor]:
+def _unfinished(rows: Sequence[Rows], penalty: Tensor | None, *, at_seam: bool) -> Iterable[Tensor]:
     """The leaves that `fill` gives gradients of this rank's part of the batch alone."""
     roots = [row.place.edge for row in rows if row.place.leaf is None]
     edges = [(root.node, root.output_nr) for root in roots]
     below = leaves_under([*edges, edge_of(penalty)] if penalty is not None else edges)
     above = [row.place.leaf for row in rows if at_seam and row.place.leaf is not None]
-    yield from dict.fromkeys([*above, *below])
-
-
-def with_gram(measured: Measurement, gram_TT: Tensor, tasks: frozenset[int]) -> Measurement:
-    """Add the Gram matrix. Tasks that reach nothing measured are left to themselves."""
-    for task in sorted(tasks):
-        if not gram_TT[task, task].isfinite():
-            raise ValueError(
-                f"the gradient of task {task} is not finite, though its loss is: nothing was "
-                "written to .grad; look for a square root or logarithm at 0, or clip the input"
-            )
-    joined_T = torch.tensor([task in tasks for task in range(measured.num_tasks)])
-    return replace(measured, active_T=joined_T, gram_TT=gram_TT)
+    return dict.fromkeys([*above, *below])
 
 
 def decide(balancer: Balancer, measured: Measurement) -> Weights:
@@ -154,12 +156,6 @@ def decide(balancer: Balancer, measured: Measurement) -> Weights:
             f"{weights.shared_T.tolist()}, for losses {measured.losses_T.tolist()}"
         )
     return weights
-
-
-def with_ones(weights: Weights, left_out_T: Tensor) -> Weights:
-    """Tasks that are present but reach nothing that was measured keep their gradient."""
-    shared_T, private_T = (weights_T.masked_fill(left_out_T, 1.0) for weights_T in weights)
-    return Weights(shared_T, private_T)
 
 
 def gradients_due(

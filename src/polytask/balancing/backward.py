@@ -1,29 +1,20 @@
 """One call in the place of `loss.backward()`: measure, decide, fill `.grad`."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from polytask.balancing.applying import apply, averaging, decide, settle
-from polytask.balancing.balancer import Balancer, check_balancer
-from polytask.balancing.gradients import Rows, gram_of, take_gradients
-from polytask.balancing.measurement import (
-    Measurement,
-    Need,
-    Step,
-    Weights,
-    check_losses,
-    check_penalty,
-    read_losses,
-)
+from polytask.balancing.applying import apply, averaged, begin, decide, settle
+from polytask.balancing.balancer import Balancer
+from polytask.balancing.gradients import gram_of, take_gradients
+from polytask.balancing.measurement import Losses, Measurement, Need, Step, Weights
 from polytask.balancing.parallel import Ranks
-from polytask.balancing.plan import Plan, exact_plan, narrow_plan, no_plan, seam_plan
+from polytask.balancing.plan import Plan, exact_plan, narrow_plan, seam_plan
 from polytask.balancing.reach import edge_of, last_shared_layer, leaves_under, reach
 from polytask.balancing.scalarization import Equal
-
-Losses = Sequence[Tensor | None]
 
 
 def balanced_backward(
@@ -65,15 +56,11 @@ def balanced_backward(
         raise ValueError(
             "pass `parameters` or `seam`, not both: gradients are measured at one place"
         )
-    check_losses(losses)
-    check_balancer(balancer, len(losses))
-    penalty = check_penalty(penalty)
-    whole = [*losses, penalty] if ranks is None else ranks.mean_losses([*losses, penalty])
-    losses_T, active_T = read_losses(whole[:-1], whole[-1])
+    measured, penalty = begin(losses, penalty, balancer, epoch=epoch, ranks=ranks)
+    losses_T, active_T = measured.losses_T, measured.active_T
     if loss_scale != 1.0:
         losses = [None if loss is None else loss * loss_scale for loss in losses]
         penalty = None if penalty is None else penalty * loss_scale
-    measured = Measurement(losses_T, active_T, step=int(balancer.num_steps), epoch=epoch)
     plan = _plan(losses, balancer, measured, parameters, seam)
     if not plan.measured:
         weights = decide(balancer, measured)
@@ -84,7 +71,10 @@ def balanced_backward(
     if ranks is not None and not plan.at_seam:
         ranks.average_rows(rows)
     measured = replace(measured, at_seam=plan.at_seam)
-    gram_TT = _gram(rows, plan, measured.num_tasks, ranks) / loss_scale**2
+    gram_TT = gram_of(rows[: len(plan.measured)], measured.num_tasks) / loss_scale**2
+    if ranks is not None and plan.at_seam:
+        # The whole batch's loss is the mean over the ranks: a rank's seam has 1 / world of its gradient.
+        gram_TT = ranks.sum(gram_TT) / ranks.world**2
     overflows = loss_scale != 1.0 and not bool(gram_TT.diagonal().isfinite().all())
     if overflows:
         # The plain sum: the GradScaler finds what overflowed, skips the step and scales less.
@@ -115,10 +105,10 @@ def _plan(
 ) -> Plan:
     need = balancer.need(measured.step, measured.active_T)
     if need == Need.LOSSES or int(measured.active_T.sum()) < 2:
-        return no_plan()
+        return Plan()
     if balancer.at_last_layer and parameters is None:
         parameters = last_shared_layer(losses, seam=seam or ())
-        return narrow_plan(losses, parameters) if parameters else no_plan()
+        return narrow_plan(losses, parameters) if parameters else Plan()
     if seam is not None:
         return seam_plan(losses, seam)
     if parameters is not None and need == Need.GRAM:
@@ -126,24 +116,13 @@ def _plan(
     return exact_plan(losses, parameters)
 
 
-def _reached(losses: Losses, penalty: Tensor | None) -> Iterator[Tensor]:
-    yield from leaves_under([edge_of(root) for root in [*losses, penalty] if root is not None])
-
-
-def _gram(rows: Sequence[Rows], plan: Plan, num_tasks: int, ranks: Ranks | None) -> Tensor:
-    gram_TT = gram_of(rows[: len(plan.measured)], num_tasks)
-    if ranks is None or not plan.at_seam:
-        return gram_TT
-    # The loss of the whole batch is the mean over the ranks: a rank's seam has 1 / world of its gradient.
-    return ranks.sum(gram_TT) / ranks.world**2
-
-
 def _weighted_backward(
     losses: Losses, weights: Weights, penalty: Tensor | None, ranks: Ranks | None
 ) -> None:
     """Backward of sum w_i L_i (+ penalty): one pass, or two if private parameters weigh otherwise."""
-    with averaging(_reached(losses, penalty), ranks):
-        _weighted_passes(losses, weights, penalty)
+    roots = [] if ranks is None else [*losses, penalty]
+    reached = leaves_under([edge_of(root) for root in roots if root is not None])
+    averaged(partial(_weighted_passes, losses, weights, penalty), reached, ranks)
 
 
 def _weighted_passes(losses: Losses, weights: Weights, penalty: Tensor | None) -> None:
@@ -151,10 +130,8 @@ def _weighted_passes(losses: Losses, weights: Weights, penalty: Tensor | None) -
     if shared == private:
         seeded_backward(losses, shared, penalty)
         return
-    alone: list[Tensor] = []
-    together: list[Tensor] = []
-    for leaf, tasks in reach(losses).leaves.items():
-        (alone if len(tasks) == 1 else together).append(leaf)
+    graph = reach(losses)
+    alone, together = graph.private(), graph.shared()
     keep_graph = penalty is not None
     if alone:
         seeded_backward(losses, private, inputs=alone, keep_graph=keep_graph or bool(together))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from polytask.balancing.laws import Law
-from polytask.balancing.measurement import Measurement, Need, Weights
+from polytask.balancing.measurement import Losses, Measurement, Need, Weights
 
 
 class Balancer(nn.Module, ABC):
@@ -30,7 +30,14 @@ class Balancer(nn.Module, ABC):
     """
 
     needs: Need
-    at_last_layer: bool = False  # whether to measure at the last shared layer (GradNorm)
+    needs_positive_losses: bool = False
+    """Whether a loss below 0 is refused."""
+    at_last_layer: bool = False
+    """Whether to measure at the last shared layer (GradNorm)."""
+    laws: frozenset[Law] = frozenset({Law.ANY_ORDER})
+    """What the rule, with its options, claims; a test holds it to that."""
+    degree: float = 1.0
+    """How the update grows with the gradients, the losses held: d(s J) = s^degree d(J)."""
     num_steps: Tensor
 
     def __init__(self, num_tasks: int) -> None:
@@ -39,16 +46,6 @@ class Balancer(nn.Module, ABC):
             raise ValueError(f"num_tasks must be at least 1, but {num_tasks=}")
         self.num_tasks = num_tasks
         self.register_buffer("num_steps", torch.zeros((), dtype=torch.int64))
-
-    @property
-    def laws(self) -> frozenset[Law]:
-        """What the rule, with its options, claims; a test holds it to that."""
-        return frozenset({Law.ANY_ORDER})
-
-    @property
-    def degree(self) -> float:
-        """How the update grows with the gradients, the losses held: d(s J) = s^degree d(J)."""
-        return 1.0
 
     @property
     def rescales_at_seam(self) -> bool:
@@ -78,19 +75,12 @@ class Balancer(nn.Module, ABC):
                 f"this {type(self).__name__} was made for {self.num_tasks} tasks, "
                 f"but was given {measured.num_tasks} losses"
             )
-        weights = self._weights_of_all(measured, measured.active_T.nonzero().squeeze(1))
-        self.num_steps.add_(1)  # Last: a rule that refuses a step has not taken it.
-        return weights
-
-    def _weights_of_all(self, measured: Measurement, tasks_A: Tensor) -> Weights:
-        if len(tasks_A) == self.num_tasks:
-            return self.weigh(measured, tasks_A)
-        weights = Weights(*torch.zeros(2, self.num_tasks, dtype=torch.float64))
+        tasks_A = measured.active_T.nonzero().squeeze(1)
+        weights_WT = torch.zeros(2, self.num_tasks, dtype=torch.float64)
         if len(tasks_A):
-            decided = self.weigh(measured.of(tasks_A), tasks_A)
-            weights.shared_T[tasks_A] = decided.shared_T
-            weights.private_T[tasks_A] = decided.private_T
-        return weights
+            weights_WT[:, tasks_A] = torch.stack(self.weigh(measured.of(tasks_A), tasks_A))
+        self.num_steps.add_(1)  # Last: a rule that refuses a step has not taken it.
+        return Weights(*weights_WT)
 
     def need(self, step: int, active_T: Tensor) -> Need:
         """What the coming step must measure; never more than `needs`."""
@@ -101,7 +91,7 @@ class Balancer(nn.Module, ABC):
         """Whether the step just decided on waits for `after_step`, which costs a forward pass (FAMO)."""
         return False
 
-    def after_step(self, losses: Sequence[Tensor | None]) -> None:
+    def after_step(self, losses: Losses) -> None:
         """Take the losses of the same batch after the optimizer's step; only FAMO listens."""
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
@@ -167,7 +157,7 @@ class GramRule(Balancer, ABC):
     def of_tasks(self, values: Sequence[float] | None, tasks_A: Tensor) -> list[float] | None:
         """An option with a number a task, for the present tasks."""
         if values is None or len(tasks_A) == self.num_tasks:
-            return None if values is None else list(values)
+            return None if values is None else list(values)  # All of them: `gram` checks the count.
         return [values[task] for task in tasks_A.tolist()]
 
     def weigh(self, measured: Measurement, tasks_A: Tensor) -> Weights:
@@ -202,23 +192,15 @@ class CoordinateRule(Balancer, ABC):
 
 
 def check_balancer(balancer: object, num_tasks: int | None = None) -> None:
-    """TypeError for the class or the name of a rule, or anything else that decides nothing.
-
-    >>> from polytask.balancing.balancer import check_balancer
-    >>> try:
-    ...     check_balancer("upgrad")
-    ... except TypeError as error:
-    ...     print(str(error)[:34])
-    the balancer is the name 'upgrad',
-    """
+    """TypeError for the class or the name of a rule, or anything else that decides nothing."""
     if isinstance(balancer, Balancer):
         return
-    number = "3" if num_tasks is None else num_tasks
-    given, advice = f"is a {type(balancer).__name__}", f"such as UPGrad(num_tasks={number})"
+    given, made = f"a {type(balancer).__name__}", "UPGrad"
     if isinstance(balancer, type):
-        given = f"is the class {balancer.__name__}"
-        advice = f"an instance of it: {balancer.__name__}(num_tasks={number})"
+        given, made = f"the class {balancer.__name__}", balancer.__name__
     elif isinstance(balancer, str):
-        given = f"is the name {balancer!r}"
-        advice = f"the rule itself: BALANCERS[{balancer!r}](num_tasks={number})"
-    raise TypeError(f"the balancer {given}, but must be a balancer: pass {advice}")
+        given, made = f"the name {balancer!r}", f"BALANCERS[{balancer!r}]"
+    raise TypeError(
+        f"the balancer is {given}, but must be a balancer: pass one, such as "
+        f"{made}(num_tasks={num_tasks or 3})"
+    )

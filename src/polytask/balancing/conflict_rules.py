@@ -1,6 +1,6 @@
 """The rules that look for conflicts: PCGrad, GradVac, CAGrad, and the gate by the cosine."""
 
-from typing import Literal, final
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -11,11 +11,12 @@ from polytask.balancing.gram.surgery import Reduction
 from polytask.balancing.laws import NEVER_AGAINST_A_TASK, Law
 from polytask.balancing.measurement import Measurement, Weights
 from polytask.balancing.randomness import seed_at
+from polytask.balancing.registry import register
 
 _LINEAR = frozenset({Law.LINEAR_UNDER_SCALING})
 
 
-@final
+@register("pcgrad")
 class PCGrad(GramRule):
     """Project each gradient off those it conflicts with (Yu et al., NeurIPS 2020, Algorithm 1).
 
@@ -24,10 +25,11 @@ class PCGrad(GramRule):
 
     >>> from polytask.balancing import PCGrad, balanced_backward
     >>> x = torch.ones(2, requires_grad=True)
-    >>> step = balanced_backward([x[0], x[1] - x[0]], PCGrad(2))
-    >>> step.weights.shared_T
+    >>> balanced_backward([x[0], x[1] - x[0]], PCGrad(2)).weights.shared_T
     tensor([2.0000, 1.5000], dtype=torch.float64)
     """
+
+    laws = _LINEAR
 
     def __init__(self, num_tasks: int, *, seed: int = 0, reduction: Reduction = "sum") -> None:
         super().__init__(num_tasks)
@@ -35,16 +37,12 @@ class PCGrad(GramRule):
         self.reduction: Reduction = reduction
         self.check_options()
 
-    @property
-    def laws(self) -> frozenset[Law]:
-        return _LINEAR
-
     def solve(self, gram_AA: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         seed = seed_at(self.seed, measured.step)
         return gram.pcgrad(gram_AA, seed=seed, reduction=self.reduction)
 
 
-@final
+@register("gradvac")
 class GradVac(GramRule):
     """Turn gradients towards each other up to their usual cosine (Wang et al., ICLR 2021, Algorithm 1).
 
@@ -53,11 +51,11 @@ class GradVac(GramRule):
 
     >>> from polytask.balancing import GradVac, balanced_backward
     >>> x = torch.ones(2, requires_grad=True)
-    >>> step = balanced_backward([x[0], x[1] - x[0]], GradVac(2, decay=0.1))
-    >>> step.weights.shared_T
+    >>> balanced_backward([x[0], x[1] - x[0]], GradVac(2, decay=0.1)).weights.shared_T
     tensor([2.0000, 1.5000], dtype=torch.float64)
     """
 
+    laws = _LINEAR
     target_TT: Tensor
 
     def __init__(
@@ -74,10 +72,6 @@ class GradVac(GramRule):
         self.register_buffer("target_TT", torch.zeros(num_tasks, num_tasks, dtype=torch.float64))
         self.check_options()
 
-    @property
-    def laws(self) -> frozenset[Law]:
-        return _LINEAR
-
     def solve(self, gram_AA: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         pairs = (tasks_A[:, None], tasks_A)
         solved = gram.gradvac(
@@ -91,7 +85,7 @@ class GradVac(GramRule):
         return solved.weights_T
 
 
-@final
+@register("cagrad")
 class CAGrad(GramRule):
     """The mean gradient, bent towards the worst task (Liu et al., NeurIPS 2021, Algorithm 1).
 
@@ -100,8 +94,7 @@ class CAGrad(GramRule):
 
     >>> from polytask.balancing import CAGrad, balanced_backward
     >>> x = torch.ones(2, requires_grad=True)
-    >>> step = balanced_backward([x[0], x[1] - x[0]], CAGrad(2, c=0.5))
-    >>> step.weights.shared_T
+    >>> balanced_backward([x[0], x[1] - x[0]], CAGrad(2, c=0.5)).weights.shared_T
     tensor([0.7500, 0.5000], dtype=torch.float64)
     """
 
@@ -118,16 +111,14 @@ class CAGrad(GramRule):
         self.rescale: Literal[0, 1, 2] = rescale
         self.reduction: Reduction = reduction
         self.check_options()
-
-    @property
-    def laws(self) -> frozenset[Law]:
-        return NEVER_AGAINST_A_TASK if self.c >= 1.0 else super().laws
+        if c >= 1.0:
+            self.laws = NEVER_AGAINST_A_TASK
 
     def solve(self, gram_AA: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         return gram.cagrad(gram_AA, c=self.c, rescale=self.rescale, reduction=self.reduction)
 
 
-@final
+@register("cosine_gate")
 class CosineGate(GramRule):
     """Auxiliary tasks count only while their gradient agrees with the main one (Du et al., 2018).
 
@@ -137,10 +128,11 @@ class CosineGate(GramRule):
 
     >>> from polytask.balancing import CosineGate, balanced_backward
     >>> x = torch.ones(2, requires_grad=True)
-    >>> step = balanced_backward([x[0], x[1] - x[0]], CosineGate(2))
-    >>> step.weights.shared_T
+    >>> balanced_backward([x[0], x[1] - x[0]], CosineGate(2)).weights.shared_T
     tensor([1., 0.], dtype=torch.float64)
     """
+
+    laws = _LINEAR
 
     def __init__(
         self, num_tasks: int, *, main: int = 0, mode: Literal["gate", "cosine"] = "gate"
@@ -151,10 +143,6 @@ class CosineGate(GramRule):
         if not 0 <= main < num_tasks:
             raise ValueError(f"main must be the place of a task, 0 to {num_tasks - 1}, but {main=}")
         self.main, self.mode = main, mode
-
-    @property
-    def laws(self) -> frozenset[Law]:
-        return _LINEAR
 
     def weigh(self, measured: Measurement, tasks_A: Tensor) -> Weights:
         if self.main in tasks_A.tolist():

@@ -1,7 +1,6 @@
 """Rules that decide about every coordinate of the shared gradient by itself."""
 
 from collections.abc import Sequence
-from typing import final
 
 import torch
 from torch import Tensor
@@ -10,6 +9,7 @@ from polytask.balancing.balancer import CoordinateRule
 from polytask.balancing.gradients import block_size
 from polytask.balancing.measurement import Measurement
 from polytask.balancing.randomness import generator_at
+from polytask.balancing.registry import register
 from polytask.balancing.scalarization import task_vector
 
 
@@ -42,7 +42,7 @@ def _keep_one_sign(jacobian_TN: Tensor, uniform_N: Tensor, leak_T: Tensor) -> Te
     return torch.where(is_rising_N, rising_N + leak_T @ falling_TN, falling_N + leak_T @ rising_TN)
 
 
-@final
+@register("graddrop")
 class GradDrop(CoordinateRule):
     """Drop one sign of the gradient at each coordinate, at random by its share (GradDrop).
 

@@ -4,7 +4,6 @@ A class states the options; the function of `gram` checks them, when the class i
 """
 
 from collections.abc import Sequence
-from typing import final
 
 from torch import Tensor
 
@@ -14,9 +13,10 @@ from polytask.balancing.gram.equalising import SingularScale
 from polytask.balancing.gram.minimum_norm import EfficientSolver, Normalisation
 from polytask.balancing.laws import NEVER_AGAINST_A_TASK, Law
 from polytask.balancing.measurement import Measurement
+from polytask.balancing.registry import register
 
 
-@final
+@register("mgda")
 class MGDA(GramRule):
     """The shortest convex combination of the gradients (Sener and Koltun, NeurIPS 2018, eq. 3).
 
@@ -25,8 +25,7 @@ class MGDA(GramRule):
 
     >>> from polytask.balancing import MGDA, balanced_backward
     >>> x = torch.ones(2, requires_grad=True)
-    >>> step = balanced_backward([x[0], 3 * x[1]], MGDA(2))
-    >>> step.weights.shared_T
+    >>> balanced_backward([x[0], 3 * x[1]], MGDA(2)).weights.shared_T
     tensor([0.9000, 0.1000], dtype=torch.float64)
     """
 
@@ -34,21 +33,15 @@ class MGDA(GramRule):
         super().__init__(num_tasks)
         self.normalisation: Normalisation = normalisation
         self.check_options()
-
-    @property
-    def laws(self) -> frozenset[Law]:
-        by_scale = {Law.SCALE_INVARIANT} if self.normalisation in ("l2", "loss") else set()
-        return NEVER_AGAINST_A_TASK | by_scale
-
-    @property
-    def degree(self) -> float:
-        return 0.0 if self.normalisation in ("l2", "loss+") else 1.0
+        by_scale = {Law.SCALE_INVARIANT} if normalisation in ("l2", "loss") else set()
+        self.laws = NEVER_AGAINST_A_TASK | by_scale
+        self.degree = 0.0 if normalisation in ("l2", "loss+") else 1.0
 
     def solve(self, gram_AA: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         return gram.mgda(gram_AA, normalisation=self.normalisation, losses_T=measured.losses_T)
 
 
-@final
+@register("pareto_efficient")
 class ParetoEfficient(GramRule):
     """PE-LTR (Lin et al., RecSys 2019, Algorithm 2): min |sum_i w_i g_i|, w_i >= c_i, sum w = 1.
 
@@ -75,18 +68,15 @@ class ParetoEfficient(GramRule):
         self.lower_bounds = lower_bounds
         self.solver: EfficientSolver = solver
         self.check_options()
-
-    @property
-    def laws(self) -> frozenset[Law]:
-        is_mgda = self.solver == "exact" and not any(self.lower_bounds or ())
-        return NEVER_AGAINST_A_TASK if is_mgda else super().laws
+        if solver == "exact" and not any(lower_bounds or ()):  # MGDA
+            self.laws = NEVER_AGAINST_A_TASK
 
     def solve(self, gram_AA: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         bounds_A = self.of_tasks(self.lower_bounds, tasks_A)
         return gram.pareto_efficient(gram_AA, lower_bounds=bounds_A, solver=self.solver)
 
 
-@final
+@register("imtl_g")
 class IMTLG(GramRule):
     """Equal projections of the update on all unit gradients (Liu et al., ICLR 2021, IMTL-G).
 
@@ -95,8 +85,7 @@ class IMTLG(GramRule):
 
     >>> from polytask.balancing import IMTLG, balanced_backward
     >>> x = torch.ones(2, requires_grad=True)
-    >>> step = balanced_backward([x[0], 3 * x[1]], IMTLG(2))
-    >>> step.weights.shared_T
+    >>> balanced_backward([x[0], 3 * x[1]], IMTLG(2)).weights.shared_T
     tensor([0.7500, 0.2500], dtype=torch.float64)
     """
 
@@ -104,7 +93,7 @@ class IMTLG(GramRule):
         return gram.imtl_g(gram_AA)
 
 
-@final
+@register("nash_mtl")
 class NashMTL(GramRule):
     """The Nash bargaining solution G w = 1 / w (Navon et al., ICML 2022, Claim 3.1).
 
@@ -113,24 +102,18 @@ class NashMTL(GramRule):
 
     >>> from polytask.balancing import NashMTL, balanced_backward
     >>> x = torch.ones(2, requires_grad=True)
-    >>> step = balanced_backward([x[0], 3 * x[1]], NashMTL(2))
-    >>> step.weights.shared_T
+    >>> balanced_backward([x[0], 3 * x[1]], NashMTL(2)).weights.shared_T
     tensor([1.0000, 0.3333], dtype=torch.float64)
     """
 
-    @property
-    def laws(self) -> frozenset[Law]:
-        return NEVER_AGAINST_A_TASK | {Law.SCALE_INVARIANT}
-
-    @property
-    def degree(self) -> float:
-        return 0.0
+    laws = NEVER_AGAINST_A_TASK | {Law.SCALE_INVARIANT}
+    degree = 0.0
 
     def solve(self, gram_AA: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         return gram.nash_mtl(gram_AA)
 
 
-@final
+@register("fair_grad")
 class FairGrad(GramRule):
     """alpha-fair utilities, G w = w^(-1/alpha) (Ban and Ji, ICML 2024); alpha = 1 is Nash-MTL.
 
@@ -138,8 +121,7 @@ class FairGrad(GramRule):
 
     >>> from polytask.balancing import FairGrad, balanced_backward
     >>> x = torch.ones(2, requires_grad=True)
-    >>> step = balanced_backward([x[0], 3 * x[1]], FairGrad(2, alpha=2.0))
-    >>> step.weights.shared_T
+    >>> balanced_backward([x[0], 3 * x[1]], FairGrad(2, alpha=2.0)).weights.shared_T
     tensor([1.0000, 0.2311], dtype=torch.float64)
     """
 
@@ -147,23 +129,16 @@ class FairGrad(GramRule):
         super().__init__(num_tasks)
         self.alpha = alpha
         self.check_options()
-
-    @property
-    def laws(self) -> frozenset[Law]:
-        if self.alpha == 0.0:
-            return frozenset({Law.ANY_ORDER, Law.LINEAR_UNDER_SCALING})
-        by_scale = {Law.SCALE_INVARIANT} if self.alpha == 1.0 else set()
-        return NEVER_AGAINST_A_TASK | by_scale
-
-    @property
-    def degree(self) -> float:
-        return (1.0 - self.alpha) / (1.0 + self.alpha)
+        self.degree = (1.0 - alpha) / (1.0 + alpha)
+        self.laws = NEVER_AGAINST_A_TASK | ({Law.SCALE_INVARIANT} if alpha == 1.0 else set())
+        if alpha == 0.0:
+            self.laws = frozenset({Law.ANY_ORDER, Law.LINEAR_UNDER_SCALING})
 
     def solve(self, gram_AA: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         return gram.fair_grad(gram_AA, alpha=self.alpha)
 
 
-@final
+@register("aligned_mtl")
 class AlignedMTL(GramRule):
     """Gradients aligned to equal singular values (Senushkin et al., CVPR 2023, Algorithm 1).
 
@@ -171,8 +146,7 @@ class AlignedMTL(GramRule):
 
     >>> from polytask.balancing import AlignedMTL, balanced_backward
     >>> x = torch.ones(2, requires_grad=True)
-    >>> step = balanced_backward([x[0], 3 * x[1]], AlignedMTL(2))
-    >>> step.weights.shared_T
+    >>> balanced_backward([x[0], 3 * x[1]], AlignedMTL(2)).weights.shared_T
     tensor([1.0000, 0.3333], dtype=torch.float64)
     """
 
@@ -193,7 +167,7 @@ class AlignedMTL(GramRule):
         return gram.aligned_mtl(gram_AA, scale=self.scale, preference=preference_A)
 
 
-@final
+@register("upgrad")
 class UPGrad(GramRule):
     """Each gradient projected so as to hurt no task, then summed (Quinton and Rey, 2024).
 
@@ -201,28 +175,25 @@ class UPGrad(GramRule):
 
     >>> from polytask.balancing import UPGrad, balanced_backward
     >>> x = torch.ones(2, requires_grad=True)
-    >>> step = balanced_backward([x[0], x[1] - x[0]], UPGrad(2))
-    >>> step.weights.shared_T
+    >>> balanced_backward([x[0], x[1] - x[0]], UPGrad(2)).weights.shared_T
     tensor([1.0000, 0.7500], dtype=torch.float64)
     """
+
+    laws = frozenset({Law.ANY_ORDER, Law.NON_CONFLICTING, Law.LINEAR_UNDER_SCALING})
 
     def __init__(self, num_tasks: int, *, preference: Sequence[float] | None = None) -> None:
         super().__init__(num_tasks)
         self.preference = preference
         self.check_options()
-
-    @property
-    def laws(self) -> frozenset[Law]:
         # A task that is preferred by nothing is not hurt, but need not gain.
-        is_for_all = self.preference is None or all(share > 0.0 for share in self.preference)
-        gains = {Law.DESCENDS_FOR_ALL} if is_for_all else set()
-        return frozenset({Law.ANY_ORDER, Law.NON_CONFLICTING, Law.LINEAR_UNDER_SCALING}) | gains
+        if preference is None or all(share > 0.0 for share in preference):
+            self.laws |= {Law.DESCENDS_FOR_ALL}
 
     def solve(self, gram_AA: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         return gram.upgrad(gram_AA, preference=self.of_tasks(self.preference, tasks_A))
 
 
-@final
+@register("dual_proj")
 class DualProj(GramRule):
     """The mean gradient projected so as to hurt no task (Lopez-Paz and Ranzato, NeurIPS 2017, eq. 8).
 
@@ -231,25 +202,22 @@ class DualProj(GramRule):
 
     >>> from polytask.balancing import DualProj, balanced_backward
     >>> x = torch.ones(2, requires_grad=True)
-    >>> step = balanced_backward([x[0], x[1] - 3 * x[0]], DualProj(2))
-    >>> step.weights.shared_T
+    >>> balanced_backward([x[0], x[1] - 3 * x[0]], DualProj(2)).weights.shared_T
     tensor([1.5000, 0.5000], dtype=torch.float64)
     """
+
+    laws = frozenset({Law.ANY_ORDER, Law.NON_CONFLICTING})
 
     def __init__(self, num_tasks: int, *, preference: Sequence[float] | None = None) -> None:
         super().__init__(num_tasks)
         self.preference = preference
         self.check_options()
 
-    @property
-    def laws(self) -> frozenset[Law]:
-        return frozenset({Law.ANY_ORDER, Law.NON_CONFLICTING})
-
     def solve(self, gram_AA: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         return gram.dual_proj(gram_AA, preference=self.of_tasks(self.preference, tasks_A))
 
 
-@final
+@register("config")
 class ConFIG(GramRule):
     """Equal cosines with all gradients (Liu et al., ICLR 2025, ConFIG).
 
@@ -257,14 +225,11 @@ class ConFIG(GramRule):
 
     >>> from polytask.balancing import ConFIG, balanced_backward
     >>> x = torch.ones(2, requires_grad=True)
-    >>> step = balanced_backward([x[0], 3 * x[1]], ConFIG(2))
-    >>> step.weights.shared_T
+    >>> balanced_backward([x[0], 3 * x[1]], ConFIG(2)).weights.shared_T
     tensor([2.0000, 0.6667], dtype=torch.float64)
     """
 
-    @property
-    def laws(self) -> frozenset[Law]:
-        return frozenset({Law.ANY_ORDER, Law.LINEAR_UNDER_SCALING})
+    laws = frozenset({Law.ANY_ORDER, Law.LINEAR_UNDER_SCALING})
 
     def solve(self, gram_AA: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         return gram.config(gram_AA)

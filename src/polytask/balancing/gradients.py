@@ -1,12 +1,14 @@
 """The gradient of each task at each place, their Gram matrix and their weighted sums."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge, get_gradient_edge
+
+from polytask.balancing.measurement import Losses
 
 # Blocks that stay in a CPU's cache; on an accelerator large ones, for few launches.
 _BLOCK_ON_HOST = 1 << 15
@@ -56,22 +58,18 @@ class Rows:
         return None if total is None or example is None else total.to(example.dtype)
 
 
-def take_gradients(
-    losses: Sequence[Tensor | None], places: Sequence[Place], *, keep_graph: bool
-) -> list[Rows]:
+def take_gradients(losses: Losses, places: Sequence[Place], *, keep_graph: bool) -> list[Rows]:
     """One backward pass a loss, to the given places only; the last pass frees the graph."""
     rows = [Rows(place, [None] * len(losses)) for place in places]
-    present = [task for task, loss in enumerate(losses) if loss is not None]
-    for task in present:
+    present = [(task, loss) for task, loss in enumerate(losses) if loss is not None]
+    for task, loss in present:
         mine = [row for row in rows if task in row.place.tasks]
         if not mine:
             continue
-        loss = losses[task]
-        assert loss is not None
         gradients = torch.autograd.grad(
             [loss],
             [row.place.edge for row in mine],
-            retain_graph=keep_graph or task != present[-1],
+            retain_graph=keep_graph or task != present[-1][0],
             allow_unused=True,
         )
         for row, gradient in zip(mine, gradients):
@@ -86,16 +84,14 @@ def gram_of(rows: Sequence[Rows], num_tasks: int) -> Tensor:
     """
     gram_TT = torch.zeros(num_tasks, num_tasks, dtype=torch.float64)
     for row in rows:
-        tasks = [task for task, gradient in enumerate(row.by_task) if gradient is not None]
         gradients = [gradient for gradient in row.by_task if gradient is not None]
-        if not tasks:
+        if not gradients:
             continue
+        tasks_A = torch.tensor(
+            [t for t, gradient in enumerate(row.by_task) if gradient is not None]
+        )
         product = _sparse_gram if any(g.is_sparse for g in gradients) else _dense_gram
-        if len(tasks) == num_tasks:
-            gram_TT += product(gradients)
-        else:
-            tasks_A = torch.tensor(tasks)
-            gram_TT[tasks_A[:, None], tasks_A] += product(gradients)
+        gram_TT[tasks_A[:, None], tasks_A] += product(gradients)
     return gram_TT
 
 
@@ -113,6 +109,19 @@ def jacobian_of(rows: Sequence[Rows], tasks: Sequence[int]) -> Tensor:
             gradient = row.by_task[task]
             place_N.zero_() if gradient is None else place_N.copy_(gradient.reshape(-1))
     return jacobian_AP
+
+
+def added_by(leaves: Sequence[Tensor], run: Callable[[], None]) -> list[Tensor | None]:
+    """What `run` adds to each leaf's `.grad`, which is afterwards what it was before."""
+    before = [leaf.grad for leaf in leaves]
+    for leaf in leaves:
+        leaf.grad = None
+    try:
+        run()
+        return [leaf.grad for leaf in leaves]
+    finally:
+        for leaf, gradient in zip(leaves, before):
+            leaf.grad = gradient
 
 
 def accumulate(leaf: Tensor, gradient: Tensor | None) -> None:

@@ -1,7 +1,6 @@
 """GradNorm: weights that bring the tasks' gradient norms to targets set by their training rates."""
 
 from collections.abc import Sequence
-from typing import final
 
 import torch
 from torch import Tensor
@@ -9,6 +8,7 @@ from torch import Tensor
 from polytask.balancing.adam import Adam
 from polytask.balancing.balancer import Balancer
 from polytask.balancing.measurement import Measurement, Need, Weights
+from polytask.balancing.registry import register
 from polytask.balancing.scalarization import require_positive, task_vector
 
 
@@ -35,7 +35,7 @@ def gradnorm_gradient(
     return (grad_norms_T - targets_T).sign() * norms_T
 
 
-@final
+@register("gradnorm")
 class GradNorm(Balancer):
     """GradNorm (Chen et al., ICML 2018, Algorithm 1): weights of all parameters, summing to T.
 
@@ -60,6 +60,7 @@ class GradNorm(Balancer):
     """
 
     needs = Need.GRAM
+    needs_positive_losses = True
     weights_T: Tensor
     initial_losses_T: Tensor
 

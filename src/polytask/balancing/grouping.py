@@ -1,14 +1,15 @@
 """Weights per group of parameters: every group is measured and decided about by itself."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 
 from torch import Tensor
 
 from polytask.balancing.applying import fill, gradients_due, settle
 from polytask.balancing.balancer import Balancer, check_balancer
-from polytask.balancing.gradients import Place, Rows, gram_of, take_gradients
+from polytask.balancing.gradients import Place, gram_of, take_gradients
 from polytask.balancing.measurement import (
+    Losses,
     Measurement,
     Need,
     Step,
@@ -21,7 +22,7 @@ from polytask.balancing.reach import Reach, reach
 
 
 def grouped_backward(
-    losses: Sequence[Tensor | None],
+    losses: Losses,
     balancers: Sequence[Balancer],
     groups: Sequence[Iterable[Tensor]],
     *,
@@ -52,8 +53,9 @@ def grouped_backward(
     losses_T, active_T = read_losses(losses, penalty)
     graph = reach(losses)
     refuse_hidden_tasks(losses, graph)
-    plans = [_plan(graph, leaves) for leaves in _shared_groups(graph, groups, len(balancers))]
-    private = [Place.at(leaf, tasks) for leaf, tasks in graph.leaves.items() if len(tasks) == 1]
+    found = _shared_groups(graph, groups, len(balancers))
+    plans = [Plan([Place.at(leaf, graph.leaves[leaf]) for leaf in leaves]) for leaves in found]
+    private = [Place.at(leaf, graph.leaves[leaf]) for leaf in graph.private()]
     places = [*chain.from_iterable(plan.places for plan in plans), *private]
     rows = take_gradients(losses, places, keep_graph=penalty is not None)
     steps, due, start = [], [], 0
@@ -64,16 +66,8 @@ def grouped_backward(
         measured, weights = settle(balancer, measured, gram_TT, plan.tasks)
         steps.append(Step(losses_T, weights, active_T, measured.gram_TT))
         due.append(gradients_due(mine, plan, balancer, measured, weights, None))
-    fill(rows, chain(*due, _alone(rows[start:])), penalty)
+    fill(rows, chain(*due, (row.example() for row in rows[start:])), penalty)
     return steps
-
-
-def _plan(graph: Reach, leaves: Sequence[Tensor]) -> Plan:
-    return Plan([Place.at(leaf, graph.of(leaf)) for leaf in leaves], [], [], fills=True)
-
-
-def _alone(rows: Sequence[Rows]) -> Iterator[Tensor | None]:
-    yield from (row.example() for row in rows)
 
 
 def _shared_groups(

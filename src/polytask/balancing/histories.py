@@ -1,7 +1,6 @@
 """Rules on the losses that remember what the losses were: DWA and STCH."""
 
 from collections.abc import Sequence
-from typing import final
 
 import torch
 from torch import Tensor
@@ -9,10 +8,11 @@ from torch import Tensor
 from polytask.balancing.balancer import Scalarization
 from polytask.balancing.laws import Law
 from polytask.balancing.measurement import Measurement
+from polytask.balancing.registry import register
 from polytask.balancing.scalarization import require_positive, task_vector
 
 
-@final
+@register("dwa")
 class DWA(Scalarization):
     """Dynamic weight average (Liu, Johns, Davison, CVPR 2019, eq. 7).
 
@@ -32,6 +32,8 @@ class DWA(Scalarization):
     tensor([0.5000, 1.0000], dtype=torch.float64)
     """
 
+    needs_positive_losses = True
+    laws = frozenset({Law.ANY_ORDER, Law.LINEAR_UNDER_SCALING})
     sum_T: Tensor
     count_T: Tensor
     last_T: Tensor
@@ -61,10 +63,6 @@ class DWA(Scalarization):
         self.register_buffer("last_but_one_T", torch.full_like(zeros_T, torch.nan))
         self.register_buffer("window_index", torch.zeros((), dtype=torch.int64))
 
-    @property
-    def laws(self) -> frozenset[Law]:
-        return frozenset({Law.ANY_ORDER, Law.LINEAR_UNDER_SCALING})
-
     def derivative(self, losses_A: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         require_positive(losses_A, tasks_A, rule="DWA", zero_is_fine=True)
         self._close_window(measured.step // self.window)
@@ -86,7 +84,7 @@ class DWA(Scalarization):
         self.window_index.fill_(index)
 
 
-@final
+@register("stch")
 class STCH(Scalarization):
     """Smooth Tchebycheff (Lin et al., ICML 2024) of the log losses, times T.
 
@@ -99,11 +97,11 @@ class STCH(Scalarization):
 
     >>> from polytask.balancing import STCH, balanced_backward
     >>> x = torch.ones(2, requires_grad=True)
-    >>> step = balanced_backward([x[0], 3 * x[1]], STCH(2, nadir=[1.0, 6.0]))
-    >>> step.weights.shared_T
+    >>> balanced_backward([x[0], 3 * x[1]], STCH(2, nadir=[1.0, 6.0])).weights.shared_T
     tensor([1.3333, 0.2222], dtype=torch.float64)
     """
 
+    needs_positive_losses = True
     nadir_T: Tensor
     count_T: Tensor
 
@@ -126,12 +124,8 @@ class STCH(Scalarization):
             raise ValueError(f"nadir must be above 0, but {nadir=}")
         self.register_buffer("nadir_T", nadir_T)
         self.register_buffer("count_T", torch.zeros(num_tasks, dtype=torch.float64))
-
-    @property
-    def laws(self) -> frozenset[Law]:
-        # A nadir of one's own does not follow the factor on a loss; a measured one does.
-        by_scale = {Law.SCALE_INVARIANT} if self.warmup_steps else set()
-        return frozenset({Law.ANY_ORDER}) | by_scale
+        if nadir is None:  # One of one's own does not follow the factor on a loss.
+            self.laws |= {Law.SCALE_INVARIANT}
 
     def derivative(self, losses_A: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         require_positive(losses_A, tasks_A, rule="STCH")

@@ -1,21 +1,23 @@
 """Rules on the losses that learn a number a task: uncertainty weighting, IMTL-L, FAMO."""
 
 from collections.abc import Sequence
-from typing import Literal, final
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from polytask.balancing.adam import Adam
 from polytask.balancing.balancer import Scalarization
+from polytask.balancing.gradients import accumulate
 from polytask.balancing.laws import Law
-from polytask.balancing.measurement import Measurement, read_losses_after_step
+from polytask.balancing.measurement import Losses, Measurement, read_scalars
+from polytask.balancing.registry import register
 from polytask.balancing.scalarization import require_positive, task_vector
 
 Form = Literal["regression", "classification"]
 
 
-@final
+@register("uncertainty")
 class Uncertainty(Scalarization):
     """Homoscedastic uncertainty (Kendall, Gal, Cipolla, CVPR 2018, eq. 7 and 10), s = log sigma^2.
 
@@ -40,6 +42,7 @@ class Uncertainty(Scalarization):
     tensor([1.0000, 0.5000], dtype=torch.float64)
     """
 
+    needs_positive_losses = True
     log_variance_T: nn.Parameter
     factor_T: Tensor
 
@@ -61,9 +64,8 @@ class Uncertainty(Scalarization):
             )
         factors = [0.5 if form == "regression" else 1.0 for form in forms]
         self.non_negative, self.max_log_variance = non_negative, max_log_variance
-        self.register_buffer(
-            "factor_T", torch.tensor(factors, dtype=torch.float64), persistent=False
-        )
+        factor_T = torch.tensor(factors, dtype=torch.float64)
+        self.register_buffer("factor_T", factor_T, persistent=False)
         self.log_variance_T = nn.Parameter(torch.zeros(num_tasks, dtype=torch.float64))
         self.adam = None
         if learning_rate is not None:
@@ -79,16 +81,12 @@ class Uncertainty(Scalarization):
         if self.adam is not None:
             self.adam.step(s_T, gradient_A, tasks_A)
         else:
-            self._leave_gradient(gradient_A, tasks_A)
+            gradient_T = torch.zeros_like(s_T).index_put((tasks_A,), gradient_A)
+            accumulate(self.log_variance_T, gradient_T)
         return weights_A
 
-    def _leave_gradient(self, gradient_A: Tensor, tasks_A: Tensor) -> None:
-        if self.log_variance_T.grad is None:
-            self.log_variance_T.grad = torch.zeros_like(self.log_variance_T)
-        self.log_variance_T.grad[tasks_A] += gradient_A
 
-
-@final
+@register("imtl_l")
 class IMTLL(Scalarization):
     """sum_k exp(s_k) L_k - s_k (Liu et al., ICLR 2021, IMTL-L); at the optimum w_k = 1 / L_k.
 
@@ -105,6 +103,7 @@ class IMTLL(Scalarization):
     ([1.0, 1.0], tensor([ 0.0000, -0.1993], dtype=torch.float64))
     """
 
+    needs_positive_losses = True
     log_scale_T: Tensor
 
     def __init__(
@@ -123,7 +122,7 @@ class IMTLL(Scalarization):
         return weights_A
 
 
-@final
+@register("famo")
 class FAMO(Scalarization):
     """Fast adaptive multitask optimisation (Liu et al., NeurIPS 2023, Algorithm 1).
 
@@ -146,6 +145,7 @@ class FAMO(Scalarization):
     tensor([-0.0250,  0.0250], dtype=torch.float64)
     """
 
+    laws = frozenset({Law.ANY_ORDER, Law.SCALE_INVARIANT})
     logits_T: Tensor
     min_losses_T: Tensor
     log_losses_T: Tensor
@@ -159,17 +159,14 @@ class FAMO(Scalarization):
         min_losses: Sequence[float] | None = None,
     ) -> None:
         super().__init__(num_tasks)
-        bounds_T = task_vector(
-            0.0 if min_losses is None else min_losses, num_tasks, name="min_losses"
-        )
+        bounds = 0.0 if min_losses is None else min_losses
+        bounds_T = task_vector(bounds, num_tasks, name="min_losses")
+        # Whoever gives bounds has thought of losses below 0.
+        self.needs_positive_losses = min_losses is None
         self.register_buffer("min_losses_T", bounds_T, persistent=False)
         self.register_buffer("logits_T", torch.zeros(num_tasks, dtype=torch.float64))
         self.register_buffer("log_losses_T", torch.full_like(bounds_T, torch.nan))
         self.adam = Adam(num_tasks, learning_rate=learning_rate, weight_decay=weight_decay)
-
-    @property
-    def laws(self) -> frozenset[Law]:
-        return frozenset({Law.ANY_ORDER, Law.SCALE_INVARIANT})
 
     def derivative(self, losses_A: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         if not self.log_losses_T.isnan().all():
@@ -187,9 +184,9 @@ class FAMO(Scalarization):
     def needs_losses_after_step(self) -> bool:
         return not bool(self.log_losses_T.isnan().all())
 
-    def after_step(self, losses: Sequence[Tensor | None]) -> None:
+    def after_step(self, losses: Losses) -> None:
         """Move xi by what the step did to the log losses of the tasks that were present in it."""
-        losses_T = read_losses_after_step(losses)
+        losses_T = torch.tensor(read_scalars(losses), dtype=torch.float64)
         tasks_A = (~self.log_losses_T.isnan() & losses_T.isfinite()).nonzero().squeeze(1)
         excess_A = (losses_T - self.min_losses_T)[tasks_A]
         require_positive(excess_A, tasks_A, rule="FAMO (above min_losses)")

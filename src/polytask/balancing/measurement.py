@@ -2,12 +2,15 @@
 
 import enum
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TypeAlias
 
 import torch
 from torch import Tensor
+
+Losses: TypeAlias = Sequence[Tensor | None]
+"""One scalar a task, None for a task that is absent."""
 
 STACKED = (
     "the losses were stacked (or their predictions were), so that every loss seems to "
@@ -128,27 +131,12 @@ class Step:
 
         https://arxiv.org/abs/2001.06782
         """
-        return (
-            None if self.cosines_TT is None else _mean_over_pairs(self.cosines_TT, lambda c: c < 0)
-        )
-
-    @property
-    def magnitude_similarity(self) -> float | None:
-        """The mean over pairs of 2 |g_i| |g_j| / (|g_i|^2 + |g_j|^2) (Yu et al., NeurIPS 2020).
-
-        https://arxiv.org/abs/2001.06782
-        """
-        if self.norms_T is None:
+        if self.cosines_TT is None:
             return None
-        ratios_TT = self.norms_T[:, None] / self.norms_T
-        return _mean_over_pairs(ratios_TT, lambda ratio: 2 / (ratio + 1 / ratio))
-
-
-def _mean_over_pairs(values_TT: Tensor, measure: Callable[[Tensor], Tensor]) -> float:
-    num_tasks = len(values_TT)
-    first, second = torch.triu_indices(num_tasks, num_tasks, offset=1)
-    pairs = values_TT[first, second]
-    return float(measure(pairs[~pairs.isnan()]).double().mean())
+        num_tasks = len(self.losses_T)
+        first, second = torch.triu_indices(num_tasks, num_tasks, offset=1)
+        pairs = self.cosines_TT[first, second]
+        return float((pairs[~pairs.isnan()] < 0).double().mean())
 
 
 def check_losses(losses: object) -> None:
@@ -183,17 +171,15 @@ class NotFiniteError(ValueError):
         self.tasks = tasks
 
 
-def read_losses(
-    losses: Sequence[Tensor | None], penalty: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
+def read_losses(losses: Losses, penalty: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Values and presence of the losses: `losses_T` (float64, host, NaN if absent) and `active_T`.
 
     Raises NotFiniteError, naming the tasks by their places, for losses that are not finite, and for
     such a penalty, which is read in the same transfer.
     """
     *values, added = read_scalars([*losses, penalty])
-    pairs = list(enumerate(zip(losses, values)))
-    bad = tuple(t for t, (loss, value) in pairs if loss is not None and not math.isfinite(value))
+    present = [task for task, loss in enumerate(losses) if loss is not None]
+    bad = tuple(task for task in present if not math.isfinite(values[task]))
     if bad:
         raise NotFiniteError(
             f"the loss of task {bad[0]} is {values[bad[0]]}: nothing was written to .grad; "
@@ -206,7 +192,7 @@ def read_losses(
     return torch.tensor(values, dtype=torch.float64), active_T
 
 
-def read_scalars(scalars: Sequence[Tensor | None]) -> list[float]:
+def read_scalars(scalars: Losses) -> list[float]:
     """The values, NaN where there is none; from an accelerator in one transfer."""
     present = [scalar.detach() for scalar in scalars if scalar is not None]
     devices = {scalar.device for scalar in present}
@@ -214,11 +200,6 @@ def read_scalars(scalars: Sequence[Tensor | None]) -> list[float]:
         present = list(torch.stack([scalar.reshape(()) for scalar in present]).cpu())
     values = iter([scalar.item() for scalar in present])
     return [math.nan if scalar is None else next(values) for scalar in scalars]
-
-
-def read_losses_after_step(losses: Sequence[Tensor | None]) -> Tensor:
-    """Values of losses that need no gradient: float64 on the host, NaN where absent."""
-    return torch.tensor(read_scalars(losses), dtype=torch.float64)
 
 
 def check_penalty(penalty: Tensor | None) -> Tensor | None:

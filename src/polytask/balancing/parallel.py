@@ -1,7 +1,6 @@
 """Data parallel: processes with one model, and a part of every batch each, act as one process."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 from zlib import crc32
@@ -10,8 +9,8 @@ import torch
 from torch import Tensor, distributed
 from torch.distributed import ProcessGroup
 
-from polytask.balancing.gradients import Rows, accumulate
-from polytask.balancing.measurement import read_scalars
+from polytask.balancing.gradients import Rows
+from polytask.balancing.measurement import Losses, read_scalars
 
 Shared = TypeVar("Shared")
 
@@ -56,7 +55,7 @@ class Ranks:
         """The mean over the ranks, as `sum`."""
         return self.sum(values).div_(self.world)
 
-    def mean_losses(self, losses: Sequence[Tensor | None]) -> list[Tensor | None]:
+    def mean_losses(self, losses: Losses) -> list[Tensor | None]:
         """The losses of the whole batch: float64 on the host, detached.
 
         Raises ValueError, on every rank, for a task that is None on some ranks only.
@@ -96,21 +95,6 @@ class Ranks:
             for (place, tensor), part in zip(members, parts):
                 means[place] = part.view(tensor.shape).to(tensor.dtype)
         return means
-
-    @contextmanager
-    def averaging(self, leaves: Sequence[Tensor]) -> Iterator[None]:
-        """What is added to the leaves' `.grad` inside becomes its mean over the ranks."""
-        before = [leaf.grad for leaf in leaves]
-        for leaf in leaves:
-            leaf.grad = None
-        try:
-            yield
-            means = self.mean_each([leaf.grad for leaf in leaves])
-        finally:
-            for leaf, gradient in zip(leaves, before):
-                leaf.grad = gradient
-        for leaf, mean in zip(leaves, means):
-            accumulate(leaf, mean)
 
     def average_rows(self, rows: Sequence[Rows]) -> None:
         """Put the mean over the ranks in the place of each gradient at a leaf: one flat all_reduce."""

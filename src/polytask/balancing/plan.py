@@ -1,14 +1,14 @@
 """What a step differentiates, and with respect to what: decided from the graph before any pass."""
 
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from polytask.balancing.gradients import Place
-from polytask.balancing.measurement import STACKED
+from polytask.balancing.measurement import STACKED, Losses
 from polytask.balancing.reach import (
     Reach,
     branches_of_joined_losses,
@@ -18,21 +18,20 @@ from polytask.balancing.reach import (
     reach,
 )
 
-Losses = Sequence[Tensor | None]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
     """`measured` enters the Gram matrix; `carried` is shared too, gets the same weights, unmeasured.
 
     `private` belongs to one task each. Places that are no leaves are roots of the last pass.
-    `fills`: whether these places are all that needs a gradient; else a weighted pass follows.
+    `fills`: whether these places are all that needs a gradient; else a weighted pass follows. Where
+    nothing is measured the losses are all that the rule needs, or nothing is shared.
     """
 
-    measured: list[Place]
-    carried: list[Place]
-    private: list[Place]
-    fills: bool
+    measured: list[Place] = field(default_factory=list)
+    carried: list[Place] = field(default_factory=list)
+    private: list[Place] = field(default_factory=list)
+    fills: bool = True
 
     @property
     def places(self) -> list[Place]:
@@ -49,28 +48,22 @@ class Plan:
         return frozenset().union(*(place.tasks for place in self.measured))
 
 
-def no_plan() -> Plan:
-    """Nothing is measured: the losses are all that the rule needs, or nothing is shared."""
-    return Plan([], [], [], fills=False)
-
-
 def exact_plan(losses: Losses, parameters: Iterable[Tensor] | None = None) -> Plan:
     """Measure at the shared parameters; rows looked up in shared tables are carried."""
     graph = reach(losses)
     refuse_hidden_tasks(losses, graph)
-    shared = graph.shared()
-    measured = narrowed(shared, _tables(graph), parameters)
-    chosen = set(measured)
-    left = [leaf for leaf in shared if leaf not in chosen]
-    carried = [
-        place
-        for leaf in left
-        for place in (_lookups(graph, leaf) if graph.is_table(leaf) else [_leaf(graph, leaf)])
-    ]
+    measured = narrowed(graph.shared(), graph.tables(), parameters)
     if not measured:
-        return no_plan()
-    places = [_leaf(graph, leaf) for leaf in measured]
-    return Plan(places, carried, _private(graph), fills=True)
+        return Plan()
+    carried: list[Place] = []
+    chosen = set(measured)
+    for leaf in [leaf for leaf in graph.shared() if leaf not in chosen]:
+        if graph.is_table(leaf):
+            nodes = graph.consumers[leaf]
+            carried += [Place(GradientEdge(node, 0), graph.reached[node]) for node in nodes]
+        else:
+            carried += _at(graph, [leaf])
+    return Plan(_at(graph, measured), carried, _at(graph, graph.private()))
 
 
 def seam_plan(losses: Losses, seam: Sequence[Tensor]) -> Plan:
@@ -92,17 +85,16 @@ def seam_plan(losses: Losses, seam: Sequence[Tensor]) -> Plan:
                 "around it; add to the seam the tensor at which the second path leaves"
             )
     if not measured:
-        return no_plan()
-    carried = [_leaf(graph, leaf) for leaf in graph.shared()]
-    return Plan(measured, carried, _private(graph), fills=True)
+        return Plan()
+    return Plan(measured, _at(graph, graph.shared()), _at(graph, graph.private()))
 
 
 def narrow_plan(losses: Losses, parameters: Iterable[Tensor]) -> Plan:
     """Measure at these parameters only; all gradients are left to a weighted pass."""
     graph = reach(losses)
     refuse_hidden_tasks(losses, graph)
-    measured = narrowed(graph.shared(), _tables(graph), parameters)
-    return Plan([_leaf(graph, leaf) for leaf in measured], [], [], fills=False)
+    measured = narrowed(graph.shared(), graph.tables(), parameters)
+    return Plan(_at(graph, measured), fills=False)
 
 
 def refuse_hidden_tasks(losses: Losses, graph: Reach) -> None:
@@ -144,30 +136,18 @@ def narrowed(
         return []
     if parameters is None:
         measured = [leaf for leaf in shared if leaf not in tables]
-        advice = "the losses share embedding tables only, which are measured when asked for: "
-        advice += "hand them over as parameters=, or hand over a seam"
+        advice = (
+            "the losses share embedding tables only, which are measured when asked for: hand them "
+            "over as parameters=, or hand over a seam"
+        )
     else:
         wanted = set(parameters)
         measured = [leaf for leaf in shared if leaf in wanted]
-        advice = (
-            "none of `parameters` is reached by two or more losses: there is nothing to measure"
-        )
+        advice = "none of `parameters` is reached by two or more losses"
     if not measured:
         raise ValueError(advice)
     return measured
 
 
-def _tables(graph: Reach) -> set[Tensor]:
-    return {leaf for leaf in graph.leaves if graph.is_table(leaf)}
-
-
-def _leaf(graph: Reach, leaf: Tensor) -> Place:
-    return Place(GradientEdge(graph.nodes[leaf], 0), graph.of(leaf), leaf)
-
-
-def _lookups(graph: Reach, table: Tensor) -> list[Place]:
-    return [Place(edge, tasks) for edge, tasks in graph.lookups(table)]
-
-
-def _private(graph: Reach) -> list[Place]:
-    return [_leaf(graph, leaf) for leaf, tasks in graph.leaves.items() if len(tasks) == 1]
+def _at(graph: Reach, leaves: Iterable[Tensor]) -> list[Place]:
+    return [Place.at(leaf, graph.leaves[leaf]) for leaf in leaves]

@@ -1,11 +1,15 @@
 """Which losses reach which parameter: read off the autograd graph, never declared."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TypeAlias
 
 from torch import Tensor
-from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
+from torch.autograd.graph import Node, get_gradient_edge
+
+from polytask.balancing.measurement import Losses
 
 Tasks: TypeAlias = frozenset[int]
 Edge: TypeAlias = tuple[Node | None, int]
@@ -28,9 +32,9 @@ _COMPILED = "CompiledFunctionBackward"
 class Reach:
     """The losses that reach each leaf (a parameter, or an input that requires a gradient).
 
-    `nodes` are where gradients arrive at the leaves, `consumers` the operations that read a leaf
-    directly, `reached` the losses of every node, in an order in which a node stands before all that
-    it was computed from; `cut` are the losses of every seam tensor above which the walk stayed.
+    `consumers` are the operations that read a leaf directly, `reached` the losses of every node, in an
+    order in which a node stands before all that it was computed from; `cut` are the losses of every
+    seam tensor above which the walk stayed.
 
     >>> from polytask.balancing import reach
     >>> x, y = torch.ones(2, requires_grad=True), torch.ones(2, requires_grad=True)
@@ -39,7 +43,6 @@ class Reach:
     """
 
     leaves: dict[Tensor, Tasks]
-    nodes: dict[Tensor, Node]
     consumers: dict[Tensor, tuple[Node, ...]]
     reached: dict[Node, Tasks]
     cut: dict[Edge, Tasks]
@@ -51,21 +54,20 @@ class Reach:
         """The leaves that two or more losses reach."""
         return [leaf for leaf, tasks in self.leaves.items() if len(tasks) >= 2]
 
-    def private(self, task: int) -> list[Tensor]:
-        """The leaves that this loss alone reaches."""
-        return [leaf for leaf, tasks in self.leaves.items() if tasks == {task}]
+    def private(self) -> list[Tensor]:
+        """The leaves that one loss alone reaches."""
+        return [leaf for leaf, tasks in self.leaves.items() if len(tasks) == 1]
 
     def is_table(self, leaf: Tensor) -> bool:
         """Whether the leaf is read by looking up rows only, as an embedding is."""
         consumers = self.consumers[leaf]
         return bool(consumers) and all(_is_lookup(node) for node in consumers)
 
-    def lookups(self, table: Tensor) -> list[tuple[GradientEdge, Tasks]]:
-        """Where the rows taken from a table leave it, and the losses that each reaches."""
-        return [(GradientEdge(node, 0), self.reached[node]) for node in self.consumers[table]]
+    def tables(self) -> set[Tensor]:
+        return {leaf for leaf in self.leaves if self.is_table(leaf)}
 
 
-def reach(losses: Sequence[Tensor | None], *, above: Sequence[Tensor] = ()) -> Reach:
+def reach(losses: Losses, *, above: Sequence[Tensor] = ()) -> Reach:
     """Which of the losses reach which leaves; `above` a seam only, if there is one.
 
     >>> from polytask.balancing import reach
@@ -93,7 +95,6 @@ def reach(losses: Sequence[Tensor | None], *, above: Sequence[Tensor] = ()) -> R
     leaf_nodes = [(node, node.variable) for node in order if hasattr(node, "variable")]
     return Reach(
         leaves={leaf: frozenset(reached[node]) for node, leaf in leaf_nodes},
-        nodes={leaf: node for node, leaf in leaf_nodes},
         consumers={leaf: tuple(consumers.get(node, ())) for node, leaf in leaf_nodes},
         reached={node: frozenset(tasks) for node, tasks in reached.items()},
         cut=cut,
@@ -103,28 +104,23 @@ def reach(losses: Sequence[Tensor | None], *, above: Sequence[Tensor] = ()) -> R
 def leaves_below(seam: Sequence[Tensor]) -> set[Tensor]:
     """The leaves that the seam was computed from; ValueError if one seam tensor led to another."""
     edges: list[Edge] = [edge_of(tensor) for tensor in seam if tensor.requires_grad]
-    below: set[Tensor] = set()
-    for node in _topological_order(edges, set()):
-        if hasattr(node, "variable"):
-            below.add(node.variable)
+    order = _topological_order(edges)
+    for node in order:
         for edge in node.next_functions:
             if edge in edges:
                 raise ValueError(
                     f"seam tensor {edges.index(edge)} is an ancestor of another seam tensor, so its "
                     "gradient would count twice; take seam = tuple(s.view_as(s) for s in share(x))"
                 )
-    return below
+    return {node.variable for node in order if hasattr(node, "variable")}
 
 
 def leaves_under(edges: Iterable[Edge]) -> list[Tensor]:
     """The leaves that any of these were computed from, in an order that the graph alone decides."""
-    order = _topological_order(edges, set())
-    return [node.variable for node in order if hasattr(node, "variable")]
+    return [node.variable for node in _topological_order(edges) if hasattr(node, "variable")]
 
 
-def last_shared_layer(
-    losses: Sequence[Tensor | None], *, seam: Sequence[Tensor] = ()
-) -> list[Tensor]:
+def last_shared_layer(losses: Losses, *, seam: Sequence[Tensor] = ()) -> list[Tensor]:
     """The shared parameters that act last: GradNorm's W (Chen et al., ICML 2018, section 3.1).
 
     https://arxiv.org/abs/1711.02257
@@ -141,7 +137,14 @@ def last_shared_layer(
     [True]
     """
     graph = reach(losses)
-    shared = _shared_by_most(graph, leaves_below(seam) if seam else None)
+    below = leaves_below(seam) if seam else graph.leaves
+    num_losses = {
+        leaf: len(graph.leaves[leaf])
+        for leaf in graph.shared()
+        if leaf in below and not graph.is_table(leaf)
+    }
+    most = max(num_losses.values(), default=0)
+    shared = {leaf for leaf, number in num_losses.items() if number == most}
     last: dict[Tensor, None] = {}
     passed: set[Node] = set()
     for node in graph.reached:
@@ -149,40 +152,28 @@ def last_shared_layer(
         if node not in passed:
             last.update(dict.fromkeys(read))
         if read or node in passed:
-            passed.update(_children(node, set()))
+            passed.update(_children(node))
     return list(last)
 
 
-def _shared_by_most(graph: Reach, below: set[Tensor] | None) -> set[Tensor]:
-    leaves = [leaf for leaf in graph.shared() if below is None or leaf in below]
-    leaves = [leaf for leaf in leaves if not graph.is_table(leaf)]
-    most = max((len(graph.of(leaf)) for leaf in leaves), default=0)
-    return {leaf for leaf in leaves if len(graph.of(leaf)) == most}
-
-
-def branches_of_joined_losses(
-    reached: Reach, losses: Sequence[Tensor | None]
-) -> list[list[Tensor]]:
+def branches_of_joined_losses(reached: Reach, losses: Losses) -> list[list[Tensor]]:
     """What each part of a stack or cat alone was computed from, if losses exist only behind it.
 
     Losses are suspected of having been stacked if two or more reach no leaf but through one joining
     operation whose parts have leaves of their own. Empty if there is no such operation.
     """
-    behind: dict[Node, int] = {}
     if not any(_joins_losses(node, tasks) for node, tasks in reached.reached.items()):
         return []
-    for loss in losses:
-        join = None if loss is None else _only_join(edge_of(loss)[0], reached)
-        if join is not None:
-            behind[join] = behind.get(join, 0) + 1
+    roots = [edge_of(loss)[0] for loss in losses if loss is not None]
+    behind = Counter(join for root in roots if (join := _only_join(root, reached)) is not None)
     for join, num_losses in behind.items():
-        own = _own_leaves([child for child in _children(join, set()) if child in reached.reached])
+        own = _own_leaves([child for child in _children(join) if child in reached.reached])
         if num_losses >= 2 and sum(bool(leaves) for leaves in own) >= 2:
             return [[leaf for leaf in leaves if leaf in reached.leaves] for leaves in own if leaves]
     return []
 
 
-def compiled_together(losses: Sequence[Tensor | None], graph: Reach) -> bool:
+def compiled_together(losses: Losses, graph: Reach) -> bool:
     """Whether losses read different outputs of one operation that torch.compile made."""
     readers: dict[Node, dict[int, Tasks]] = {}
     read: list[tuple[Edge, Tasks]] = [
@@ -207,7 +198,7 @@ def _only_join(root: Node, reached: Reach) -> Node | None:
         if _joins_losses(node, reached.reached[node]):
             joins.add(node)
             continue
-        fresh = [child for child in _children(node, set()) if child in reached.reached]
+        fresh = [child for child in _children(node) if child in reached.reached]
         fresh = [child for child in fresh if child not in seen]
         seen.update(fresh)
         waiting.extend(fresh)
@@ -220,26 +211,16 @@ def _joins_losses(node: Node, tasks: Tasks) -> bool:
 
 def _own_leaves(parts: Iterable[Node]) -> list[list[Tensor]]:
     """For each part, the leaves that it alone was computed from."""
-    found = [
-        {
-            node.variable
-            for node in _topological_order([(part, 0)], set())
-            if hasattr(node, "variable")
-        }
-        for part in parts
-    ]
-    counts: dict[Tensor, int] = {}
-    for leaves in found:
-        for leaf in leaves:
-            counts[leaf] = counts.get(leaf, 0) + 1
+    found = [leaves_under([(part, 0)]) for part in parts]
+    counts = Counter(chain.from_iterable(found))
     return [[leaf for leaf in leaves if counts[leaf] == 1] for leaves in found]
 
 
 def _read_directly(node: Node) -> Iterator[Tensor]:
     """The leaves that an operation reads, bare or through views and casts."""
-    for child in _children(node, set()):
+    for child in _children(node):
         while child.name() in _VIEWS_AND_CASTS:
-            child = next(_children(child, set()))
+            child = next(_children(child))
         if hasattr(child, "variable"):
             yield child.variable
     if hasattr(node, "variable"):
@@ -249,7 +230,7 @@ def _read_directly(node: Node) -> Iterator[Tensor]:
 def _is_lookup(node: Node) -> bool:
     """Whether a node takes rows from one leaf and depends on nothing else."""
     name = node.name()
-    return any(word in name for word in _LOOKUPS) and len(list(_children(node, set()))) == 1
+    return any(word in name for word in _LOOKUPS) and len(list(_children(node))) == 1
 
 
 def edge_of(tensor: Tensor) -> tuple[Node, int]:
@@ -257,13 +238,11 @@ def edge_of(tensor: Tensor) -> tuple[Node, int]:
     return edge.node, edge.output_nr
 
 
-def _children(node: Node, stops: set[Edge]) -> Iterator[Node]:
-    for edge in node.next_functions:
-        if edge[0] is not None and edge not in stops:
-            yield edge[0]
+def _children(node: Node) -> Iterator[Node]:
+    return (child for child, _ in node.next_functions if child is not None)
 
 
-def _topological_order(roots: Iterable[Edge], stops: set[Edge]) -> list[Node]:
+def _topological_order(roots: Iterable[Edge], stops: Container[Edge] = ()) -> list[Node]:
     """All nodes below the roots, each before everything that it was computed from."""
     finished: list[Node] = []
     seen: set[Node] = set()

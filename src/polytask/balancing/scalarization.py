@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Literal, final
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from polytask.balancing.balancer import Scalarization
 from polytask.balancing.laws import Law
 from polytask.balancing.measurement import Measurement
 from polytask.balancing.randomness import generator_at
+from polytask.balancing.registry import register
 
 
 def task_vector(values: Sequence[float] | float, num_tasks: int, *, name: str) -> Tensor:
@@ -36,7 +37,7 @@ def require_positive(
             )
 
 
-@final
+@register("equal")
 class Equal(Scalarization):
     """The plain sum of the losses (Kurin et al., NeurIPS 2022: "unitary scalarization").
 
@@ -44,45 +45,38 @@ class Equal(Scalarization):
 
     >>> from polytask.balancing import Equal, balanced_backward
     >>> x = torch.ones(2, requires_grad=True)
-    >>> step = balanced_backward([x[0], 3 * x[1]], Equal(2))
-    >>> step.weights.shared_T
+    >>> balanced_backward([x[0], 3 * x[1]], Equal(2)).weights.shared_T
     tensor([1., 1.], dtype=torch.float64)
     """
 
-    @property
-    def laws(self) -> frozenset[Law]:
-        return frozenset({Law.ANY_ORDER, Law.LINEAR_UNDER_SCALING})
+    laws = frozenset({Law.ANY_ORDER, Law.LINEAR_UNDER_SCALING})
 
     def derivative(self, losses_A: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         return torch.ones_like(losses_A)
 
 
-@final
+@register("static")
 class Static(Scalarization):
     """Weights set by hand and kept: sum_k w_k L_k. Without `weights` it is the plain sum.
 
     >>> from polytask.balancing import Static, balanced_backward
     >>> x = torch.ones(2, requires_grad=True)
-    >>> step = balanced_backward([x[0], 3 * x[1]], Static(2, weights=[1.0, 0.5]))
-    >>> step.weights.shared_T
+    >>> balanced_backward([x[0], 3 * x[1]], Static(2, weights=[1.0, 0.5])).weights.shared_T
     tensor([1.0000, 0.5000], dtype=torch.float64)
     """
 
+    laws = frozenset({Law.ANY_ORDER, Law.LINEAR_UNDER_SCALING})
     weights_T: Tensor
 
     def __init__(self, num_tasks: int, *, weights: Sequence[float] | None = None) -> None:
         super().__init__(num_tasks)
         self.register_buffer("weights_T", _weights(weights, num_tasks), persistent=False)
 
-    @property
-    def laws(self) -> frozenset[Law]:
-        return frozenset({Law.ANY_ORDER, Law.LINEAR_UNDER_SCALING})
-
     def derivative(self, losses_A: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         return self.weights_T[tasks_A]
 
 
-@final
+@register("decayed")
 class Decayed(Scalarization):
     """w_k gamma_k^t (Tang et al., RecSys 2020, PLE, section 4.3), t the epoch or the step, from 0.
 
@@ -98,6 +92,7 @@ class Decayed(Scalarization):
     tensor([1.0000, 0.2500], dtype=torch.float64)
     """
 
+    laws = frozenset({Law.ANY_ORDER, Law.LINEAR_UNDER_SCALING})
     weights_T: Tensor
     decay_T: Tensor
 
@@ -119,10 +114,6 @@ class Decayed(Scalarization):
         self.register_buffer("weights_T", _weights(weights, num_tasks), persistent=False)
         self.register_buffer("decay_T", decay_T, persistent=False)
 
-    @property
-    def laws(self) -> frozenset[Law]:
-        return frozenset({Law.ANY_ORDER, Law.LINEAR_UNDER_SCALING})
-
     def derivative(self, losses_A: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         time = measured.step if self.unit == "step" else measured.epoch
         if time is None:
@@ -133,7 +124,7 @@ class Decayed(Scalarization):
         return self.weights_T[tasks_A] * self.decay_T[tasks_A] ** time
 
 
-@final
+@register("rlw")
 class RLW(Scalarization):
     """Random weights, new at every step, that sum to 1 (Lin et al., TMLR 2022).
 
@@ -149,6 +140,8 @@ class RLW(Scalarization):
     1.0
     """
 
+    laws = frozenset({Law.LINEAR_UNDER_SCALING})
+
     def __init__(
         self,
         num_tasks: int,
@@ -161,10 +154,6 @@ class RLW(Scalarization):
             raise ValueError(f"distribution must be 'normal' or 'dirichlet', but {distribution=}")
         self.distribution, self.seed = distribution, seed
 
-    @property
-    def laws(self) -> frozenset[Law]:
-        return frozenset({Law.LINEAR_UNDER_SCALING})
-
     def derivative(self, losses_A: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         generator = generator_at(self.seed, measured.step)
         draw_A = torch.empty_like(losses_A)
@@ -174,7 +163,7 @@ class RLW(Scalarization):
         return draw_A / draw_A.sum()
 
 
-@final
+@register("gls")
 class GLS(Scalarization):
     """The geometric mean (prod_k L_k)^(1/T) (Chennupati et al., CVPR workshops 2019).
 
@@ -182,21 +171,19 @@ class GLS(Scalarization):
 
     >>> from polytask.balancing import GLS, balanced_backward
     >>> x = torch.ones(2, requires_grad=True)
-    >>> step = balanced_backward([x[0], 3 * x[1]], GLS(2))
-    >>> step.weights.shared_T
+    >>> balanced_backward([x[0], 3 * x[1]], GLS(2)).weights.shared_T
     tensor([0.8660, 0.2887], dtype=torch.float64)
     """
 
-    @property
-    def laws(self) -> frozenset[Law]:
-        return frozenset({Law.ANY_ORDER, Law.SCALE_INVARIANT})
+    needs_positive_losses = True
+    laws = frozenset({Law.ANY_ORDER, Law.SCALE_INVARIANT})
 
     def derivative(self, losses_A: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         require_positive(losses_A, tasks_A, rule="GLS")
         return losses_A.log().mean().exp() / (len(losses_A) * losses_A)
 
 
-@final
+@register("scale_invariant")
 class ScaleInvariant(Scalarization):
     """sum_k log L_k (Navon et al., ICML 2022, baseline SI): no factor on a loss changes anything.
 
@@ -204,14 +191,12 @@ class ScaleInvariant(Scalarization):
 
     >>> from polytask.balancing import ScaleInvariant, balanced_backward
     >>> x = torch.ones(2, requires_grad=True)
-    >>> step = balanced_backward([x[0], 3 * x[1]], ScaleInvariant(2))
-    >>> step.weights.shared_T
+    >>> balanced_backward([x[0], 3 * x[1]], ScaleInvariant(2)).weights.shared_T
     tensor([1.0000, 0.3333], dtype=torch.float64)
     """
 
-    @property
-    def laws(self) -> frozenset[Law]:
-        return frozenset({Law.ANY_ORDER, Law.SCALE_INVARIANT})
+    needs_positive_losses = True
+    laws = frozenset({Law.ANY_ORDER, Law.SCALE_INVARIANT})
 
     def derivative(self, losses_A: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
         require_positive(losses_A, tasks_A, rule="ScaleInvariant")

@@ -1,27 +1,18 @@
 """Balancing where every process keeps a shard of each parameter: PyTorch's FSDP2, `fully_shard`."""
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
-from polytask.balancing.applying import settle
+from polytask.balancing.applying import begin, settle
 from polytask.balancing.backward import seeded_backward
-from polytask.balancing.balancer import Balancer, CoordinateRule, check_balancer
-from polytask.balancing.gradients import Place, Rows, accumulate, gram_of
-from polytask.balancing.measurement import (
-    Measurement,
-    Need,
-    Step,
-    Weights,
-    check_losses,
-    check_penalty,
-    read_losses,
-)
+from polytask.balancing.balancer import Balancer, CoordinateRule
+from polytask.balancing.gradients import Place, Rows, accumulate, added_by, gram_of
+from polytask.balancing.measurement import Losses, Need, Step
 from polytask.balancing.parallel import Ranks
-
-Losses = Sequence[Tensor | None]
 
 
 def sharded_backward(
@@ -47,26 +38,24 @@ def sharded_backward(
     A rule on the losses costs one pass. Raises ValueError for a parameter that is no shard, for a rule
     per coordinate, and for GradNorm without `parameters`.
     """
-    check_losses(losses)
-    check_balancer(balancer, len(losses))
+    measured, penalty = begin(losses, penalty, balancer, epoch=epoch, ranks=ranks)
+    losses_T, active_T = measured.losses_T, measured.active_T
     shards = [shard for shard in shards if shard.requires_grad]
     _check(shards, balancer, parameters)
-    penalty = check_penalty(penalty)
-    whole = ranks.mean_losses([*losses, penalty])
-    losses_T, active_T = read_losses(whole[:-1], whole[-1])
-    measured = Measurement(losses_T, active_T, step=int(balancer.num_steps), epoch=epoch)
     gram_TT, tasks = None, frozenset[int]()
+    take = partial(_take_shards, losses, shards, keep_graph=penalty is not None)
     measures = balancer.need(measured.step, active_T) != Need.LOSSES and int(active_T.sum()) > 1
-    if measures:
-        rows = _take_shards(losses, shards, keep_graph=penalty is not None)
+    rows = take() if measures else None
+    if rows is not None:
         gram_TT, tasks = _measure(rows, len(losses), ranks, parameters)
     measured, weights = settle(balancer, measured, gram_TT, tasks)
-    if not measures and torch.equal(weights.shared_T, weights.private_T):
+    if rows is None and torch.equal(weights.shared_T, weights.private_T):
         seeded_backward(losses, weights.shared_T.tolist(), penalty)
         return Step(losses_T, weights, active_T)
-    if not measures:
-        rows = _take_shards(losses, shards, keep_graph=penalty is not None)
-    _fill(rows, weights)
+    for row in take() if rows is None else rows:
+        assert row.place.leaf is not None
+        numbers_T = weights.shared_T if len(row.place.tasks) >= 2 else weights.private_T
+        accumulate(row.place.leaf, row.weighted_sum(numbers_T.tolist()))
     if penalty is not None:
         torch.autograd.backward(penalty)
     return Step(losses_T, weights, active_T, measured.gram_TT)
@@ -93,17 +82,13 @@ def _check(shards: Sequence[Tensor], balancer: Balancer, parameters: object) -> 
 
 def _take_shards(losses: Losses, shards: Sequence[Tensor], *, keep_graph: bool) -> list[Rows]:
     """Each loss's gradients, averaged and cut; `.grad` is afterwards what it was before."""
-    before = [shard.grad for shard in shards]
     taken: list[list[Tensor | None]] = [[None] * len(losses) for _ in shards]
     present = [(task, loss) for task, loss in enumerate(losses) if loss is not None]
     for task, loss in present:
-        for shard in shards:
-            shard.grad = None
-        torch.autograd.backward(loss, retain_graph=keep_graph or task != present[-1][0])
-        for by_task, shard in zip(taken, shards):
-            by_task[task] = shard.grad
-    for shard, gradient in zip(shards, before):
-        shard.grad = gradient
+        keeps = keep_graph or task != present[-1][0]
+        gradients = added_by(shards, partial(torch.autograd.backward, loss, retain_graph=keeps))
+        for by_task, gradient in zip(taken, gradients):
+            by_task[task] = gradient
     return [
         Rows(Place.at(shard, frozenset(t for t, g in enumerate(by_task) if g is not None)), by_task)
         for shard, by_task in zip(shards, taken)
@@ -119,17 +104,8 @@ def _measure(
         wanted = set(parameters)
         shared = [row for row in shared if row.place.leaf in wanted]
     tasks = frozenset[int]().union(*(row.place.tasks for row in shared))
-    local = [Rows(row.place, [_local(gradient) for gradient in row.by_task]) for row in shared]
+    local = [
+        Rows(row.place, [g.to_local() if isinstance(g, DTensor) else None for g in row.by_task])
+        for row in shared
+    ]
     return (ranks.sum(gram_of(local, num_tasks)) if shared else None), tasks
-
-
-def _local(gradient: Tensor | None) -> Tensor | None:
-    return gradient.to_local() if isinstance(gradient, DTensor) else None
-
-
-def _fill(rows: Sequence[Rows], weights: Weights) -> None:
-    for row in rows:
-        assert row.place.leaf is not None
-        is_shared = len(row.place.tasks) >= 2
-        numbers_T = weights.shared_T if is_shared else weights.private_T
-        accumulate(row.place.leaf, row.weighted_sum(numbers_T.tolist()))

@@ -5,10 +5,6 @@ no accuracy. SciPy is imported at the first solve: it would add half a second to
 this room, which the many runs that solve nothing need not pay.
 """
 
-from functools import cache
-from importlib import import_module
-from types import ModuleType
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,26 +16,18 @@ _CLEARLY_REGULAR = 1e-3
 _PROXIMAL_STEPS = 3
 
 
-@cache
-def _lapack() -> ModuleType:
-    return import_module("scipy.linalg.lapack")
-
-
-@cache
-def _optimize() -> ModuleType:
-    return import_module("scipy.optimize")
-
-
 def rows_of(cosines_TT: Array, *, tolerance: float) -> Array:
     """Rows (T, R) whose inner products are the cosines, R their rank (LAPACK).
 
     The Cholesky factor; where that is nearly singular, the eigenvectors whose eigenvalues are above
     `tolerance`: unlike pivots, these do not depend on the order of the tasks.
     """
+    from scipy.linalg import lapack
+
     if not cosines_TT.any():
         return np.zeros((len(cosines_TT), 0))
     factor_TT: Array
-    factor_TT, info = _lapack().dpotrf(cosines_TT, lower=1, clean=1)
+    factor_TT, info = lapack.dpotrf(cosines_TT, lower=1, clean=1)
     if info == 0 and factor_TT.diagonal().min() >= max(_CLEARLY_REGULAR, tolerance**0.5):
         return factor_TT
     values_T, vectors_TT = np.linalg.eigh(cosines_TT)
@@ -50,8 +38,10 @@ def rows_of(cosines_TT: Array, *, tolerance: float) -> Array:
 
 def solve_definite(matrix_TT: Array, sides_TK: Array) -> Array | None:
     """M^-1 b for a positive definite M (LAPACK posv); None if it is none."""
+    from scipy.linalg import lapack
+
     solution_TK: Array
-    _, solution_TK, info = _lapack().dposv(matrix_TT, sides_TK)
+    _, solution_TK, info = lapack.dposv(matrix_TT, sides_TK)
     return solution_TK if info == 0 else None
 
 
@@ -83,15 +73,19 @@ def nonnegative_least_squares(
     matrix_MN: Array, target_M: Array, *, max_iterations: int | None = None
 ) -> Array:
     """argmin |A x - b| over x >= 0 (Lawson and Hanson, Solving Least Squares Problems, ch. 23)."""
+    from scipy import optimize
+
     num_columns = matrix_MN.shape[1]
     if len(matrix_MN) == 0:
         return np.zeros(num_columns)
-    limit = 30 * num_columns if max_iterations is None else max_iterations
     try:
-        solution_N: Array = _optimize().nnls(matrix_MN, target_M, maxiter=limit)[0]
+        solution_N: Array
+        solution_N, _ = optimize.nnls(
+            matrix_MN, target_M, maxiter=max_iterations or 30 * num_columns
+        )
     except RuntimeError:
         # Rounding can make the active set cycle; this second method stops by itself.
-        bounded = _optimize().lsq_linear(matrix_MN, target_M, (0.0, np.inf), method="bvls")
+        bounded = optimize.lsq_linear(matrix_MN, target_M, (0.0, np.inf), method="bvls")
         solution_N = np.maximum(bounded.x, 0.0)
     return solution_N
 
@@ -137,12 +131,7 @@ def least_distance_multipliers(units_TR: Array, bounds_T: Array) -> Array:
 
 
 def cone_multipliers(
-    cosines_TT: Array,
-    units_TR: Array,
-    coefficients_KT: Array,
-    *,
-    tolerance: float,
-    ridge: float,
+    cosines_TT: Array, units_TR: Array, coefficients_KT: Array, *, tolerance: float, ridge: float
 ) -> Array:
     """x (K, T): argmin |(a_k + x_k) U| over x_k >= 0, for each row a_k of the coefficients.
 
@@ -150,35 +139,20 @@ def cone_multipliers(
     are dependent many x serve, and the cone can be so thin that rounding opens or closes it: there
     the shortest x is taken, the limit of a vanishing penalty `ridge` on |x|^2.
     """
-    if units_TR.shape[1] < len(units_TR):
-        return _shortest_cone_multipliers(
-            cosines_TT, units_TR, coefficients_KT, tolerance=tolerance, ridge=ridge
-        )
-    if len(coefficients_KT) > 1:
-        found_KT = _pivot_all(cosines_TT, coefficients_KT @ cosines_TT, tolerance=tolerance)
-        if found_KT is not None:
-            return found_KT
+    offsets_KT = coefficients_KT @ cosines_TT
     targets_KR = -(coefficients_KT @ units_TR)
-    return np.stack([nonnegative_least_squares(units_TR.T, target_R) for target_R in targets_KR])
-
-
-def _shortest_cone_multipliers(
-    cosines_TT: Array,
-    units_TR: Array,
-    coefficients_KT: Array,
-    *,
-    tolerance: float,
-    ridge: float,
-) -> Array:
-    """Proximal steps x <- argmin |(a + x) U|^2 + ridge |x - last x|^2 over x >= 0, from x = 0.
-
-    Each is strictly convex, so its solution is unique and moves little when the directions do. Along
-    a singular vector of U the square of whose value is far above the ridge two steps are enough; far
-    below it, where U is rounding, x hardly moves.
-    """
+    if units_TR.shape[1] == len(units_TR):
+        if len(coefficients_KT) > 1:
+            found_KT = _pivot_all(cosines_TT, offsets_KT, tolerance=tolerance)
+            if found_KT is not None:
+                return found_KT
+        return np.stack([nonnegative_least_squares(units_TR.T, t_R) for t_R in targets_KR])
+    # Proximal steps x <- argmin |(a + x) U|^2 + ridge |x - last x|^2 over x >= 0, from x = 0. Each is
+    # strictly convex, so its solution is unique and moves little when the directions do. Along a
+    # singular vector of U the square of whose value is far above the ridge two steps are enough; far
+    # below it, where U is rounding, x hardly moves.
     identity_TT = np.eye(len(units_TR))
     ridged_TT = cosines_TT + ridge * identity_TT
-    offsets_KT = coefficients_KT @ cosines_TT
     rows_ST = np.vstack([units_TR.T, np.sqrt(ridge) * identity_TT])
     x_KT = np.zeros_like(coefficients_KT)
     for _ in range(_PROXIMAL_STEPS):
@@ -187,7 +161,7 @@ def _shortest_cone_multipliers(
             ridged_TT, offsets_KT - ridge * x_KT, tolerance=tolerance, start_KT=start_KT
         )
         if found_KT is None:
-            targets_KS = np.hstack([-(coefficients_KT @ units_TR), np.sqrt(ridge) * x_KT])
+            targets_KS = np.hstack([targets_KR, np.sqrt(ridge) * x_KT])
             found_KT = np.stack([nonnegative_least_squares(rows_ST, t_S) for t_S in targets_KS])
         x_KT = found_KT
     return x_KT

@@ -1,16 +1,15 @@
 """Balancers around balancers: smoothing, clipping, seldom measuring, and a rule on top of a rule."""
 
 from abc import ABC
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import final
 
 import torch
 from torch import Tensor
 
 from polytask.balancing.balancer import Balancer, CoordinateRule, check_balancer
 from polytask.balancing.laws import Law
-from polytask.balancing.measurement import Measurement, Need, Weights
+from polytask.balancing.measurement import Losses, Measurement, Need, Weights
+from polytask.balancing.registry import register
 
 
 class Wrapper(Balancer, ABC):
@@ -32,15 +31,9 @@ class Wrapper(Balancer, ABC):
         self.inner = inner
         self.needs = inner.needs
         self.at_last_layer = inner.at_last_layer
-
-    @property
-    def laws(self) -> frozenset[Law]:
+        self.degree = inner.degree
         # Weights of earlier steps know nothing of this step's gradients.
-        return self.inner.laws & {Law.ANY_ORDER, Law.LINEAR_UNDER_SCALING}
-
-    @property
-    def degree(self) -> float:
-        return self.inner.degree
+        self.laws = inner.laws & {Law.ANY_ORDER, Law.LINEAR_UNDER_SCALING}
 
     @property
     def rescales_at_seam(self) -> bool:
@@ -59,11 +52,11 @@ class Wrapper(Balancer, ABC):
     def needs_losses_after_step(self) -> bool:
         return self.inner.needs_losses_after_step
 
-    def after_step(self, losses: Sequence[Tensor | None]) -> None:
+    def after_step(self, losses: Losses) -> None:
         self.inner.after_step(losses)
 
 
-@final
+@register("smoothed")
 class Smoothed(Wrapper):
     """w <- decay w + (1 - decay) new (Zhou et al., NeurIPS 2022, CR-MOGM).
 
@@ -79,32 +72,30 @@ class Smoothed(Wrapper):
     """
 
     smoothed_WT: Tensor
-    seen_T: Tensor
 
     def __init__(self, inner: Balancer, *, decay: float = 0.9) -> None:
         super().__init__(inner)
         if not 0 <= decay < 1:
             raise ValueError(f"decay must lie in [0, 1), but {decay=}")
         self.decay = decay
-        self.register_buffer("smoothed_WT", torch.zeros(2, self.num_tasks, dtype=torch.float64))
-        self.register_buffer("seen_T", torch.zeros(self.num_tasks, dtype=torch.bool))
+        nothing_WT = torch.full((2, self.num_tasks), torch.nan, dtype=torch.float64)
+        self.register_buffer("smoothed_WT", nothing_WT)
 
     def weigh(self, measured: Measurement, tasks_A: Tensor) -> Weights:
         new_WA = torch.stack(self.inner.weigh(measured, tasks_A))
-        old_WA = torch.where(self.seen_T[tasks_A], self.smoothed_WT[:, tasks_A], new_WA)
-        mixed_WA = self.decay * old_WA + (1 - self.decay) * new_WA
-        self.smoothed_WT[:, tasks_A] = mixed_WA
-        self.seen_T[tasks_A] = True
-        return Weights(*mixed_WA)
+        old_WA = self.smoothed_WT[:, tasks_A]
+        old_WA = torch.where(old_WA.isnan(), new_WA, old_WA)
+        self.smoothed_WT[:, tasks_A] = self.decay * old_WA + (1 - self.decay) * new_WA
+        return Weights(*self.smoothed_WT[:, tasks_A])
 
 
-@final
+@register("norm_clipped")
 class NormClipped(Wrapper):
     """Scales the shared weights down so that the shared update is no longer than `max_norm`.
 
     The length is that of what is measured, sqrt(w^T G w); of the parameters' gradient where that is
-    done at a seam. Private weights stay. A rule on the losses
-    is measured too then; a single present task is not.
+    done at a seam. Private weights stay. A rule on the losses is measured too then; a single present
+    task is not.
 
     >>> from polytask.balancing import NashMTL, NormClipped, balanced_backward
     >>> x = torch.ones(2, requires_grad=True)
@@ -119,10 +110,7 @@ class NormClipped(Wrapper):
             raise ValueError(f"max_norm must be above 0, but {max_norm=}")
         self.max_norm = max_norm
         self.needs = max(inner.needs, Need.GRAM)
-
-    @property
-    def laws(self) -> frozenset[Law]:
-        return self.inner.laws - {Law.LINEAR_UNDER_SCALING}
+        self.laws = inner.laws - {Law.LINEAR_UNDER_SCALING}
 
     def need(self, step: int, active_T: Tensor) -> Need:
         return self.needs
@@ -144,7 +132,7 @@ class NormClipped(Wrapper):
         return Weights(shared_A * scale, weights.private_T)
 
 
-@final
+@register("every_nth_step")
 class EveryNthStep(Wrapper):
     """Measures and decides every `interval` steps, and keeps the weights in between.
 
@@ -159,7 +147,6 @@ class EveryNthStep(Wrapper):
     """
 
     weights_WT: Tensor
-    decided_T: Tensor
 
     def __init__(self, inner: Balancer, *, interval: int) -> None:
         super().__init__(inner)
@@ -167,8 +154,8 @@ class EveryNthStep(Wrapper):
             raise ValueError(f"interval must be at least 1, but {interval=}")
         self.interval = interval
         self.decides_now = True
-        self.register_buffer("weights_WT", torch.zeros(2, self.num_tasks, dtype=torch.float64))
-        self.register_buffer("decided_T", torch.zeros(self.num_tasks, dtype=torch.bool))
+        nothing_WT = torch.full((2, self.num_tasks), torch.nan, dtype=torch.float64)
+        self.register_buffer("weights_WT", nothing_WT)
 
     def need(self, step: int, active_T: Tensor) -> Need:
         is_due = self._is_due(step, active_T.nonzero().squeeze(1))
@@ -178,7 +165,6 @@ class EveryNthStep(Wrapper):
         self.decides_now = self._is_due(measured.step, tasks_A)
         if self.decides_now:
             self.weights_WT[:, tasks_A] = torch.stack(self.inner.weigh(measured, tasks_A))
-            self.decided_T[tasks_A] = True
         return Weights(*self.weights_WT[:, tasks_A])
 
     def length_at_parameters(self, length: float, at_seam: float) -> float:
@@ -189,10 +175,10 @@ class EveryNthStep(Wrapper):
         self.weights_WT[0, active_T] *= factor
 
     def _is_due(self, step: int, tasks_A: Tensor) -> bool:
-        return step % self.interval == 0 or not bool(self.decided_T[tasks_A].all())
+        return step % self.interval == 0 or bool(self.weights_WT[0, tasks_A].isnan().any())
 
 
-@final
+@register("combined")
 class Combined(Balancer):
     """A rule on the losses, and a rule on the gradients of the losses so weighed.
 
@@ -221,17 +207,11 @@ class Combined(Balancer):
         super().__init__(loss_rule.num_tasks)
         self.loss_rule, self.gradient_rule = loss_rule, gradient_rule
         self.needs = Need.GRAM
-
-    @property
-    def laws(self) -> frozenset[Law]:
+        self.degree = gradient_rule.degree
         # The weighed gradients v_i g_i, v_i > 0, agree and conflict as the g_i do.
         of_gradients = {Law.NON_CONFLICTING, Law.DESCENDS_FOR_ALL}
-        in_any_order = self.loss_rule.laws & self.gradient_rule.laws & {Law.ANY_ORDER}
-        return in_any_order | (self.gradient_rule.laws & of_gradients)
-
-    @property
-    def degree(self) -> float:
-        return self.gradient_rule.degree
+        in_any_order = loss_rule.laws & {Law.ANY_ORDER}
+        self.laws = gradient_rule.laws & (in_any_order | of_gradients)
 
     def need(self, step: int, active_T: Tensor) -> Need:
         return self.gradient_rule.need(step, active_T)
@@ -248,5 +228,5 @@ class Combined(Balancer):
     def needs_losses_after_step(self) -> bool:
         return self.loss_rule.needs_losses_after_step
 
-    def after_step(self, losses: Sequence[Tensor | None]) -> None:
+    def after_step(self, losses: Losses) -> None:
         self.loss_rule.after_step(losses)

@@ -30,7 +30,7 @@ _WIDE: dict[str, object] = {"max_content_width": 100}
 
 app = typer.Typer(
     name="polytask",
-    help="Multi-task learning from one table: train, weigh, compare and serve.",
+    help="Multi-task learning from one table: train, weigh, compare and predict.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -47,7 +47,7 @@ def main() -> None:
             finally:
                 sys.stdout.flush()
     except UserError as error:
-        _stop(str(error))
+        _stop(error.message)
     except (MemoryError, OSError, RuntimeError) as error:
         words = _in_words(error)
         if words is None:
@@ -107,11 +107,12 @@ def demo(
     rows: Annotated[int, typer.Option(min=1000, help="Impressions to make up.")] = 100_000,
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/demo"),
     seed: Annotated[int, typer.Option(min=0)] = 0,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Print all metrics.")] = False,
 ) -> None:
     """Train on a made-up short-video log: click, like, follow and watch time of an impression."""
     from polytask.cli.demo import run_demo
 
-    run_demo(rows, out, seed=seed)
+    run_demo(rows, out, seed=seed, verbose=verbose)
 
 
 @app.command(cls=CommandUnderHeadings, context_settings=_WIDE)
@@ -127,10 +128,11 @@ def fit(options: Mapping[str, object]) -> None:
     config = None if resumed else _existing(config_from(options))
     from polytask.cli.fitting import show_fit, show_resumed
 
+    verbose = bool(options["verbose"])
     if resumed is not None:
-        show_resumed(resumed[0], threads=resumed[1])
+        show_resumed(resumed[0], threads=resumed[1], verbose=verbose)
     elif config is not None:
-        show_fit(config)
+        show_fit(config, verbose=verbose)
 
 
 @app.command(name="inspect", cls=CommandUnderHeadings, context_settings=_WIDE)
@@ -139,7 +141,7 @@ def inspect_command(options: Mapping[str, object]) -> None:
     """Print what each column of TABLE would be taken for, and why."""
     config = _existing(config_from(options))
     from polytask.cli.tables import console_for_tables, show_columns
-    from polytask.data.describe import describe_table
+    from polytask.data.schema import describe_table
     from polytask.fitting import inspect_table
 
     table, schema = inspect_table(config)
@@ -160,6 +162,9 @@ def evaluate(
     loaded = load(run)
     read_metrics(run)  # Damage is told before the work is done.
     evaluations = loaded.evaluate(table)
+    trained_on = loaded.config.table
+    if trained_on is not None and table.exists() and trained_on.resolve() == table.resolve():
+        typer.echo("note: the run was trained on rows of this very table", err=True)
     if sys.stdout.isatty():
         show_evaluation(console_for_tables(), evaluations)
     else:

@@ -31,6 +31,6 @@ def demo_config(out: Path, *, seed: int) -> FitConfig:
     )
 
 
-def run_demo(num_rows: int, out: Path, *, seed: int) -> None:
+def run_demo(num_rows: int, out: Path, *, seed: int, verbose: bool) -> None:
     """Make the log up, train on it, print the comparison."""
-    show_fit(demo_config(out, seed=seed), short_video_log(num_rows, seed=seed))
+    show_fit(demo_config(out, seed=seed), short_video_log(num_rows, seed=seed), verbose=verbose)

@@ -14,10 +14,11 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 
 from polytask.balancing import Ranks
 from polytask.cli.stopping import told_how_to_resume
-from polytask.cli.tables import console_for_tables, show_cost, show_prepared, show_results
+from polytask.cli.tables import console_for_tables, show_cost, show_lines, show_results
 from polytask.cli.visible import visible
 from polytask.config import FitConfig
 from polytask.data.readers import TableSource
@@ -33,38 +34,39 @@ from polytask.fitting import (
     resume_events,
 )
 from polytask.fitting.processes.torchrun import is_first, launched
+from polytask.fitting.telling import finished_line, prepared_lines
+from polytask.training.evaluation import Validation
 from polytask.training.loop import TrainStep
 
 _REDRAW_SECONDS = 0.2
 
 
-def show_fit(config: FitConfig, table: TableSource | None = None) -> None:
+def show_fit(config: FitConfig, table: TableSource | None = None, *, verbose: bool = False) -> None:
     """Fit and print; under torchrun the first process prints."""
     with told_how_to_resume(config.out if table is None else None), launched() as ranks:
-        _show(fit_events(config, table, ranks=ranks), ranks)
+        _show(fit_events(config, table, ranks=ranks), ranks, verbose=verbose)
 
 
-def show_resumed(folder: Path, *, threads: int | None) -> None:
+def show_resumed(folder: Path, *, threads: int | None, verbose: bool = False) -> None:
     """Go on with an interrupted fit and print."""
     with told_how_to_resume(folder), launched() as ranks:
-        _show(resume_events(folder, threads=threads, ranks=ranks), ranks)
+        _show(resume_events(folder, threads=threads, ranks=ranks), ranks, verbose=verbose)
 
 
-def _show(events: Iterator[Event], ranks: Ranks | None) -> None:
+def _show(events: Iterator[Event], ranks: Ranks | None, *, verbose: bool) -> None:
     if not is_first(ranks):
         for _ in events:
             pass
         return
     console = console_for_tables()
-    screen = _Bars(console) if console.is_terminal else _Lines(console)
     run: Run | None = None
-    with screen:
+    with _Screen(console) as screen:
         for event in events:
             match event:
                 case Notice():
-                    console.print(f"note: {event.text}", style="yellow")
+                    show_lines(console, [f"note: {event.text}"])
                 case Prepared():
-                    show_prepared(console, event)
+                    show_lines(console, prepared_lines(event))
                 case ModelStarted():
                     screen.start(event)
                 case TrainStep():
@@ -74,96 +76,79 @@ def _show(events: Iterator[Event], ranks: Ranks | None) -> None:
                 case Finished():
                     run = event.run
     assert run is not None
-    show_results(console, run)
+    show_results(console, run, verbose=verbose)
     show_cost(console, run.metrics)
     if run.config.out is not None:
-        console.print(f"\nrun: {run.config.out}\nreport: {run.config.out / 'report.html'}")
+        # Whatever its length, a path stays whole, so that it can be copied.
+        places = f"\nrun: {run.config.out}\nreport: {run.config.out / 'report.html'}"
+        console.print(places, markup=False, soft_wrap=True)
 
 
-class _Lines:
-    """One plain line a validation (or epoch), for pipes and logs."""
+class _Screen:
+    """A bar a model at a terminal; in pipes and logs a plain line a validation or epoch."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._model: ModelStarted | None = None
-
-    def __enter__(self) -> "_Lines":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return
-
-    def start(self, event: ModelStarted) -> None:
-        self._model = event
-        progress = event.training.progress
-        self._epoch = progress.epoch
-        goes_on = f", going on after step {progress.step}" if progress.step else ""
-        self._console.print(f"training {event.name}{goes_on}")
-
-    def step(self, step: TrainStep) -> None:
-        assert self._model is not None
-        run = self._model.training
-        ended = run.progress.epoch > self._epoch
-        self._epoch = run.progress.epoch
-        if not ended and step.validation is None:
-            return
-        rate = run.progress.rows / max(run.progress.train_seconds, 1e-9)
-        parts = [f"  epoch {step.epoch + 1}", f"step {step.step}", _losses(self._model, step)]
-        if step.validation is not None:
-            is_best = step.validation.is_best and not math.isnan(step.validation.score)
-            best = " (best)" if is_best else ""
-            parts.append(f"valid {_metrics(step.validation.metrics)}{best}")
-        self._console.print(", ".join([*parts, f"{rate:,.0f} rows/s"]))
-
-    def finish(self, event: ModelFinished) -> None:
-        progress = event.training.progress
-        self._console.print(f"  {progress.step} steps in {progress.train_seconds:.1f} s")
-
-
-class _Bars:
-    """One bar a model, with the loss of each task, the last validation and rows a second."""
-
-    def __init__(self, console: Console) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}", markup=False),
+        # The note gives way where the terminal is narrow, not the bar.
+        self._bars = Progress(
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
+            BarColumn(bar_width=16, table_column=Column(min_width=16)),
+            MofNCompleteColumn(table_column=Column(no_wrap=True)),
+            TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
+            TextColumn(
+                "{task.fields[note]}", markup=False, table_column=Column(ratio=1, no_wrap=True)
+            ),
             console=console,
+            disable=not console.is_terminal,
+            expand=True,
         )
         self._model: ModelStarted | None = None
         self._bar = TaskID(0)
+        self._epoch = 0
         self._drawn = 0.0
         self._validated = ""
 
-    def __enter__(self) -> "_Bars":
-        self._progress.start()
+    def __enter__(self) -> "_Screen":
+        self._bars.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        self._bars.stop()
 
     def start(self, event: ModelStarted) -> None:
-        self._model, self._validated = event, ""
-        self._bar = self._progress.add_task(visible(event.name), total=event.total_steps, note="")
+        progress = event.training.progress
+        self._model, self._validated, self._epoch = event, "", progress.epoch
+        self._bar = self._bars.add_task(
+            visible(event.name), total=event.total_steps, completed=progress.step, note=""
+        )
+        if not self._console.is_terminal:
+            goes_on = f", going on after step {progress.step}" if progress.step else ""
+            self._console.print(f"training {event.name}{goes_on}")
 
     def step(self, step: TrainStep) -> None:
         assert self._model is not None
+        progress = self._model.training.progress
+        ended, self._epoch = progress.epoch > self._epoch, progress.epoch
         if step.validation is not None:
             self._validated = f"valid {_metrics(step.validation.metrics)}"
-        now = time.monotonic()
-        if step.validation is None and now - self._drawn < _REDRAW_SECONDS:
-            return
-        self._drawn = now
-        progress = self._model.training.progress
-        rate = progress.rows / max(progress.train_seconds, 1e-9)
-        note = f"{_losses(self._model, step)} {self._validated} {rate:,.0f} rows/s"
-        self._progress.update(self._bar, completed=step.step, note=visible(note))
+        rate = f"{progress.rows / max(progress.train_seconds, 1e-9):,.0f} rows/s"
+        if self._console.is_terminal:
+            now = time.monotonic()
+            if step.validation is not None or now - self._drawn >= _REDRAW_SECONDS:
+                self._drawn = now
+                note = f"{rate} {self._validated} {_losses(self._model, step)}"
+                self._bars.update(self._bar, completed=step.step, note=visible(note))
+        elif ended or step.validation is not None:
+            parts = [f"  epoch {step.epoch + 1}", f"step {step.step}", _losses(self._model, step)]
+            if step.validation is not None:
+                parts.append(f"{self._validated}{' (best)' if _is_best(step.validation) else ''}")
+            self._console.print(", ".join([*parts, rate]))
 
     def finish(self, event: ModelFinished) -> None:
         steps = event.training.progress.step
-        self._progress.update(self._bar, completed=steps, total=steps)
+        self._bars.update(self._bar, completed=steps, total=steps)
+        if not self._console.is_terminal:
+            self._console.print(f"  {finished_line(event)}", markup=False)
 
 
 def _losses(model: ModelStarted, step: TrainStep) -> str:
@@ -179,3 +164,7 @@ def _metrics(metrics: Mapping[str, Mapping[str, float]]) -> str:
         for task, values in metrics.items()
         for name, value in values.items()
     )
+
+
+def _is_best(validation: Validation) -> bool:
+    return validation.is_best and not math.isnan(validation.score)

@@ -1,7 +1,5 @@
 """Help as plain text: under headings, and without what draws boxes, which takes as long as the rest."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from typer.core import TyperCommand
@@ -10,15 +8,8 @@ if TYPE_CHECKING:
     # At run time these are Click's or typer's own, depending on typer's version.
     from typer._click import Context, HelpFormatter
 
-MEANT: Mapping[str, str] = MappingProxyType(
-    {
-        "--label": "--task",
-        "--labels": "--task",
-        "--target": "--task",
-        "--targets": "--task",
-        "--lr": "--learning-rate",
-    }
-)
+_TASK = ("--label", "--labels", "--target", "--targets")
+MEANT = dict.fromkeys(_TASK, "--task") | {"--lr": "--learning-rate"}
 """Options of other programs, and ours for them."""
 
 

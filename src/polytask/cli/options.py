@@ -3,13 +3,15 @@
 import inspect
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Annotated, get_args, get_origin
+from types import NoneType
+from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 
 import typer
 from pydantic.fields import FieldInfo
 
 from polytask.choices import KIND_NAMES, RULE_NAMES, TRUNK_NAMES, WRAPPER_NAMES
-from polytask.config import FitConfig, read_config, validate_config
+from polytask.config import FitConfig, read_config, spellings, validate_config
+from polytask.config.fields import description, shown_default
 from polytask.errors import UserError
 
 _REPEATED = {"tasks": "--task", "derive": "--derive", "transform": "--transform"} | {
@@ -25,16 +27,15 @@ _COLUMN_OPTIONS = (
 
 
 def with_fit_options(command: Callable[[Mapping[str, object]], None]) -> Callable[..., None]:
-    """The command with one option a field of FitConfig, --config and --resume; it gets all."""
-    resume = typer.Option(
-        "--resume",
+    """The command with one option a field of FitConfig, --config, --resume and --verbose."""
+    resume = _other_option(
+        "resume",
+        Path | None,
+        "Resume an interrupted run; of the other options only --threads may be given.",
         metavar="RUN",
-        help="Resume an interrupted run; of the other options only --threads may be given.",
-        show_default=False,
-        rich_help_panel=_OTHER,
     )
-    option = _keyword("resume", Annotated[Path | None, resume])
-    return _with_options(command, tuple(FitConfig.model_fields), option)
+    verbose = _other_option("verbose", bool, "Print all metrics, each with its interval.")
+    return _with_options(command, tuple(FitConfig.model_fields), resume, verbose)
 
 
 def with_column_options(command: Callable[[Mapping[str, object]], None]) -> Callable[..., None]:
@@ -44,37 +45,35 @@ def with_column_options(command: Callable[[Mapping[str, object]], None]) -> Call
 
 def config_from(options: Mapping[str, object]) -> FitConfig:
     """--config's file, with the options that were given put over it."""
-    given = {k: v for k, v in _given(options).items() if k != "config"}
-    path = options.get("config")
+    given, path = _given(options), options.get("config")
+    over = validate_config(given, from_text=True)
     if path is None:
-        return validate_config(given, from_text=True)
+        return over
     # A file may come from a stranger, and its `out` name a run of one's own: only the command line
     # says that a run may go.
     base = read_config(Path(str(path))).model_copy(update={"overwrite": False})
-    over = validate_config(given, from_text=True)
     return base.model_copy(update={key: getattr(over, key) for key in over.model_fields_set})
 
 
 def resumed_from(options: Mapping[str, object]) -> tuple[Path, int | None] | None:
     """The run of --resume and its --threads; None where a new run is asked for."""
-    given = _given(options)
-    path = given.pop("resume", None)
+    path = options.get("resume")
     if path is None:
         return None
-    threads = validate_config(
-        {k: v for k, v in given.items() if k == "threads"}, from_text=True
-    ).threads
+    given = _given(options) | ({"config": path} if options.get("config") else {})
     others = [_flag(name) for name in given if name != "threads"]
     if others:
         raise UserError(
             f"--resume {path} takes everything from {path}/run.yaml: leave out {', '.join(others)}; "
             "only --threads may stand beside it"
         )
-    return Path(str(path)), threads
+    return Path(str(path)), validate_config(given, from_text=True).threads
 
 
 def _given(options: Mapping[str, object]) -> dict[str, object]:
-    return {name: value for name, value in options.items() if value not in (None, (), [])}
+    """What was said of a configuration's fields."""
+    fields = FitConfig.model_fields
+    return {n: v for n, v in options.items() if n in fields and v not in (None, (), [])}
 
 
 def _with_options(
@@ -85,54 +84,54 @@ def _with_options(
     def wrapped(**options: object) -> None:
         command(options)
 
-    parameters = [_parameter(name, FitConfig.model_fields[name]) for name in names]
-    parameters.append(
-        _keyword(
-            "config",
-            Annotated[
-                Path | None,
-                typer.Option(
-                    "--config",
-                    metavar="FILE",
-                    help="YAML file of options, such as a run's run.yaml; those given beside it win.",
-                    rich_help_panel=_OTHER,
-                ),
-            ],
-        )
+    config = _other_option(
+        "config",
+        Path | None,
+        "YAML file of options, such as a run's run.yaml; those given beside it win.",
+        metavar="FILE",
     )
-    parameters.extend(further)
-    signature = inspect.Signature(parameters)
-    wrapped.__signature__ = signature  # type: ignore[attr-defined]
+    parameters = [_parameter(name, FitConfig.model_fields[name]) for name in names]
+    parameters += [config, *further]
+    wrapped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     wrapped.__annotations__ = {p.name: p.annotation for p in parameters}
     wrapped.__doc__, wrapped.__name__ = command.__doc__, command.__name__
     return wrapped
 
 
+def _other_option(
+    name: str, kind: object, meaning: str, *, metavar: str | None = None
+) -> inspect.Parameter:
+    option = typer.Option(
+        f"--{name}",
+        help=meaning,
+        metavar=metavar,
+        show_default=False,
+        rich_help_panel=_OTHER,
+    )
+    return _keyword(name, Annotated[kind, option], default=False if kind is bool else None)
+
+
 def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
+    panel = _panel(name)
     if name == _POSITIONAL:
-        help_text = field.description
-        table = Annotated[
-            Path | None,
-            typer.Argument(
-                metavar="TABLE",
-                help=help_text,
-                show_default=False,
-                rich_help_panel=_panel(name),
-            ),
-        ]
-        return _keyword(name, table)
+        table = typer.Argument(
+            metavar="TABLE",
+            help=description(field),
+            show_default=False,
+            rich_help_panel=panel,
+        )
+        return _keyword(name, Annotated[Path | None, table])
     flag = _flag(name)
+    kind: object = list[str] | None if name in _REPEATED else str | None
     if field.annotation is bool:
         flag = f"{flag}/--no-{flag[2:]}" if field.default else flag
-        kind: object = bool | None
-    else:
-        kind = list[str] | None if name in _REPEATED else str | None
+        kind = bool | None
     option = typer.Option(
         flag,
         help=_help(name, field),
-        metavar=_metavar(name, field),
+        metavar=_metavar(name),
         show_default=False,
-        rich_help_panel=_panel(name),
+        rich_help_panel=panel,
     )
     return _keyword(name, Annotated[kind, option])
 
@@ -141,53 +140,45 @@ def _flag(name: str) -> str:
     return "TABLE" if name == _POSITIONAL else _REPEATED.get(name, f"--{name.replace('_', '-')}")
 
 
-def _keyword(name: str, annotation: object) -> inspect.Parameter:
-    return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
-    )
+def _keyword(name: str, annotation: object, *, default: object = None) -> inspect.Parameter:
+    place = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(name, place, default=default, annotation=annotation)
 
 
 def _help(name: str, field: FieldInfo) -> str:
     """What the option means, the names that it takes, and [its default]."""
-    default = field.get_default(call_default_factory=True)
-    empty = default is None or default in ((), {}) or default is False
-    shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
-    further = "comma-separated" if _METAVARS.get(name) == "COLUMNS" else _NAMES.get(name, "")
-    parts = (field.description, further and f"({further})", "" if empty else f"[{shown}]")
+    further = "comma-separated" if _metavar(name) == "COLUMNS" else _NAMES.get(name, "")
+    parts = (description(field), further and f"({further})", shown_default(field))
     return " ".join(part for part in parts if part)
 
 
-def _metavar(name: str, field: FieldInfo) -> str | None:
-    if field.annotation is bool:
+def _metavar(name: str) -> str | None:
+    """What stands for the value: choices, or what the option or its type takes."""
+    kind = _TYPES[name]
+    if kind is bool:
         return None
-    choices = get_args(field.annotation) if get_origin(field.annotation) is not None else ()
-    if choices and all(isinstance(choice, str) for choice in choices):
-        return "|".join(choices)
-    by_type: dict[object, str] = {int: "N", float: "X", int | None: "N", float | None: "X"}
-    return by_type.get(field.annotation, _METAVARS.get(name, "TEXT"))
+    if get_origin(kind) is Literal:
+        return "|".join(get_args(kind))
+    plain = kind.__args__[0] if NoneType in get_args(kind) else kind
+    word = next((word for each, word in _BY_TYPE if plain == each), "TEXT")
+    return _BY_NAME.get(name, _NUMBERS.get(getattr(plain, "__origin__", plain), word))
 
 
-_METAVARS = {
-    "tasks": "TASK",
-    "test": "TABLE",
-    "valid": "TABLE",
-    "out": "FOLDER",
-    "init_from": "RUN",
-    "trunk": "NAME",
+_TYPES = get_type_hints(FitConfig, include_extras=True)
+_BY_NAME = {"tasks": "TASK", "out": "FOLDER", "init_from": "RUN", "trunk": "NAME"} | {
     "balancer": "NAME",
-    "group": "COLUMN",
-    "split_by": "COLUMN",
-    "time_column": "COLUMN",
-    "hidden": "N,N",
-    "expert_hidden": "N,N",
-    "tower_hidden": "N,N",
     "device": "NAME",
-    "missing": "WORDS",
-    "decimal": "SIGN",
     "encoding": "NAME",
-} | dict.fromkeys(
-    ("inputs", "ignore", "categorical", "numeric", "text", "after", "allow"), "COLUMNS"
+    "decimal": "SIGN",
+}
+_BY_TYPE = (
+    (spellings.Location, "TABLE"),
+    (spellings.Names, "COLUMNS"),
+    (spellings.Name, "COLUMN"),
+    (spellings.Widths, "N,N"),
+    (spellings.Words, "WORDS"),
 )
+_NUMBERS = {int: "N", float: "X"}
 
 _NAMES = {
     "tasks": f"KIND: {', '.join(KIND_NAMES)}",

@@ -1,27 +1,18 @@
-"""What the command line prints: columns, tasks, results, cost."""
+"""What the command line prints as tables: columns, results, cost."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
 
 from polytask.cli.console import PlainConsole
-from polytask.data.describe import ColumnReport
-from polytask.data.schema import Schema
-from polytask.fitting import Prepared, Run
-from polytask.fitting.budget import budget_in_words
-from polytask.records import (
-    Evaluation,
-    Gain,
-    MetricValue,
-    RunRecord,
-    TaskResult,
-    TaskScores,
-)
+from polytask.data.schema import ColumnReport, Schema
+from polytask.fitting import Run
+from polytask.fitting.telling import reading_lines
+from polytask.records import Evaluation, MetricValue, RunRecord, TaskResult, TaskScores
 
 _WIDE = 120
-_MOST_NOTES = 12
 _ONLY_WIDE = ("distinct", "missing", "examples")
 
 
@@ -31,29 +22,11 @@ def console_for_tables() -> Console:
     return console if console.is_terminal else PlainConsole(width=200)
 
 
-def show_prepared(console: Console, prepared: Prepared) -> None:
-    """Rows, columns, each task with its kind and label rate, and columns that look like leaks."""
-    parts = {"train": prepared.train, "valid": prepared.valid, "test": prepared.test}
-    rows = ", ".join(f"{len(part):,} {name}" for name, part in parts.items() if part is not None)
-    counts = (f"{len(names)} {name}" for name, names in prepared.schema.inputs.items())
-    console.print(f"{rows} rows; inputs: {', '.join(counts)} columns; split {prepared.split}")
-    _show_reading(console, prepared.schema.unused_summary(), prepared.notes)
-    console.print(f"training: {budget_in_words(prepared.config, len(prepared.train))}")
-    for position, task in enumerate(prepared.tasks):
-        console.print(f"  {_task_line(prepared, position)}")
-        count = prepared.label_counts[position]
-        if count.conflicts:
-            console.print(
-                f"    {count.conflicts:,} training rows say {task.name} without {task.given}: "
-                f"--given-conflict {prepared.config.given_conflict}",
-            )
-    for leak in prepared.leaks:
-        allowed = " (allowed)" if leak.column in prepared.config.allow else ""
-        console.print(
-            f"warning: column {leak.finding}{allowed}: "
-            f"is it known before the event? If not, pass --after {leak.column}",
-            style="yellow",
-        )
+def show_lines(console: Console, lines: Iterable[str]) -> None:
+    """Lines as they are; warnings and notes in yellow."""
+    for line in lines:
+        style = "yellow" if line.startswith(("warning:", "note:")) else ""
+        console.print(line, markup=False, style=style)
 
 
 def show_columns(
@@ -64,7 +37,7 @@ def show_columns(
     Then what is not used, what was changed while columns were read, and what was guessed.
     """
     wide = console.width >= _WIDE
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = _table()
     for name in ("column", "type", "taken for", *(_ONLY_WIDE if wide else ()), "because"):
         right: Literal["right", "left"] = "right" if name == "distinct" else "left"
         fold = name in ("because", "examples")
@@ -73,49 +46,69 @@ def show_columns(
         distinct = "" if report.num_distinct is None else f"{report.num_distinct:,}"
         missing = f"{report.missing_share:.1%}" if report.missing_share else ""
         details = (distinct, missing, ", ".join(report.examples)) if wide else ()
-        table.add_row(report.name, report.dtype, report.kind, *details, report.reason)
+        column = report.column
+        table.add_row(column.name, column.dtype, column.kind, *details, column.reason)
     console.print(f"{num_rows:,} rows, {len(reports)} columns")
     console.print(table)
     notes = (*schema.notes, *schema.inferred_summary())
-    _show_reading(console, schema.unused_summary(), notes)
+    show_lines(console, reading_lines(schema.unused_summary(), notes))
 
 
-def show_results(console: Console, run: Run) -> None:
-    """Each task's metrics: single-task models beside the multi-task one, and the gain."""
-    has_singles = run.metrics.num_single_models > 0
-    title = f"{run.metrics.reported_part or 'no'} metrics"
-    title += " with 95 % intervals" if run.config.intervals else ""
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for name in ("task", "metric", *(("single-task",) if has_singles else ()), "multi-task"):
-        table.add_column(name, no_wrap=name in ("task", "metric"))
-    if has_singles:
-        table.add_column("gain")
-    for name, result in run.metrics.tasks.items():
-        for row in _result_rows(name, result, has_singles=has_singles):
-            table.add_row(*row)
-    console.print()
+def show_results(console: Console, run: Run, *, verbose: bool) -> None:
+    """A line a task, or all metrics with their intervals; single-task models beside the multi-task
+    one, and the gain."""
+    metrics = run.metrics
+    has_singles = metrics.num_single_models > 0
+    console.print(f"\n{metrics.reported_part or 'no'} metrics", style="italic")
+    table = _table()
+    for name in ("task", "metric", "multi-task", "single-task", "gain")[: 5 if has_singles else 3]:
+        table.add_column(name, no_wrap=not verbose or name in ("task", "metric"))
+    for name, result in metrics.tasks.items():
+        for row in result.rows(name):
+            if row.is_main or verbose:
+                named = _named(name, result.multi.reported) if verbose else name
+                metrics_shown = (_shown(each, verbose=verbose) for each in (row.multi, row.single))
+                cells = (row.multi.name, *metrics_shown, str(row.gain or "-"))
+                table.add_row(named if row.is_main else "", *cells[: 4 if has_singles else 2])
     console.print(table)
-    if has_singles:
+    _show_remarks(console, metrics, verbose=verbose)
+
+
+def _show_remarks(console: Console, metrics: RunRecord, *, verbose: bool) -> None:
+    """How to read the table of results."""
+    rows = metrics.main_rows()
+    losing = [row.task for row in rows if row.loses_to_the_mean]
+    if losing:
+        names = ", ".join(losing)
+        console.print(
+            f"r2 below 0: always predicting the mean is better on {names}", style="yellow"
+        )
+    if metrics.num_single_models:
         console.print("gain: positive is better than single-task; ~ its interval covers zero")
     else:
         console.print("no single-task baseline was trained (--baseline none)")
+    if not verbose:
+        console.print("all metrics with their intervals: --verbose, or the report")
 
 
 def show_evaluation(console: Console, evaluations: Mapping[str, Evaluation]) -> None:
-    """Metrics per task of one evaluation."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    """Metrics per task of one evaluation, and what could not be measured."""
+    table = _table()
     for name in ("task", "metric", "value"):
         table.add_column(name, no_wrap=True)
     for name, evaluation in evaluations.items():
-        result = TaskResult(TaskScores(test=evaluation))
-        for row in _result_rows(name, result, has_singles=False):
-            table.add_row(*row)
+        for row in TaskResult(TaskScores(test=evaluation)).rows(name):
+            table.add_row(
+                _named(name, evaluation) if row.is_main else "", row.multi.name, str(row.multi)
+            )
     console.print(table)
+    for name, evaluation in evaluations.items():
+        show_lines(console, (f"note: {name}: {note}" for note in evaluation.notes))
 
 
 def show_cost(console: Console, metrics: RunRecord) -> None:
     """Parameters, training seconds and microseconds a row: one model against K."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = _table()
     for name in ("cost", "parameters", "training s", "rows/s", "prediction us/row"):
         table.add_column(name, justify="left" if name == "cost" else "right")
     several = f"{metrics.num_single_models} models"
@@ -132,45 +125,17 @@ def show_cost(console: Console, metrics: RunRecord) -> None:
     console.print(table)
 
 
-def _show_reading(console: Console, unused: str | None, notes: Sequence[str]) -> None:
-    """A line for the columns that are not used, and one for each note."""
-    more = len(notes) - _MOST_NOTES
-    rest = (f"and {more:,} more notes on how columns were read",) if more > 0 else ()
-    for line in (*((unused,) if unused else ()), *notes[:_MOST_NOTES], *rest):
-        console.print(f"  {line}")
-
-
-def _task_line(prepared: Prepared, position: int) -> str:
-    task, count = prepared.tasks[position], prepared.label_counts[position]
-    labels_B = prepared.train.labels[task.name]
-    labels_B = labels_B[task.kind.is_labelled(labels_B)].double()
-    positive = task.kind.options().get("positive")
-    yes = f", yes = {positive}" if positive else ""
-    given = f", given {task.given}" if task.given else ""
-    line = f"{task.name}: {task.kind.name} of column {task.column}{yes}{given}"
-    summary = task.kind.summary(labels_B.numpy())
-    rate = f"{summary.mean:.2%} yes of " if summary.is_share and summary.mean is not None else ""
-    missing = len(prepared.train) - count.labelled
-    unlabelled = f", {missing:,} not labelled" if missing else ""
-    return f"{line}; {rate}{count.labelled:,} rows{unlabelled} ({prepared.kind_reasons[position]})"
-
-
-def _result_rows(task: str, result: TaskResult, *, has_singles: bool) -> Iterator[tuple[str, ...]]:
-    """A line a metric, in the order of the evaluation."""
-    ours = result.multi.reported
-    theirs = result.single.reported if result.single is not None else None
-    groups = f" ({ours.num_groups} groups)" if ours is not None and ours.num_groups else ""
-    for place, metric in enumerate(ours.all_metrics() if ours is not None else ()):
-        single = theirs[metric.name] if theirs is not None and metric.name in theirs else None
-        shown = (single, metric, result.gain(metric.name)) if has_singles else (metric,)
-        yield f"{task}{groups}" if place == 0 else "", metric.name, *(_cell(each) for each in shown)
-
-
-def _cell(shown: MetricValue | Gain | None) -> str:
-    if shown is None:
+def _shown(metric: MetricValue | None, *, verbose: bool) -> str:
+    if metric is None:
         return "-"
-    sign = "+" if isinstance(shown, Gain) else ""
-    text = f"{shown.value:{sign}.4f}"
-    if shown.low is not None and shown.high is not None:
-        text += f" [{shown.low:{sign}.4f}, {shown.high:{sign}.4f}]"
-    return f"{text} ~" if isinstance(shown, Gain) and shown.covers_zero else text
+    return str(metric) if verbose else f"{metric.value:.4f}"
+
+
+def _table() -> Table:
+    return Table(box=None, pad_edge=False, header_style="bold")
+
+
+def _named(task: str, evaluation: Evaluation | None) -> str:
+    """The task, and on how many groups its metrics within groups rest."""
+    groups = evaluation.num_groups if evaluation is not None else None
+    return f"{task} ({groups} groups)" if groups else task

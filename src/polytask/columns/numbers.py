@@ -5,24 +5,31 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from polytask.columns.values import Coded, coded, first_of, is_text, parsed_numbers, told
+from polytask.columns.values import (
+    Coded,
+    coded,
+    decoded,
+    first_of,
+    is_number,
+    is_text,
+    parsed_numbers,
+    told,
+    value_type,
+)
 from polytask.errors import UserError
 
 
 def numbers(column: pa.ChunkedArray, what: str) -> NDArray[np.float64]:
     """The column's numbers; text counts where every value is a number. `what` names it in errors."""
-    if pa.types.is_dictionary(column.type) and not is_text(column.type.value_type):
-        column = column.cast(column.type.value_type)
-    dtype = column.type
+    column = decoded(column)
+    dtype = value_type(column.type)
+    if is_text(dtype):
+        return _numbers_of_text(coded(column, what), what)
     if pa.types.is_null(dtype):
         return np.full(len(column), np.nan)
     if pa.types.is_boolean(dtype):
         column = column.cast(pa.uint8())
-    elif is_text(dtype) or pa.types.is_dictionary(dtype):
-        return _numbers_of_text(coded(column, what), what)
-    elif not (
-        pa.types.is_integer(dtype) or pa.types.is_floating(dtype) or pa.types.is_decimal(dtype)
-    ):
+    elif not (is_number(dtype) or pa.types.is_decimal(dtype)):
         raise UserError(f"{what} holds {dtype}, where numbers are due")
     values: NDArray[np.float64] = column.cast(pa.float64(), safe=False).to_numpy()
     return values

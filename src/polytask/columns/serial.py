@@ -4,6 +4,7 @@ import json
 from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from polytask.errors import UserError
 
@@ -14,7 +15,10 @@ def to_record(
     adapter: TypeAdapter[Fact], fact: Fact, *, format_name: str, version: int
 ) -> dict[str, object]:
     """The dataclass as plain JSON values, with format and version in front."""
-    fields: dict[str, object] = adapter.dump_python(fact, mode="json")
+    try:
+        fields: dict[str, object] = adapter.dump_python(fact, mode="json")
+    except PydanticSerializationError as error:
+        raise error.__cause__ or error from None
     return {"format": format_name, "version": version, **fields}
 
 

@@ -1,13 +1,14 @@
 """A column as times, from the types in which tables hold them."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from polytask.columns.values import coded, first_of, is_text, told
+from polytask.columns.values import coded, decoded, first_of, is_number, is_text, told, value_type
 from polytask.errors import UserError
 
 EpochUnit = Literal["s", "ms", "us", "ns", "yyyymmdd"]
@@ -15,12 +16,6 @@ EpochUnit = Literal["s", "ms", "us", "ns", "yyyymmdd"]
 
 _SECONDS_BEFORE_1980 = 315_532_800
 _SECONDS_BEFORE_2200 = 7_258_118_400
-
-
-def decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Without a dictionary, but for text."""
-    is_coded = pa.types.is_dictionary(column.type) and not is_text(column.type.value_type)
-    return column.cast(column.type.value_type) if is_coded else column
 
 
 def times(column: pa.ChunkedArray, what: str, *, unit: EpochUnit | None) -> pa.ChunkedArray:
@@ -32,20 +27,19 @@ def times(column: pa.ChunkedArray, what: str, *, unit: EpochUnit | None) -> pa.C
     column = decoded(column)
     dtype = column.type
     try:
-        if pa.types.is_dictionary(dtype) or is_text(dtype):
+        if is_text(value_type(dtype)):
             return _times_of_text(column, what)
         if pa.types.is_timestamp(dtype):
             return column.cast(pa.timestamp("us", dtype.tz), safe=False)
         if pa.types.is_date(dtype):
             return column.cast(pa.timestamp("us"))
         if pa.types.is_time(dtype):
-            return (
-                column.cast(pa.time64("us"), safe=False).cast(pa.int64()).cast(pa.timestamp("us"))
-            )
+            ticks = column.cast(pa.time64("us"), safe=False).cast(pa.int64())
+            return ticks.cast(pa.timestamp("us"))
         if pa.types.is_duration(dtype):
             ticks = column.cast(pa.duration("us"), safe=False).cast(pa.int64())
             return ticks.cast(pa.timestamp("us"))
-        if pa.types.is_integer(dtype) or pa.types.is_floating(dtype):
+        if is_number(dtype):
             return _times_of_numbers(column, what, unit=unit)
     except pa.ArrowInvalid as error:
         raise UserError(f"{what} holds {dtype} that is no time: {error}") from error
@@ -57,27 +51,22 @@ def times(column: pa.ChunkedArray, what: str, *, unit: EpochUnit | None) -> pa.C
 def _times_of_text(column: pa.ChunkedArray, what: str) -> pa.ChunkedArray:
     """ISO 8601, all values with a zone ("Z", "+02:00": read as UTC) or all without."""
     found = coded(column, what)
-    for zone in (None, "UTC"):
-        try:
-            values = found.values.cast(pa.timestamp("us", zone))
-        except pa.ArrowInvalid:
-            continue
+    values = iso_times(found.values)
+    if values is not None:
         return pa.chunked_array([values.take(pa.array(found.codes_B, mask=found.codes_B < 0))])
-    wrong = np.array([not _is_time(value.as_py()) for value in found.values], dtype=bool)
+    wrong = np.array([iso_times(pa.array([value])) is None for value in found.values.to_pylist()])
     if not wrong.any():
         raise UserError(f"{what} holds times with and without a zone: write all of them one way")
     shown = first_of(found, found.spread(wrong, missing=0))
     raise UserError(f"{what} holds text that is no time such as 2024-02-29T18:30: {shown}")
 
 
-def _is_time(text: str) -> bool:
+def iso_times(texts: pa.Array | pa.ChunkedArray | pa.Scalar) -> pa.Array | None:
+    """ISO 8601 texts as microseconds, in UTC where all have a zone; None for what is none."""
     for zone in (None, "UTC"):
-        try:
-            pa.array([text]).cast(pa.timestamp("us", zone))
-        except pa.ArrowInvalid:
-            continue
-        return True
-    return False
+        with suppress(pa.ArrowInvalid):
+            return texts.cast(pa.timestamp("us", zone))
+    return None
 
 
 def _times_of_numbers(

@@ -37,6 +37,10 @@ class Coded:
         present = self.codes_B[self.codes_B >= 0]
         return np.bincount(present, minlength=len(self.values)).astype(np.int64)
 
+    def occurring(self) -> pa.Array:
+        """The values that some row has."""
+        return self.values.filter(pa.array(self.counts() > 0))
+
     def spread(self, per_value: NDArray[Entry], *, missing: float) -> NDArray[Entry]:
         """One entry per row from one entry per value."""
         table = np.empty(len(per_value) + 1, dtype=per_value.dtype)
@@ -47,8 +51,7 @@ class Coded:
 
 def coded(column: pa.ChunkedArray, what: str) -> Coded:
     """The column by codes; `what` names it in errors. Text is never copied row by row."""
-    if pa.types.is_dictionary(column.type) and not is_text(column.type.value_type):
-        column = column.cast(column.type.value_type)
+    column = decoded(column)
     if pa.types.is_null(column.type):
         return Coded(pa.array([], pa.large_string()), np.full(len(column), -1, np.int32))
     if pa.types.is_dictionary(column.type):
@@ -65,9 +68,24 @@ def coded(column: pa.ChunkedArray, what: str) -> Coded:
     return Coded(values, array.indices.cast(pa.int32()).fill_null(-1).to_numpy())
 
 
+def value_type(dtype: pa.DataType) -> pa.DataType:
+    """The type itself; of a dictionary, its values'."""
+    return dtype.value_type if pa.types.is_dictionary(dtype) else dtype
+
+
 def type_name(dtype: pa.DataType) -> str:
-    """Arrow's type as text; of a dictionary, its values'."""
-    return str(dtype.value_type if pa.types.is_dictionary(dtype) else dtype)
+    """Arrow's type as text, one text for a column whether it is dictionary-encoded or not."""
+    return str(value_type(dtype))
+
+
+def decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Without a dictionary, but for text."""
+    dtype = value_type(column.type)
+    return column if dtype == column.type or is_text(dtype) else column.cast(dtype)
+
+
+def is_number(dtype: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(dtype) or pa.types.is_floating(dtype))
 
 
 def told(number: int | np.integer, noun: str) -> str:
@@ -85,10 +103,8 @@ def is_text(dtype: pa.DataType) -> bool:
 
 def value_kind(dtype: pa.DataType) -> ValueKind:
     """The kind of a type that `coded` yields."""
-    if pa.types.is_integer(dtype):
-        return "integer"
-    if pa.types.is_floating(dtype):
-        return "float"
+    if is_number(dtype):
+        return "integer" if pa.types.is_integer(dtype) else "float"
     return "boolean" if pa.types.is_boolean(dtype) else "text"
 
 

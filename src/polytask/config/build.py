@@ -11,7 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
 from polytask.balancing import BALANCERS, WRAPPERS, Balancer
-from polytask.config.fields import FitConfig, Options, TaskConfig
+from polytask.config.fields import FitConfig
+from polytask.config.spellings import Options, split_commas
 from polytask.errors import UserError, nearest
 from polytask.inputs import INPUTS, FittedInputs, Input
 from polytask.inputs.fitted import Fit
@@ -35,17 +36,6 @@ class TrunkMaker(Protocol):
     def __call__(self, *, in_features: int, num_tasks: int) -> Trunk | None: ...
 
 
-def describe_task(task: Task) -> TaskConfig:
-    """A task that was made in Python, as a configuration."""
-    return TaskConfig(
-        name=task.name,
-        column=task.column,
-        kind=task.kind,
-        given=task.given,
-        auxiliary=task.auxiliary,
-    )
-
-
 def build_model(
     config: FitConfig,
     tasks: Sequence[Task],
@@ -65,7 +55,12 @@ def build_model(
     made = trunk and trunk(in_features=in_features, num_tasks=len(tasks))
     made = made or build_trunk(config, in_features=in_features, num_tasks=len(tasks))
     return MultiTaskModel(
-        encoder, made, tasks, tower_hidden=config.tower_hidden, dropout=config.dropout
+        encoder,
+        made,
+        tasks,
+        tower_hidden=config.tower_hidden,
+        dropout=config.dropout,
+        ensemble=config.ensemble or 1,
     )
 
 
@@ -121,7 +116,7 @@ def options_for_tasks(
             raise UserError(f"trunk {name}: {error}") from error
     if config.monitor is not None:
         names = {task.name for task in tasks}
-        terms = [term.strip() for term in config.monitor.split(",")]
+        terms = split_commas(config.monitor)
         kept = [term for term in terms if term.partition("=")[0].rpartition(".")[0] in names]
         changes["monitor"] = ",".join(kept) or None
     if len(tasks) == 1:
@@ -206,7 +201,7 @@ def _term(text: str, tasks: Sequence[Task]) -> Term:
         kinds[task].metric(metric)
         return Term(task, metric, float(weight) if weight else 1.0)
     except UserError as error:
-        raise UserError(f"monitor {text!r}: {error}") from None
+        raise UserError(f"monitor {text!r}: {error.message}") from None
     except ValueError:
         raise UserError(f"monitor {text!r}: {weight!r} is no number") from None
 

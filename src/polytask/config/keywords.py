@@ -1,4 +1,4 @@
-"""FitConfig's fields as keyword arguments of `polytask.fit`, for type checkers."""
+"""FitConfig's fields as keyword arguments of `polytask.fit`, for type checkers and for `help`."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Literal, TypedDict
 
 from polytask.choices import GivenConflict, NumericEncoding, Schedule
+from polytask.config.fields import FitConfig, description, shown_default
 from polytask.data.options import Decimal
 from polytask.data.readers import TableSource
 
 
 class FitOptions(TypedDict, total=False):
-    """FitConfig's fields as typed keyword arguments of `polytask.fit`, but for those that may be objects
-    (a test compares them)."""
+    """FitConfig's fields as typed keyword arguments, but for those that may be objects.
+
+    A second list, since type checkers read no other; a test compares both.
+    """
 
     test: TableSource | None
     valid: TableSource | None
@@ -42,7 +45,7 @@ class FitOptions(TypedDict, total=False):
     test_from: int | float | str | date | None
     min_count: int
     numeric_encoding: NumericEncoding
-    num_bins: int
+    num_bins: int | None
     embedding_dim: int | None
     input_options: Mapping[str, Mapping[str, object]]
     hidden: tuple[int, ...] | list[int] | str | None
@@ -50,6 +53,7 @@ class FitOptions(TypedDict, total=False):
     expert_hidden: tuple[int, ...] | list[int] | str | None
     tower_hidden: tuple[int, ...] | list[int] | str
     dropout: float
+    ensemble: int | None
     measure_at: Literal["seam", "parameters"]
     epochs: int | None
     batch_size: int | None
@@ -72,3 +76,11 @@ class FitOptions(TypedDict, total=False):
     checkpoint_every: int
     out: str | Path | None
     overwrite: bool
+
+
+def described_options() -> str:
+    """Each of them with its description and [its default], a line each."""
+    fields = {name: FitConfig.model_fields[name] for name in FitOptions.__annotations__}
+    return "\n".join(
+        f"{n}: {description(f)} {shown_default(f)}".rstrip() for n, f in fields.items()
+    )

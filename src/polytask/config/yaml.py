@@ -86,23 +86,14 @@ def _path(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
 
 def _describe(detail: ErrorDetails, values: Mapping[str, object], source: str | None) -> str:
     location = detail["loc"]
+    path, message = _path(location), detail["msg"]
+    said = f"{message[:1].lower()}{message[1:]}, but got {detail['input']!r}"
     if detail["type"] == "extra_forbidden":
-        return _unknown_key(location, values, source)
-    path = _path(location)
-    place = _place(values, path, source)
-    given = detail["input"]
-    return f"{place}{'.'.join(map(str, path))}: {_lower(detail['msg'])}, but got {given!r}"
-
-
-def _unknown_key(
-    location: tuple[int | str, ...], values: Mapping[str, object], source: str | None
-) -> str:
-    key = str(location[-1])
-    inside_task = len(location) > 1
-    fields: type[BaseModel] = TaskConfig if inside_task else FitConfig
-    path = (*_path(location[:-1]), key)
-    hint = nearest(key, fields.model_fields)
-    return f"{_place(values, path, source)}{'.'.join(map(str, path))}: unknown key {key!r}{hint}"
+        key = str(location[-1])
+        fields: type[BaseModel] = TaskConfig if len(location) > 1 else FitConfig
+        path = (*_path(location[:-1]), key)
+        said = f"unknown key {key!r}{nearest(key, fields.model_fields)}"
+    return f"{_place(values, path, source)}{'.'.join(map(str, path))}: {said}"
 
 
 def _place(values: object, path: tuple[int | str, ...], source: str | None) -> str:
@@ -122,7 +113,3 @@ def _place(values: object, path: tuple[int | str, ...], source: str | None) -> s
             break
         node = node[part]
     return f"{source}:{line + 1}:{column + 1}: "
-
-
-def _lower(message: str) -> str:
-    return message[:1].lower() + message[1:]

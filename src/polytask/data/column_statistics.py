@@ -7,6 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from polytask.columns.values import is_number, value_type
+
 _SLICES = 64
 _SLICE_ROWS = 1 << 14
 _TEN_DIGITS = 10**9
@@ -52,7 +54,7 @@ class ColumnStatistics:
 
     @property
     def value_type(self) -> pa.DataType:
-        return self.type.value_type if self.is_declared else self.type
+        return value_type(self.type)
 
     @property
     def is_constant(self) -> bool:
@@ -80,7 +82,9 @@ def column_statistics(
     if len(values) <= 1 and len(sample) < len(column):
         # A sample that shows nothing does not prove that there is nothing.
         values, counts = _counted(column)
-    low, high = _range(column)
+    low = high = None
+    if is_number(column.type):
+        low, high = (extreme.as_py() for extreme in pc.min_max(column).values())
     return ColumnStatistics(
         name=name,
         type=column.type,
@@ -101,16 +105,8 @@ def _counted(column: pa.ChunkedArray) -> tuple[pa.Array, NDArray[np.int64]]:
     counts = counted.field("counts").to_numpy()
     order = np.argsort(-counts, kind="stable")
     values = counted.field("values")
-    if pa.types.is_dictionary(values.type):
-        values = values.cast(values.type.value_type)
+    values = values.cast(value_type(values.type))
     return values.take(pa.array(order)), counts[order]
-
-
-def _range(column: pa.ChunkedArray) -> tuple[float | int | None, float | int | None]:
-    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-        return None, None
-    extremes = pc.min_max(column)
-    return extremes["min"].as_py(), extremes["max"].as_py()
 
 
 def _are_whole(numbers: pa.Array | pa.ChunkedArray) -> bool:

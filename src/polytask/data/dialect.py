@@ -6,10 +6,12 @@ import gzip
 import io
 import re
 import zipfile
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, TextIO, cast
+from typing import IO, BinaryIO, TextIO, cast
 
 from polytask.data.options import Decimal, ReadOptions
 from polytask.errors import UserError
@@ -21,7 +23,6 @@ _DECIMAL_POINT = re.compile(r"\s*[-+]?(0\.\d+|\d*\.(\d{1,2}|\d{4,}))\s*")
 """1.234 may be a whole number with parted thousands."""
 _ZEROS_IN_FRONT = re.compile(r"\s*[-+]?0\d+\s*")
 _NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*|\s*")
-_COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"PK\x03\x04": "zip"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,24 +40,21 @@ class Dialect:
     numeric: frozenset[str]
 
 
-def compression_of(path: Path) -> str | None:
-    """gzip, bz2 or zip by the first bytes, whatever the name is; None for a plain file."""
-    with path.open("rb") as content:
-        head = content.read(4)
-    return next((name for magic, name in _COMPRESSED.items() if head.startswith(magic)), None)
+def is_compressed(head: bytes) -> bool:
+    """Whether a file that begins like this is gzip, bz2 or zip, whatever its name is."""
+    return head.startswith(tuple(_DECOMPRESSED))
 
 
 def opened_bytes(path: Path) -> BinaryIO:
     """The file's bytes, decompressed; of a zip its one member."""
-    match compression_of(path):
-        case "gzip":
-            return cast(BinaryIO, gzip.open(path, "rb"))
-        case "bz2":
-            return cast(BinaryIO, bz2.open(path, "rb"))
-        case "zip":
-            return _member(path)
-        case _:
-            return path.open("rb")
+    content = path.open("rb")
+    head = content.read(4)
+    for magic, decompressed in _DECOMPRESSED.items():
+        if head.startswith(magic):
+            content.close()
+            return cast(BinaryIO, decompressed(path))
+    content.seek(0)
+    return content
 
 
 def opened_text(path: Path, options: ReadOptions) -> TextIO:
@@ -69,14 +67,18 @@ def dialect_of(path: Path, options: ReadOptions) -> Dialect:
     """The dialect; UserError where there is no header. Cells are judged only by the head."""
     with opened_text(path, options) as lines:
         first = lines.readline()
-        delimiter = _delimiter(path, first)
-        lines.seek(0)
-        names = next((row for row in csv.reader(lines, delimiter=delimiter) if row), [])
+        head = first + lines.read(_HEAD_CHARACTERS)
+    is_whole = len(head) < len(first) + _HEAD_CHARACTERS
+    # A last line that was cut off tells nothing.
+    whole = head if is_whole else head[: head.rfind("\n") + 1]
+    delimiter = _delimiter(path, first)
+    reader = csv.reader(io.StringIO(whole), delimiter=delimiter)
+    names = next((row for row in reader if row), [])
     if not names:
         raise UserError(f"{path} is empty: it has no header line")
-    with opened_text(path, options) as lines:
-        head = lines.read(_HEAD_CHARACTERS)
-    rows = _rows(head, delimiter)
+    rows: list[list[str]] = []
+    with suppress(csv.Error):
+        rows = list(islice(reader, _HEAD_ROWS))
     cells = {name: [row[i] for row in rows if i < len(row)] for i, name in enumerate(names)}
     return Dialect(
         names,
@@ -85,19 +87,6 @@ def dialect_of(path: Path, options: ReadOptions) -> Dialect:
         frozenset(n for n, column in cells.items() if any(map(_ZEROS_IN_FRONT.fullmatch, column))),
         frozenset(n for n, column in cells.items() if all(map(_NUMBER.fullmatch, column))),
     )
-
-
-def _rows(head: str, delimiter: str) -> list[list[str]]:
-    """The first rows below the header; a last line that was cut off is none of them."""
-    whole = head if len(head) < _HEAD_CHARACTERS else head[: head.rfind("\n") + 1]
-    try:
-        return [
-            row
-            for row in islice(csv.reader(io.StringIO(whole), delimiter=delimiter), 1, _HEAD_ROWS)
-            if row
-        ]
-    except csv.Error:
-        return []
 
 
 def _delimiter(path: Path, header: str) -> str:
@@ -116,7 +105,7 @@ def _decimal(delimiter: str, cells: dict[str, list[str]]) -> Decimal:
     return "," if has_comma and not any(map(_DECIMAL_POINT.fullmatch, every)) else "."
 
 
-def _member(path: Path) -> BinaryIO:
+def _member(path: Path) -> IO[bytes]:
     archive = zipfile.ZipFile(path)
     names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
     names = [name for name in names if not name.startswith("__MACOSX/")]
@@ -124,4 +113,11 @@ def _member(path: Path) -> BinaryIO:
         raise UserError(f"{path} is an Excel workbook: save the sheet as CSV")
     if len(names) != 1:
         raise UserError(f"{path} holds {len(names)} files, where one table is due: unpack it")
-    return cast(BinaryIO, archive.open(names[0]))
+    return archive.open(names[0])
+
+
+_DECOMPRESSED: dict[bytes, Callable[[Path], object]] = {
+    b"\x1f\x8b": gzip.GzipFile,
+    b"BZh": bz2.BZ2File,
+    b"PK\x03\x04": _member,
+}

@@ -1,115 +1,66 @@
-"""Parquet and Arrow files, each as: the names first, then the rows."""
+"""Parquet and Arrow files."""
 
-import csv
-import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from polytask.data.options import Decimal
+from polytask.columns.values import is_text
+from polytask.data.options import ReadOptions
+from polytask.data.sources import Source
 from polytask.errors import UserError
 
-_DAMAGED = (pa.ArrowException, OSError, EOFError, UnicodeError, zlib.error, csv.Error)
-"""What Arrow, the system, gzip and csv raise at content that they cannot make sense of."""
 _MAGIC = b"PAR1"
 _DICTIONARY_BYTES = 4.0
 """Text of fewer bytes a value than this can only have been written as a dictionary's indices:
 plain text takes four for the length alone."""
 
 
-@contextmanager
-def reading(where: str) -> Iterator[None]:
-    """Turn what Arrow and the system say of a damaged file into a UserError."""
+def open_parquet(paths: Sequence[Path], options: ReadOptions) -> Source:
+    """One Parquet file, several, or all of a folder's; folders named KEY=VALUE become columns."""
+    folder = paths[0] if len(paths) == 1 and paths[0].is_dir() else None
+    files = paths if folder is None else _parquet_files(folder)
+    for file in files:
+        _check_parquet(file)
+    names = [str(file) for file in files]
+    layout: dict[str, str | None] = {
+        "partitioning": None if folder is None else "hive",
+        "partition_base_dir": str(folder or files[0].parent),
+    }
+    plain = ds.dataset(names, format="parquet", **layout)
+    repetitive = _repetitive_text(plain)
+    read_options = ds.ParquetReadOptions(dictionary_columns=repetitive)
+    dataset = ds.dataset(
+        names,
+        schema=_widened(plain, repetitive) if len(files) > 1 else None,
+        format=ds.ParquetFileFormat(read_options=read_options),
+        **layout,
+    )
+    return replace(of_dataset(dataset), declared=of_dataset(plain).declared)
+
+
+def of_dataset(dataset: ds.Dataset) -> Source:
+    """A `pyarrow.dataset.Dataset`, of which only the columns that are asked for are read."""
+    return Source.of(dataset.schema, lambda columns: dataset.to_table(columns=list(columns)))
+
+
+def open_arrow(paths: Sequence[Path], options: ReadOptions) -> Source:
+    """Arrow IPC files (Feather version 2), or streams saved as files."""
+    return Source.of_tables([_arrow_reader(path).read_all() for path in paths])
+
+
+def _arrow_reader(path: Path) -> pa.ipc.RecordBatchFileReader | pa.ipc.RecordBatchStreamReader:
+    # Read, not mapped: a mapped file that another process rewrites would end this one.
     try:
-        yield
-    except _DAMAGED as error:
-        words = " ".join(str(part) for part in error.args) or type(error).__name__
-        raise UserError(f"{where} cannot be read: {words}") from error
-
-
-@dataclass(frozen=True, slots=True)
-class ParquetFiles:
-    """One Parquet file, or all of a folder's; folders named KEY=VALUE become columns."""
-
-    dataset: ds.Dataset
-    declared: frozenset[str]
-
-    @classmethod
-    def opened(cls, path: Path | Sequence[Path]) -> "ParquetFiles":
-        """A file, a folder, or several files."""
-        folder = path if isinstance(path, Path) and path.is_dir() else None
-        files = [path] if isinstance(path, Path) else list(path)
-        if folder is not None:
-            files = _parquet_files(folder)
-        for file in files:
-            _check_parquet(file)
-        options: dict[str, str | None] = {
-            "partitioning": None if folder is None else "hive",
-            "partition_base_dir": str(folder or files[0].parent),
-        }
-        names = [str(file) for file in files]
-        plain = ds.dataset(names, format="parquet", **options)
-        repetitive = _repetitive_text(plain)
-        declared = [field.name for field in plain.schema if pa.types.is_dictionary(field.type)]
-        read_options = ds.ParquetReadOptions(dictionary_columns=repetitive)
-        return cls(
-            ds.dataset(
-                names,
-                schema=_widened(plain, repetitive) if len(files) > 1 else None,
-                format=ds.ParquetFileFormat(read_options=read_options),
-                **options,
-            ),
-            frozenset(declared),
-        )
-
-    @property
-    def decimal(self) -> Decimal | None:
-        return None
-
-    @property
-    def names(self) -> list[str]:
-        return list(self.dataset.schema.names)
-
-    def read(self, columns: Sequence[str]) -> pa.Table:
-        return self.dataset.to_table(columns=list(columns))
-
-
-@dataclass(frozen=True, slots=True)
-class ArrowFile:
-    """An Arrow IPC file (Feather version 2), or a stream saved as a file."""
-
-    reader: pa.ipc.RecordBatchFileReader | pa.ipc.RecordBatchStreamReader
-
-    @classmethod
-    def opened(cls, path: Path) -> "ArrowFile":
-        # Read, not mapped: a mapped file that another process rewrites would end this one.
+        return pa.ipc.open_file(pa.OSFile(str(path)))
+    except pa.ArrowInvalid as error:
         try:
-            return cls(pa.ipc.open_file(pa.OSFile(str(path))))
-        except pa.ArrowInvalid as error:
-            try:
-                return cls(pa.ipc.open_stream(pa.OSFile(str(path))))
-            except pa.ArrowInvalid:
-                raise UserError(f"{path} is no complete Arrow file: {error}") from None
-
-    @property
-    def decimal(self) -> Decimal | None:
-        return None
-
-    @property
-    def names(self) -> list[str]:
-        return list(self.reader.schema.names)
-
-    @property
-    def declared(self) -> frozenset[str]:
-        return declared_categories(self.reader.schema)
-
-    def read(self, columns: Sequence[str]) -> pa.Table:
-        return self.reader.read_all().select(list(columns))
+            return pa.ipc.open_stream(pa.OSFile(str(path)))
+        except pa.ArrowInvalid:
+            raise UserError(f"{path} is no complete Arrow file: {error}") from None
 
 
 def _parquet_files(folder: Path) -> list[Path]:
@@ -147,11 +98,7 @@ def _repetitive_text(dataset: ds.Dataset) -> list[str]:
             for column in (group.column(place) for place in range(group.num_columns)):
                 num_bytes[column.path_in_schema] += column.total_uncompressed_size
                 num_values[column.path_in_schema] += column.num_values
-    text = [
-        field.name
-        for field in dataset.schema
-        if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
-    ]
+    text = [field.name for field in dataset.schema if is_text(field.type)]
     return [name for name in text if num_bytes[name] < _DICTIONARY_BYTES * num_values[name]]
 
 
@@ -168,8 +115,3 @@ def _widened(dataset: ds.Dataset, repetitive: list[str]) -> pa.Schema:
         field = pa.field(name, pa.dictionary(pa.int32(), pa.string()))
         schema = schema.set(schema.get_field_index(name), field)
     return schema
-
-
-def declared_categories(schema: pa.Schema) -> frozenset[str]:
-    """Columns that the source itself calls categories."""
-    return frozenset(field.name for field in schema if pa.types.is_dictionary(field.type))

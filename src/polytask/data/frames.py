@@ -1,16 +1,15 @@
 """Tables in memory: pandas, polars and other frames, columns or rows by name; none is imported."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol, cast, runtime_checkable
+from itertools import islice
+from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 
-from polytask.data.files import declared_categories
-from polytask.data.options import Decimal
-from polytask.data.pandas_frames import PandasFrame, table_from_pandas
 from polytask.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @runtime_checkable
@@ -28,87 +27,22 @@ class LazyFrame(Protocol):
     def collect_schema(self) -> object: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """A frame in memory, as Arrow sees it."""
+def as_table(frame: object, *, skip: Collection[str] = ()) -> pa.Table:
+    """A frame in memory as Arrow sees it; columns of `skip` need not be readable.
 
-    table: pa.Table
+    UserError where it is no table, or a column cannot be read.
 
-    @classmethod
-    def opened(cls, frame: object, *, skip: Collection[str] = ()) -> "Frame":
-        return cls(_as_table(frame, skip))
-
-    @property
-    def decimal(self) -> Decimal | None:
-        return None
-
-    @property
-    def names(self) -> list[str]:
-        return list(self.table.column_names)
-
-    @property
-    def declared(self) -> frozenset[str]:
-        """Columns that the frame itself calls categories."""
-        return declared_categories(self.table.schema)
-
-    def read(self, columns: Sequence[str]) -> pa.Table:
-        return self.table.select(list(columns))
-
-
-@dataclass(frozen=True, slots=True)
-class DatasetOfArrow:
-    """A `pyarrow.dataset.Dataset`, of which only the columns that are asked for are read."""
-
-    dataset: ds.Dataset
-
-    @property
-    def decimal(self) -> Decimal | None:
-        return None
-
-    @property
-    def names(self) -> list[str]:
-        return list(self.dataset.schema.names)
-
-    @property
-    def declared(self) -> frozenset[str]:
-        return declared_categories(self.dataset.schema)
-
-    def read(self, columns: Sequence[str]) -> pa.Table:
-        return self.dataset.to_table(columns=list(columns))
-
-
-class _Indexed(Protocol):
-    """What is used of a `pandas.DataFrame` or of one row of it."""
-
-    index: object
-    name: object
-
-
-def as_given(source: object, table: pa.Table) -> ArrowStream:
-    """Rows about the rows of `source` as the kind of frame that it is.
-
-    pandas for pandas, with its index (for a Series, which is one row, with its name); polars for
-    polars; else the table itself.
+    >>> as_table([{"x": 1}, {"x": 2, "y": "a"}]).to_pydict()
+    {'x': [1, 2], 'y': [None, 'a']}
     """
-    if _is_a(source, "pandas", "DataFrame") or _is_a(source, "pandas", "Series"):
-        given = cast(_Indexed, source)
-        frame = table.to_pandas()
-        frame.index = given.index if _is_a(source, "pandas", "DataFrame") else [given.name]
-        return cast(ArrowStream, frame)
-    if _is_a(source, "polars", "DataFrame") or _is_a(source, "polars", "LazyFrame"):
-        return cast(Callable[[pa.Table], ArrowStream], type(source))(table)
-    return cast(ArrowStream, table)
-
-
-def _as_table(frame: object, skip: Collection[str]) -> pa.Table:
     if isinstance(frame, pa.Table):
         return frame
     if isinstance(frame, pa.RecordBatch):
         return pa.Table.from_batches([frame])
     if _is_a(frame, "pandas", "DataFrame"):
-        return table_from_pandas(cast(PandasFrame, frame), skip=skip)
+        return _from_pandas(cast("pd.DataFrame", frame), skip)
     if _is_a(frame, "pandas", "Series"):
-        return _from_rows([dict(cast(PandasFrame, frame).items())])
+        return _from_rows([dict(cast("pd.Series", frame))])
     if isinstance(frame, LazyFrame):
         return pa.table(frame.collect())
     if isinstance(frame, ArrowStream):
@@ -120,10 +54,68 @@ def _as_table(frame: object, skip: Collection[str]) -> pa.Table:
     raise _not_a_table(frame)
 
 
-def _is_a(frame: object, library: str, name: str) -> bool:
+def as_given(source: object, table: pa.Table) -> ArrowStream:
+    """Rows about the rows of `source` as the kind of frame that it is.
+
+    pandas for pandas, with its index (for a Series, which is one row, with its name); polars for
+    polars; else the table itself.
+    """
+    if _is_a(source, "pandas", "DataFrame", "Series"):
+        given, frame = cast("pd.DataFrame | pd.Series", source), table.to_pandas()
+        frame.index = [given.name] if given.ndim == 1 else given.index
+        return cast(ArrowStream, frame)
+    if _is_a(source, "polars", "DataFrame", "LazyFrame"):
+        return cast(Callable[[pa.Table], ArrowStream], type(source))(table)
+    return cast(ArrowStream, table)
+
+
+def _is_a(frame: object, library: str, *names: str) -> bool:
     kinds = type(frame).__mro__
     return any(
-        kind.__module__.partition(".")[0] == library and kind.__name__ == name for kind in kinds
+        kind.__module__.partition(".")[0] == library and kind.__name__ in names for kind in kinds
+    )
+
+
+def _from_pandas(frame: "pd.DataFrame", skip: Collection[str]) -> pa.Table:
+    """Without the index; a column of `skip` that cannot be read is missing in every row."""
+    names = [str(name) for name in frame.columns]
+    columns = []
+    for name, (_, column) in zip(names, frame.items()):
+        try:
+            columns.append(pa.Array.from_pandas(_readable(column)))
+        except (ValueError, TypeError, pa.ArrowException) as error:
+            if name not in skip:
+                raise _unreadable(name, column, error) from error
+            columns.append(pa.nulls(len(column)))
+    return pa.Table.from_arrays(columns, names=names)
+
+
+def _readable(column: "pd.Series") -> "pd.Series":
+    """Sparse columns made dense, periods as their first instants, intervals as text."""
+    kind = type(column.dtype).__name__
+    if kind == "SparseDtype":
+        return column.sparse.to_dense()
+    if kind == "PeriodDtype":
+        return column.dt.to_timestamp()
+    if kind == "IntervalDtype":
+        column = column.astype("category")
+    categories = getattr(column.dtype, "categories", None)
+    if type(getattr(categories, "dtype", None)).__name__ == "IntervalDtype":
+        return column.cat.rename_categories(column.cat.categories.astype(str))
+    return column
+
+
+def _unreadable(name: str, column: "pd.Series", error: Exception) -> UserError:
+    first_rows: dict[str, int] = {}
+    for row, value in enumerate(column):
+        if value is not None and value == value:
+            first_rows.setdefault(type(value).__name__, row)
+    hint = f"make it one type (such as by astype(str)), or leave it out: ignore={name!r}"
+    if len(first_rows) > 1:
+        found = " and ".join(f"{kind} (row {row})" for kind, row in islice(first_rows.items(), 3))
+        return UserError(f"column {name!r} of the pandas frame holds {found}: {hint}")
+    return UserError(
+        f"column {name!r} of the pandas frame, of dtype {column.dtype}, cannot be read ({error}): {hint}"
     )
 
 

@@ -1,13 +1,16 @@
 """Infers what a column is to a model, each time with the number that it rests on."""
 
 import re
+from datetime import UTC, datetime
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
+from polytask.columns.values import is_number, is_text
 from polytask.data.column_statistics import ColumnStatistics
 from polytask.data.names import is_code, words_of
-from polytask.data.timestamps import timestamp_reason
 
 ColumnKind = str
 """The name of the input that reads a column, such as "numeric", or "ignored"."""
@@ -27,6 +30,17 @@ _PANDAS_INDEX = re.compile(r"(|Unnamed: \d+|__index_level_\d+__)$")
 _DATE_TEXT = r"^\d{4}[-/]\d{1,2}[-/]\d{1,2}([T ]\d{1,2}:\d{2}.*)?$"
 _ISO_TEXT = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[-+]\d{2}:?\d{2})?)?$"
 _NUMBER_TEXT = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
+_TIME_WORDS = {
+    *("time", "timestamp", "ts", "date", "datetime", "dt", "day", "epoch", "created", "updated"),
+    *("at"),
+}
+_CLOCK_WORDS = frozenset({"hourmin", "hhmm", "hm", "clock", "time"})
+_UNITS = ((1, "seconds"), (10**3, "milliseconds"), (10**6, "microseconds"), (10**9, "nanoseconds"))
+_EARLIEST = int(datetime(1990, 1, 1, tzinfo=UTC).timestamp())
+_LATEST = int(datetime(2100, 1, 1, tzinfo=UTC).timestamp())
+_NEARLY_ALL = 0.95
+_NARROW = 0.1
+"""Times of one log differ by little of their count since 1970, and a log is in their order."""
 
 
 def infer_column(statistics: ColumnStatistics, *, asked: bool = False) -> Inference:
@@ -46,14 +60,6 @@ def infer_column(statistics: ColumnStatistics, *, asked: bool = False) -> Infere
     if is_number(statistics.value_type):
         return _infer_number(statistics)
     return "ignored", f"{statistics.type} is neither a number nor text"
-
-
-def is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
-
-
-def is_number(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
 
 def holds_numbers_as_text(statistics: ColumnStatistics) -> bool:
@@ -88,10 +94,8 @@ def _reason_to_ignore(statistics: ColumnStatistics) -> str | None:
 
 
 def _text_to_ignore(statistics: ColumnStatistics) -> str | None:
-    if statistics.num_distinct > FEW and _uniqueness(statistics) >= NEARLY_ONE_A_ROW:
-        return (
-            f"nearly one value a row: {_different(statistics)} in {statistics.num_counted:,} rows"
-        )
+    if statistics.num_distinct > FEW and _is_one_a_row(statistics):
+        return _one_a_row(statistics)
     if statistics.num_distinct > FEW and _uniqueness(statistics) >= FREE_TEXT_SHARE:
         words = float(pc.mean(pc.count_substring_regex(statistics.values, r"\S+")).as_py())
         if words >= FREE_TEXT_WORDS:
@@ -103,18 +107,12 @@ def _text_to_ignore(statistics: ColumnStatistics) -> str | None:
 
 def _numbers_to_ignore(statistics: ColumnStatistics) -> str | None:
     if statistics.num_distinct > FEW and is_code(statistics.name) and _is_one_a_row(statistics):
-        return (
-            f"nearly one value a row: {_different(statistics)} in {statistics.num_counted:,} rows"
-        )
+        return _one_a_row(statistics)
     if statistics.low is not None and statistics.high is not None:
         span = statistics.high - statistics.low + 1
         if statistics.num_rows > FEW and span == statistics.num_rows and _is_one_a_row(statistics):
             return f"counts the rows: {statistics.low:,} to {statistics.high:,}"
-    return (
-        None
-        if is_code(statistics.name)
-        else timestamp_reason(statistics, words_of(statistics.name))
-    )
+    return None if is_code(statistics.name) else _timestamp_reason(statistics)
 
 
 def _infer_number(statistics: ColumnStatistics) -> Inference:
@@ -124,18 +122,12 @@ def _infer_number(statistics: ColumnStatistics) -> Inference:
         return "numeric", "decimal numbers"
     if is_code(statistics.name):
         return "categorical", f"the name says a code, {_different(statistics)}"
-    if (
-        statistics.num_distinct <= _few(statistics.name)
-        and statistics.num_counted >= 2 * statistics.num_distinct
-    ):
+    few = FEW if _DIAL_WORDS.isdisjoint(words_of(statistics.name)) else FEW_ON_A_DIAL
+    if statistics.num_distinct <= few and statistics.num_counted >= 2 * statistics.num_distinct:
         return "categorical", f"whole numbers, only {_different(statistics)}"
     if statistics.high is not None and statistics.high > LARGEST_EXACT_FLOAT:
         return "categorical", f"whole numbers as long as ids, {_different(statistics)}"
     return "numeric", f"whole numbers, {_different(statistics)}"
-
-
-def _few(name: str) -> int:
-    return FEW_ON_A_DIAL if words_of(name) & _DIAL_WORDS else FEW
 
 
 def _uniqueness(statistics: ColumnStatistics) -> float:
@@ -146,21 +138,72 @@ def _is_one_a_row(statistics: ColumnStatistics) -> bool:
     return _uniqueness(statistics) >= NEARLY_ONE_A_ROW
 
 
+def _one_a_row(statistics: ColumnStatistics) -> str:
+    return f"nearly one value a row: {_different(statistics)} in {statistics.num_counted:,} rows"
+
+
 def _different(statistics: ColumnStatistics) -> str:
-    where = (
-        f" in a sample of {statistics.num_sampled:,}"
-        if statistics.num_sampled < statistics.num_rows
-        else ""
-    )
-    return f"{statistics.num_distinct:,} different{where}"
+    different = f"{statistics.num_distinct:,} different"
+    is_sample = statistics.num_sampled < statistics.num_rows
+    return f"{different} in a sample of {statistics.num_sampled:,}" if is_sample else different
 
 
 def _number_hint(statistics: ColumnStatistics) -> str:
     """Text that is numbers throughout, and many, was perhaps meant as quantities."""
-    if (
-        statistics.num_distinct <= FEW
-        or is_code(statistics.name)
-        or not holds_numbers_as_text(statistics)
-    ):
-        return ""
-    return "; every one is a number: if these are quantities, ask for numeric"
+    is_many = statistics.num_distinct > FEW and not is_code(statistics.name)
+    if is_many and holds_numbers_as_text(statistics):
+        return "; every one is a number: if these are quantities, ask for numeric"
+    return ""
+
+
+def _timestamp_reason(statistics: ColumnStatistics) -> str | None:
+    """Why the whole numbers of a column are times, or None."""
+    numbers = statistics.values.to_numpy(zero_copy_only=False)
+    words = set(words_of(statistics.name))
+    named = not _TIME_WORDS.isdisjoint(words)
+    return (
+        _calendar_days(statistics, numbers, named)
+        or _epochs(statistics, numbers, named)
+        or _clock_times(statistics, numbers, words)
+    )
+
+
+def _calendar_days(
+    statistics: ColumnStatistics, numbers: NDArray[np.generic], named: bool
+) -> str | None:
+    """20220425 for the 25th of April 2022."""
+    days = numbers.astype(np.int64)
+    year, month, day = days // 10000, days // 100 % 100, days % 100
+    valid = (year >= 1900) & (year < 2200) & (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)
+    share = statistics.share(valid)
+    if share >= _NEARLY_ALL if named else (share == 1 and statistics.num_distinct >= 3):
+        return f"a date as a number, {days[valid].min()} to {days[valid].max()}"
+    return None
+
+
+def _epochs(statistics: ColumnStatistics, numbers: NDArray[np.generic], named: bool) -> str | None:
+    """Counted since 1970: by name and range, or by range where the rows are in its order."""
+    ticks = numbers.astype(np.float64)
+    for factor, unit in _UNITS:
+        valid = (ticks >= _EARLIEST * factor) & (ticks < _LATEST * factor)
+        if statistics.share(valid) < _NEARLY_ALL:
+            continue
+        first, last = ticks[valid].min(), ticks[valid].max()
+        is_log = factor > 1 and valid.all() and statistics.is_ordered
+        if named or (is_log and (last - first) / last < _NARROW):
+            days = (str(datetime.fromtimestamp(t / factor, UTC).date()) for t in (first, last))
+            return f"a time in {unit} since 1970, {' to '.join(days)}"
+    return None
+
+
+def _clock_times(
+    statistics: ColumnStatistics, numbers: NDArray[np.generic], words: set[str]
+) -> str | None:
+    """1830 for half past six."""
+    if not (words & _CLOCK_WORDS or {"hour", "min"} <= words):
+        return None
+    clock = numbers.astype(np.int64)
+    valid = (clock >= 0) & (clock < 2400) & (clock % 100 < 60)
+    if valid.all() and clock.max() >= 100 and statistics.num_distinct >= 10:
+        return f"hours and minutes as a number, {clock.min()} to {clock.max()}"
+    return None

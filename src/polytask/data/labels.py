@@ -1,5 +1,6 @@
 """The labels of a table as one float32 array (B, T), NaN where there is none."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -11,24 +12,27 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from polytask.choices import GivenConflict as GivenConflict
-from polytask.columns.serial import from_record
-from polytask.data.readers import require_columns
-from polytask.data.relation import (
-    conflict_message,
-    conflicting,
-    joint_labels,
-    parents_first,
-    too_many_conflicts,
-)
+from polytask.columns.required import require_columns
+from polytask.columns.serial import from_record, to_record
 from polytask.errors import UserError
-from polytask.kinds import Kind, kind_from_record, kind_to_record
+from polytask.kinds import Kind, Labels
 from polytask.kinds.columns import label_column
-from polytask.kinds.kind import Labels
+from polytask.kinds.kind import Floats
 from polytask.kinds.reading import require_variety
-from polytask.task import Task, check_tasks
+from polytask.task import Task, parents_first
 
 FORMAT = "polytask-labels"
 VERSION = 1
+
+_LARGEST_NOISE = 0.001
+"""Up to this share of the labelled rows may be yes for the child and no for the parent."""
+_AT_CONFLICT: Mapping[GivenConflict, float] = {
+    "stop": 0.0,
+    "drop": math.nan,
+    "keep-child": 1.0,
+    "ignore-relation": 0.0,
+}
+"""What stands in such rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +58,16 @@ class Encoded(NamedTuple):
 class LabelEncoder:
     """Label columns -> labels_BT, by tasks whose kinds were fitted on the training rows.
 
-    A task with `given` gets the joint label (see `joint_labels`), its parent's own relation
-    applied before. `given_conflict` says what stands where the child is yes and the parent no:
-    0 ("stop", where there were few of them), missing ("drop"), or 1 ("keep-child"). `missing` are
-    values of label columns that mean: not labelled.
+    A task with `given` gets the joint label of ESMM, 0 where its parent is 0, the parent's own
+    relation applied before. `given_conflict` says what stands where the child is yes and the parent
+    no: 0 ("stop", where there were few of them), missing ("drop"), or 1 ("keep-child"). `missing`
+    are values of label columns that mean: not labelled.
+
+    >>> from polytask.task import binary
+    >>> table = pa.table({"click": [1, 0, 1], "buy": ["no", None, "yes"]})
+    >>> fitted = LabelEncoder.fit(table, [binary("click"), binary("buy", given="click")])
+    >>> fitted.encode(table).labels_BT.tolist()
+    [[1.0, 0.0], [0.0, 0.0], [1.0, 1.0]]
     """
 
     tasks: tuple[Task, ...]
@@ -80,15 +90,10 @@ class LabelEncoder:
         labelled rows unless `given_conflict` resolves them. "ignore-relation" cuts the relations
         with too many conflicts and leaves the others.
         """
-        if not tasks:
-            raise UserError("at least one task is needed")
-        names = [task.name for task in tasks]
-        if len(set(names)) < len(names):
-            raise UserError(f"task names must differ, but they are {names}")
-        order = parents_first(tuple(tasks))
+        order = parents_first(tasks)
         require_columns(train_table, [task.column for task in tasks], "the tasks")
         fitted = list(tasks)
-        labels: dict[str, NDArray[np.float64]] = {}
+        labels: dict[str, Floats] = {}
         for index in order:
             task = fitted[index]
             column = label_column(train_table[task.column], missing)
@@ -102,7 +107,7 @@ class LabelEncoder:
     def encode(self, table: pa.Table) -> Encoded:
         """Labels as the tasks' kinds have them (0 or 1, class index, standardised value, count)."""
         require_columns(table, [task.column for task in self.tasks], "the tasks")
-        labels: dict[str, NDArray[np.float64]] = {}
+        labels: dict[str, Floats] = {}
         counts: dict[str, LabelCount] = {}
         for index in parents_first(self.tasks):
             task = self.tasks[index]
@@ -117,67 +122,20 @@ class LabelEncoder:
 
     def to_dict(self) -> dict[str, object]:
         """What `json.dumps` can write, with format and version."""
-        tasks = [
-            {
-                "name": task.name,
-                "column": task.column,
-                "kind": kind_to_record(task.kind),
-                "given": task.given,
-                "auxiliary": task.auxiliary,
-            }
-            for task in self.tasks
-        ]
-        return {
-            "format": FORMAT,
-            "version": VERSION,
-            "tasks": tasks,
-            "given_conflict": self.given_conflict,
-            "missing": list(self.missing),
-        }
+        return to_record(_adapter, self, format_name=FORMAT, version=VERSION)
 
     @classmethod
     def from_dict(cls, data: object) -> "LabelEncoder":
         """The encoder of `to_dict`; foreign or newer data is a UserError."""
-        record = from_record(_adapter, data, format_name=FORMAT, version=VERSION)
-        try:
-            tasks = tuple(
-                Task(
-                    name=task.name,
-                    column=task.column,
-                    kind=kind_from_record(task.kind),
-                    given=task.given,
-                    auxiliary=task.auxiliary,
-                )
-                for task in record.tasks
-            )
-            check_tasks(tasks)
-        except ValueError as error:
-            raise UserError(f"damaged {FORMAT!r} record: {error}") from error
-        return cls(tasks, record.given_conflict, record.missing)
+        found = from_record(_adapter, data, format_name=FORMAT, version=VERSION)
+        parents_first(found.tasks)
+        return found
 
 
-@dataclass(frozen=True, slots=True)
-class _TaskRecord:
-    name: str
-    column: str
-    kind: dict[str, object]
-    given: str | None
-    auxiliary: bool
+_adapter = TypeAdapter(LabelEncoder)
 
 
-@dataclass(frozen=True, slots=True)
-class _EncoderRecord:
-    tasks: tuple[_TaskRecord, ...]
-    given_conflict: GivenConflict
-    missing: tuple[str, ...]
-
-
-def _settled(
-    task: Task,
-    own_B: NDArray[np.float64],
-    labels: Mapping[str, NDArray[np.float64]],
-    given_conflict: GivenConflict,
-) -> Task:
+def _settled(task: Task, own_B: Floats, labels: Mapping[str, Floats], at: GivenConflict) -> Task:
     """The task with its relation kept or cut; UserError where the user has to choose."""
     if task.given is None:
         return task
@@ -188,14 +146,24 @@ def _settled(
                 f"task {task.name!r} is given {task.given!r}, which needs yes or no, but the labels "
                 f"of {name!r} are probabilities"
             )
-    if given_conflict in ("drop", "keep-child") or not too_many_conflicts(own_B, parent_B):
+    number = np.count_nonzero(_conflicts(own_B, parent_B))
+    num_labelled = np.count_nonzero(~np.isnan(own_B) & ~np.isnan(parent_B))
+    if at in ("drop", "keep-child") or number <= _LARGEST_NOISE * num_labelled:
         return task
-    if given_conflict == "stop":
-        raise UserError(conflict_message(task, own_B, parent_B))
-    return replace(task, given=None)
+    if at == "ignore-relation":
+        return replace(task, given=None)
+    num_yes = np.count_nonzero((own_B == 1) & ~np.isnan(parent_B))
+    child, parent = repr(task.name), repr(task.given)
+    raise UserError(
+        f"task {child} is given {parent}, but {number:,} training rows have {child} yes and "
+        f"{parent} no: {number / num_labelled:.2%} of the labelled rows (up to "
+        f"{_LARGEST_NOISE:.1%} is taken for noise), {number / num_yes:.1%} of the yes rows. "
+        f"Choose a --given-conflict: drop ({child} is missing in these rows), keep-child (it stays "
+        f"yes there), or ignore-relation ({child} becomes an ordinary binary task)"
+    )
 
 
-def _started(task: Task, labels: Mapping[str, NDArray[np.float64]]) -> Task:
+def _started(task: Task, labels: Mapping[str, Floats]) -> Task:
     """A task with `given`: its own output, p(child | parent), starts where the parent is yes."""
     if task.given is None:
         return task
@@ -205,31 +173,30 @@ def _started(task: Task, labels: Mapping[str, NDArray[np.float64]]) -> Task:
     return replace(task, kind=kind)
 
 
-def _joint(
-    task: Task,
-    own_B: NDArray[np.float64],
-    labels: Mapping[str, NDArray[np.float64]],
-    given_conflict: GivenConflict,
-) -> NDArray[np.float64]:
-    """The labels of one task whose parent's labels are there already."""
+def _joint(task: Task, own_B: Floats, labels: Mapping[str, Floats], at: GivenConflict) -> Floats:
+    """0 where the parent is 0, missing where the parent is missing, else the task's own label.
+
+    Source: Ma et al., SIGIR 2018 (ESMM), section 2.2: conversion is click and conversion, on all
+    impressions.
+    """
     if task.given is None:
         return own_B
-    conflict_label = _conflict_labels.get(given_conflict, 0.0)
-    return joint_labels(own_B, labels[task.given], conflict_label=conflict_label)
+    parent_B = labels[task.given]
+    labels_B = np.where(parent_B == 1, own_B, parent_B)
+    labels_B[_conflicts(own_B, parent_B)] = _AT_CONFLICT[at]
+    return labels_B
 
 
-def _count(task: Task, own: Labels, labels: Mapping[str, NDArray[np.float64]]) -> LabelCount:
-    is_conflict_B = False if task.given is None else conflicting(own.values_B, labels[task.given])
-    labels_B = labels[task.name]
-    is_labelled_B = task.kind.is_labelled(torch.tensor(labels_B)).numpy()
+def _conflicts(child_B: Floats, parent_B: Floats) -> NDArray[np.bool_]:
+    """Rows that are yes for the child and no for the parent."""
+    found: NDArray[np.bool_] = (child_B == 1) & (parent_B == 0)
+    return found
+
+
+def _count(task: Task, own: Labels, labels: Mapping[str, Floats]) -> LabelCount:
+    is_labelled_B = task.kind.is_labelled(torch.tensor(labels[task.name])).numpy()
+    parent_B = None if task.given is None else labels[task.given]
+    conflicts = 0 if parent_B is None else np.count_nonzero(_conflicts(own.values_B, parent_B))
     return LabelCount(
-        task.name,
-        int(np.count_nonzero(is_labelled_B)),
-        own.num_unseen,
-        int(np.count_nonzero(is_conflict_B)),
-        own.example,
+        task.name, int(is_labelled_B.sum()), own.num_unseen, int(conflicts), own.example
     )
-
-
-_conflict_labels = {"drop": float("nan"), "keep-child": 1.0}
-_adapter = TypeAdapter(_EncoderRecord)

@@ -8,7 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from polytask.columns.numbers import finite_numbers
-from polytask.columns.values import coded
+from polytask.columns.values import coded, is_number
 from polytask.data.schema import Schema
 from polytask.records import Leak
 from polytask.records.run import LeakMetric
@@ -19,8 +19,6 @@ _NUM_BINS = 256
 _ROWS_A_BIN = 40
 _FEWEST_ROWS = 20
 """With fewer rows of a class, or of its complement, an AUC is mostly chance."""
-_MOST_CELLS = 4_000_000
-"""Counts of (fold, value, class) are made for so many cells at a time."""
 
 WARN_ABOVE: Mapping[LeakMetric, float] = MappingProxyType({"AUC": 0.95, "R2": 0.8})
 
@@ -111,19 +109,14 @@ def _coded_inputs(
         if pa.types.is_nested(table[name].type):
             continue
         column = table[name].take(pa.array(rows)) if is_sample else table[name]
-        is_number = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
         if pa.types.is_temporal(column.type):
-            yield name, _binned(finite_numbers(_ticks(column), f"column {name!r}"))
-        elif name in schema.numeric or (is_number and name not in schema.categorical):
+            column = column.cast(pa.int32() if column.type.bit_width == 32 else pa.int64())
+        if name in schema.numeric or (is_number(column.type) and name not in schema.categorical):
             yield name, _binned(finite_numbers(column, f"column {name!r}"))
         else:
             found = coded(column, f"column {name!r}")
             codes_B = found.codes_B.astype(np.int64)
             yield name, np.where(codes_B < 0, len(found.values), codes_B)
-
-
-def _ticks(times: pa.ChunkedArray) -> pa.ChunkedArray:
-    return times.cast(pa.int32() if times.type.bit_width == 32 else pa.int64())
 
 
 def _binned(values_B: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -149,38 +142,21 @@ def _largest_auc(
     """The largest AUC of one class against the rest, among classes with rows enough; 0 if none."""
     labelled_B = class_B >= 0
     codes_B, class_B, fold_B = codes_B[labelled_B], class_B[labelled_B], fold_B[labelled_B]
-    if len(class_B) == 0:
-        return 0.0
     rows_of_class = np.bincount(class_B)
     enough = (rows_of_class >= _FEWEST_ROWS) & (len(class_B) - rows_of_class >= _FEWEST_ROWS)
-    chosen = np.flatnonzero(enough)
     if len(rows_of_class) <= 2:
-        chosen = chosen[chosen == 1]
+        enough[:1] = False
+    if not enough.any():
+        return 0.0
     num_values = int(codes_B.max()) + 1
     cells_B = fold_B * num_values + codes_B
-    total_FV = np.bincount(cells_B, minlength=2 * num_values).reshape(2, num_values)
-    block = max(_MOST_CELLS // total_FV.size, 1)
-    largest = 0.0
-    for start in range(0, len(chosen), block):
-        yes_KFV = _counts(cells_B, class_B, chosen[start : start + block], total_FV.size)
-        for yes_FV in yes_KFV.reshape(-1, 2, num_values):
-            largest = max(largest, _auc_across(yes_FV, total_FV))
-    return largest
+    by_class = np.split(cells_B[np.argsort(class_B)], np.cumsum(rows_of_class)[:-1])
 
+    def counted(cells: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.bincount(cells, minlength=2 * num_values).reshape(2, num_values)
 
-def _counts(
-    cells_B: NDArray[np.int64],
-    class_B: NDArray[np.int64],
-    chosen: NDArray[np.int64],
-    num_cells: int,
-) -> NDArray[np.int64]:
-    """Rows of each chosen class in each cell (classes, cells)."""
-    place = np.full(int(class_B.max()) + 1, -1)
-    place[chosen] = np.arange(len(chosen))
-    place_B = place[class_B]
-    kept = place_B >= 0
-    flat = np.bincount(place_B[kept] * num_cells + cells_B[kept], minlength=len(chosen) * num_cells)
-    return flat.reshape(len(chosen), num_cells)
+    total_FV = counted(cells_B)
+    return max(_auc_across(counted(by_class[c]), total_FV) for c in np.flatnonzero(enough))
 
 
 def _auc_across(yes_FV: NDArray[np.int64], total_FV: NDArray[np.int64]) -> float:

@@ -2,23 +2,11 @@
 
 import re
 
-_CODE_WORDS = frozenset(
-    {"id", "ids", "uid", "uuid", "guid", "hash", "onehot", "sku", "isbn", "imei", "brand"}
-    | {"code", "codes", "zip", "zipcode", "postcode", "gender", "genre", "type", "kind", "class"}
-    | {
-        "category",
-        "categories",
-        "cat",
-        "cate",
-        "ean",
-        "gtin",
-        "upc",
-        "asin",
-        "barcode",
-        "iban",
-        "phone",
-    }
-)
+_CODE_WORDS = {
+    *("id", "ids", "uid", "uuid", "guid", "hash", "onehot", "sku", "isbn", "imei", "ean", "gtin"),
+    *("upc", "asin", "barcode", "iban", "phone", "code", "codes", "zip", "zipcode", "postcode"),
+    *("gender", "genre", "type", "kind", "class", "category", "categories", "cat", "cate", "brand"),
+}
 _ENTITIES = (
     *("user", "item", "video", "author", "movie", "product", "ad", "session", "customer", "device"),
     *("shop", "store", "brand", "campaign", "music", "query", "doc", "page", "cate", "category"),
@@ -27,22 +15,22 @@ _ENTITIES = (
     *("driver", "vendor", "supplier", "patient", "host", "streamer", "playlist", "hotel"),
     *("restaurant", "creative", "adgroup"),
 )
-_ENTITY_WORDS = frozenset(_ENTITIES)
+_QUANTITY_WORDS = {
+    *("num", "n", "nr", "count", "cnt", "number", "total", "sum", "avg", "mean", "per", "by"),
+    *("max", "min", "median", "rate", "ratio", "share", "score", "time", "hours", "minutes"),
+    "seconds",
+}
 _ID_ENDING = re.compile(rf"({'|'.join(_ENTITIES)})id$")
-_QUANTITY_WORDS = frozenset(
-    {"num", "n", "nr", "count", "cnt", "number", "total", "sum", "avg", "mean", "per", "by", "max"}
-    | {"min", "median", "rate", "ratio", "share", "score", "time", "hours", "minutes", "seconds"}
-)
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 
 
-def words_of(name: str) -> frozenset[str]:
+def words_of(name: str) -> list[str]:
     """The words of a name, in lower case.
 
-    >>> sorted(words_of("userId_2"))
-    ['2', 'id', 'user']
+    >>> words_of("userId_2")
+    ['user', 'id', '2']
     """
-    return frozenset(_words(name))
+    return [word.lower() for word in _WORD.findall(name)]
 
 
 def is_code(name: str) -> bool:
@@ -51,12 +39,8 @@ def is_code(name: str) -> bool:
     >>> [is_code(name) for name in ("creator", "userid", "user_age", "clicks_per_user")]
     [True, True, False, False]
     """
-    words = _words(name)
-    if _CODE_WORDS & set(words) or _ID_ENDING.search(name.lower()):
+    words = words_of(name)
+    if not _CODE_WORDS.isdisjoint(words) or _ID_ENDING.search(name.lower()):
         return True
     nouns = [word for word in words if not word.isdigit()]
-    return bool(nouns) and nouns[-1] in _ENTITY_WORDS and not _QUANTITY_WORDS & set(nouns)
-
-
-def _words(name: str) -> list[str]:
-    return [word.lower() for word in _WORD.findall(name)]
+    return bool(nouns) and nouns[-1] in _ENTITIES and _QUANTITY_WORDS.isdisjoint(nouns)

@@ -9,8 +9,10 @@ _KEY = b"polytask.note"
 
 
 def with_note(field: pa.Field, note: str) -> pa.Field:
-    """The field with a note added to those that it has."""
+    """The field with a note, if it is not empty, added to those that it has."""
     old = note_of(field)
+    if not note:
+        return field
     return field.with_metadata({_KEY: (f"{old}; {note}" if old else note).encode()})
 
 

@@ -2,7 +2,7 @@
 
 import codecs
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 from polytask.errors import UserError
@@ -40,17 +40,3 @@ class ReadOptions:
             raise UserError(
                 f"there is no encoding {self.encoding!r}; some are latin-1, cp1252, utf-16 and gbk"
             ) from None
-
-    def as_fitted(
-        self, *, numbers: Collection[str], texts: Mapping[str, Collection[str]]
-    ) -> "ReadOptions":
-        """The options for a table of which the columns are known from training.
-
-        numbers: columns that were numbers; texts: columns that were text, with their values.
-        """
-        return replace(
-            self,
-            numbers={*self.numbers, *numbers},
-            text={*self.text, *texts},
-            values={**self.values, **texts},
-        )

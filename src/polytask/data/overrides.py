@@ -7,18 +7,17 @@ from itertools import combinations, product
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from polytask.data.column_statistics import ColumnStatistics
+from polytask.columns.required import require_columns
+from polytask.columns.values import is_number, is_text
+from polytask.data.column_statistics import ColumnStatistics, column_statistics
 from polytask.data.inference import (
     ColumnKind,
     Inference,
     are_numbers,
     holds_numbers_as_text,
     infer_column,
-    is_number,
-    is_text,
 )
-from polytask.data.readers import require_columns
-from polytask.errors import UserError
+from polytask.errors import UserError, flag
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,46 +51,42 @@ class Overrides:
                     raise UserError(
                         f"{name!r} is named by {first}, but it is derived from "
                         f"{self.derived[name]!r}, which is no input; if it is known before the "
-                        f"event, --allow {name}"
+                        f"event, {flag('allow', name)}"
                     )
                 if name in others:
                     raise UserError(f"{name!r} is named by {first} and by {second}: keep one")
 
-    def exclusion(self, name: str) -> tuple[ColumnKind | None, str]:
+    def exclusion(self, name: str) -> str | None:
         """Why the column is left out, whatever it holds; None where that is not said."""
         if name in self.labels:
-            return "ignored", "a label is made from it"
+            return "a label is made from it"
         if name in self.after:
-            return "ignored", "known only after the event"
+            return "known only after the event"
         if name in self.derived:
-            source = self.derived[name]
-            return "ignored", f"derived from {source!r}, which is no input (--allow keeps it)"
+            return f"derived from {self.derived[name]!r}, which is no input (--allow keeps it)"
         if name in self.ignore:
-            return "ignored", "left out on request"
+            return "left out on request"
         if self.inputs is not None and name not in self.inputs:
-            return "ignored", "not among the inputs asked for"
-        return None, ""
+            return "not among the inputs asked for"
+        return None
 
-    def refuse(self, name: str, reason: str) -> None:
-        """Raise UserError for a column that is no input whatever is asked, if it is asked for."""
-        if name in (self.inputs or ()) or self.claim(name) is not None:
-            raise UserError(f"{name!r} cannot be an input: {reason}")
-
-    def claim(self, name: str) -> str | None:
-        """The input that the user named for the column."""
-        return next((kind for kind, names in self.claims.items() if name in names), None)
-
-    def kind_of(self, statistics: ColumnStatistics) -> Inference:
+    def kind_of(self, name: str, column: pa.ChunkedArray, sample: pa.ChunkedArray) -> Inference:
         """The kind asked for, if the values allow it, else the inferred one."""
-        asked = self.inputs is not None
-        if statistics.num_distinct == 0:
-            return infer_column(statistics, asked=asked)
-        claim = self.claim(statistics.name)
-        if claim is not None:
-            return _forced(statistics, claim)
-        kind, reason = infer_column(statistics, asked=asked)
-        if asked and kind == "ignored":
-            raise UserError(f"{statistics.name!r} cannot be an input: {reason}")
+        is_asked = self.inputs is not None
+        claim = next((kind for kind, names in self.claims.items() if name in names), None)
+        if pa.types.is_nested(column.type):
+            if claim not in (None, "numeric", "categorical"):
+                return claim, "as asked for"
+            kind, reason = "ignored", f"a list or a structure ({column.type}), no input yet"
+            is_wanted = is_asked or claim is not None
+        else:
+            statistics = column_statistics(name, column, sample)
+            is_wanted = is_asked and statistics.num_distinct > 0
+            if claim is not None and statistics.num_distinct > 0:
+                return _forced(statistics, claim)
+            kind, reason = infer_column(statistics, asked=is_asked)
+        if is_wanted and kind == "ignored":
+            raise UserError(f"{name!r} cannot be an input: {reason}")
         return kind, reason
 
 

@@ -7,7 +7,8 @@ from polytask.errors import UserError, nearest
 
 PARQUET = ".parquet"
 ARROW = (".arrow", ".feather", ".ipc")
-TEXT = (".csv", ".tsv", ".txt", ".data")
+SURE_TEXT = (".csv", ".tsv")
+TEXT = (*SURE_TEXT, ".txt", ".data")
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
@@ -33,12 +34,13 @@ def check_path(path: Path) -> None:
         folder = next(parent for parent in path.absolute().parents if parent.exists())
         if folder != path.absolute().parent:
             raise UserError(f"{path} does not exist: there is no folder {path.parent}")
-        near = sorted(entry.name for entry in folder.iterdir() if _may_be_table(entry))
+        near = sorted(entry.name for entry in folder.iterdir() if _may_be_meant(entry, by=path))
         raise UserError(f"{path} does not exist{nearest(path.name, near)}")
     if path.is_file() and path.stat().st_size == 0:
         raise UserError(f"{path} is empty (0 bytes)")
 
 
-def _may_be_table(path: Path) -> bool:
+def _may_be_meant(path: Path, *, by: Path) -> bool:
+    """A table by its ending; .txt and .data may be anything, so only where they were asked for."""
     endings = {suffix.lower() for suffix in path.suffixes}
-    return bool(endings & {PARQUET, *ARROW, *TEXT})
+    return bool(endings & {PARQUET, *ARROW, *SURE_TEXT, by.suffix.lower()})

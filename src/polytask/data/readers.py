@@ -4,24 +4,45 @@ What comes out is normalised: names are unique, there is a row unless none is ne
 numbers, and NaN and words for missing have become null, so that "missing" has one spelling.
 """
 
+import csv
+import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import TypeAlias
 
 import pyarrow as pa
+import pyarrow.dataset as ds
 
 from polytask.columns.required import require_columns as require_columns
 from polytask.columns.required import require_names
-from polytask.data.files import reading
+from polytask.data.files import of_dataset
+from polytask.data.formats import open_files
+from polytask.data.frames import ArrowStream, LazyFrame, as_table
 from polytask.data.normalise import normalised, with_whole_numbers
 from polytask.data.notes import with_note
 from polytask.data.options import ReadOptions
-from polytask.data.sources import TableSource as TableSource
-from polytask.data.sources import name_of, open_source
+from polytask.data.paths import matching_paths
+from polytask.data.sources import Source
 from polytask.data.text_columns import with_values_of_text
 from polytask.errors import UserError
 
+TableSource: TypeAlias = (
+    str
+    | Path
+    | Sequence[str | Path]
+    | ArrowStream
+    | LazyFrame
+    | Mapping[str, object]
+    | Sequence[Mapping[str, object]]
+    | ds.Dataset
+)
+"""What `read_table` takes: a path, a pattern such as log-*.parquet, paths, a frame, columns, rows."""
+
 _AS_WRITTEN = ReadOptions()
+_DAMAGED = (pa.ArrowException, OSError, EOFError, UnicodeError, zlib.error, csv.Error)
+"""What Arrow, the system, gzip and csv raise at content that they cannot make sense of."""
 
 
 def read_table(
@@ -36,18 +57,27 @@ def read_table(
     columns: read these alone, in this order. Low-cardinality text of a file comes out
     dictionary-encoded (a fifth of the memory). A pandas index is no column. Text that is numbers
     becomes numbers, and words for missing become null (see `with_values_of_text`); `notes_of` the
-    table tells what was changed.
+    table tells what was changed. Other formats are read once they are known (see `register`).
     Raises UserError for everything that can be wrong with a file.
+
+    >>> read_table({"age": ["31", "?"], "city": ["Bonn", "Kiel"]}).to_pydict()
+    {'age': [31, None], 'city': ['Bonn', 'Kiel']}
     """
-    where = name_of(source)
-    with reading(where):
-        opened = open_source(source, options)
+    paths = _paths(source)
+    where = f"the {type(source).__name__}"
+    if paths:
+        where = str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
+    try:
+        opened = _opened(source, paths, options)
         _check_names(opened.names, where)
         raw_names = _stripped(opened.names)
         if columns is not None:
             require_names(list(raw_names), columns, where)
         names = list(raw_names if columns is None else columns)
         table = opened.read([raw_names[name] for name in names])
+    except _DAMAGED as error:
+        words = " ".join(str(part) for part in error.args) or type(error).__name__
+        raise UserError(f"{where} cannot be read: {words}") from error
     if table.num_rows == 0 and not may_be_empty:
         raise UserError(f"{where}: the table has no rows")
     declared = {name for name in names if raw_names[name] in opened.declared}
@@ -55,6 +85,23 @@ def read_table(
     options = replace(options, decimal=options.decimal or opened.decimal)
     table = with_values_of_text(table, options, declared=declared)
     return _with_names_noted(with_whole_numbers(table), raw_names)
+
+
+def _paths(source: TableSource) -> list[str | Path]:
+    """What the caller names as files; nothing for a table in memory."""
+    if isinstance(source, str | Path):
+        return [source]
+    if isinstance(source, list | tuple) and source and isinstance(source[0], str | Path):
+        return list(source)
+    return []
+
+
+def _opened(source: TableSource, paths: Sequence[str | Path], options: ReadOptions) -> Source:
+    if paths:
+        return open_files([p for path in paths for p in matching_paths(str(path))], options)
+    if isinstance(source, ds.Dataset):
+        return of_dataset(source)
+    return Source.of_tables([as_table(source, skip=options.skip)])
 
 
 def _check_names(names: Sequence[str], where: str) -> None:

@@ -6,12 +6,16 @@ from types import MappingProxyType
 
 import pyarrow as pa
 
+from polytask.columns.values import type_name
 from polytask.data.column_statistics import column_statistics, sampled
 from polytask.data.inference import ColumnKind as ColumnKind
 from polytask.data.notes import notes_of
 from polytask.data.overrides import Overrides
 
 _MOST_NAMED = 8
+_DOUBTFUL = ("whole numbers", "the name says a code")
+_EXAMPLES = 3
+_EXAMPLE_LENGTH = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,7 @@ class Schema:
         """
         lines = []
         for kind, what in (("numeric", "numbers"), ("categorical", "categories")):
-            found = [c for c in self.columns if c.kind == kind and _is_doubtful(c)]
+            found = [c for c in self.columns if c.kind == kind and c.reason.startswith(_DOUBTFUL)]
             if found:
                 lines.append(f"taken for {what}: {_named(found)}")
         return tuple(lines)
@@ -116,32 +120,57 @@ def infer_schema(
     sample = sampled(table)
     found: list[Column] = []
     for field in table.schema:
-        kind, reason = overrides.exclusion(field.name)
-        is_requested = kind is not None
-        if kind is None and pa.types.is_nested(field.type):
-            claim = overrides.claim(field.name)
-            if claim in (None, "numeric", "categorical"):
-                kind, reason = "ignored", f"a list or a structure ({field.type}), no input yet"
-                overrides.refuse(field.name, reason)
-            else:
-                kind, reason = claim, "as asked for"
-        if kind is None:
-            statistics = column_statistics(field.name, table[field.name], sample[field.name])
-            kind, reason = overrides.kind_of(statistics)
-        found.append(Column(field.name, kind, dtype_of(field.type), reason, is_requested))
+        name, excluded = field.name, overrides.exclusion(field.name)
+        if excluded is not None:
+            kind, reason = "ignored", excluded
+        else:
+            kind, reason = overrides.kind_of(name, table[name], sample[name])
+        dtype = type_name(field.type)
+        found.append(Column(name, kind, dtype, reason, is_requested=excluded is not None))
     return Schema(tuple(found), notes_of(table))
-
-
-def dtype_of(kind: pa.DataType) -> str:
-    """Arrow's type as text; one text for a column whether it is dictionary-encoded or not."""
-    return str(kind.value_type if pa.types.is_dictionary(kind) else kind)
-
-
-def _is_doubtful(column: Column) -> bool:
-    return column.reason.startswith(("whole numbers", "the name says a code"))
 
 
 def _named(columns: Sequence[Column]) -> str:
     shown = [f"{column.name} ({column.reason})" for column in columns[:_MOST_NAMED]]
     more = len(columns) - len(shown)
     return ", ".join(shown) + (f" and {more:,} more" if more else "")
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnReport:
+    """What is known of one column.
+
+    num_distinct: different values, missing ones not among them, of a long table in a sample; None
+    for lists, which are not counted. missing_share: of all rows. examples: the commonest, as text.
+    """
+
+    column: Column
+    num_distinct: int | None
+    missing_share: float
+    examples: tuple[str, ...]
+
+
+def describe_table(schema: Schema, table: pa.Table) -> list[ColumnReport]:
+    """One record a column, in the schema's order; `schema` was inferred from `table`.
+
+    >>> table = pa.table({"city": ["Bonn", "Kiel", "Bonn", None]})
+    >>> (city,) = describe_table(infer_schema(table), table)
+    >>> city.num_distinct, city.missing_share, city.examples
+    (2, 0.25, ('Bonn', 'Kiel'))
+    """
+    sample = sampled(table)
+    reports = []
+    for column in schema.columns:
+        values, num_distinct = table[column.name], None
+        commonest = values.slice(0, _EXAMPLES)
+        if not pa.types.is_nested(values.type):
+            statistics = column_statistics(column.name, values, sample[column.name])
+            commonest, num_distinct = statistics.values[:_EXAMPLES], statistics.num_distinct
+        examples = tuple(_shortened(str(value)) for value in commonest.to_pylist())
+        missing_share = values.null_count / max(len(values), 1)
+        reports.append(ColumnReport(column, num_distinct, missing_share, examples))
+    return reports
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _EXAMPLE_LENGTH else f"{text[: _EXAMPLE_LENGTH - 3]}..."

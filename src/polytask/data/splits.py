@@ -4,7 +4,6 @@ import datetime
 import hashlib
 import math
 import re
-import zoneinfo
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from polytask.columns.values import coded, is_text, told
+from polytask.columns.values import coded, is_number, is_text, told, value_type
 from polytask.errors import UserError
 
 Cutoff = str | int | float | datetime.date | datetime.datetime
@@ -32,6 +31,10 @@ def split_random(num_rows: int, *, valid_fraction: float, test_fraction: float, 
 
     The order comes from a hash of (row, seed), so it is the same with every numpy; the test rows
     do not depend on `valid_fraction`.
+
+    >>> split = split_random(10, valid_fraction=0.2, test_fraction=0.3, seed=0)
+    >>> len(split.train), len(split.valid), len(split.test)
+    (5, 2, 3)
     """
     _check_fractions(valid_fraction, test_fraction)
     order = np.argsort(_mixed(np.arange(num_rows, dtype=np.uint64), seed), kind="stable")
@@ -54,12 +57,7 @@ def split_by_key(
     """
     _check_fractions(valid_fraction, test_fraction)
     column = coded(key, "the split key")
-    num_missing = np.count_nonzero(column.codes_B < 0)
-    if num_missing:
-        raise UserError(
-            f"the split key is missing in {told(num_missing, 'row')}: "
-            "drop these rows, or choose another column"
-        )
+    _require_present(int((column.codes_B < 0).sum()), "the split key")
     share = np.array([_share(text, seed) for text in column.values.cast(pa.string()).to_pylist()])
     part = np.zeros(len(share), dtype=np.int8)
     part[share < test_fraction + valid_fraction] = _VALID
@@ -79,14 +77,8 @@ def split_by_cutoffs(
     read in the column's type (numbers; dates as 2022-05-03; text by its order); a time without an
     offset is one of the column's own zone.
     """
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    num_missing = pc.sum(pc.is_null(column, nan_is_null=True)).as_py()
-    if num_missing:
-        raise UserError(
-            f"the split column is missing in {told(num_missing, 'row')}: "
-            "drop these rows, or choose another column"
-        )
+    column = column.cast(value_type(column.type))
+    _require_present(pc.sum(pc.is_null(column, nan_is_null=True)).as_py(), "the split column")
     try:
         limits = pc.min_max(column)
     except pa.ArrowNotImplementedError as error:
@@ -113,6 +105,14 @@ def _split(part_B: NDArray[np.int8], wanted: tuple[bool, bool], message: str) ->
         if is_wanted and len(rows) == 0:
             raise UserError(f"the split leaves no row for {name}: {message}")
     return Split(train, valid, test)
+
+
+def _require_present(num_missing: int, what: str) -> None:
+    if num_missing:
+        raise UserError(
+            f"{what} is missing in {told(num_missing, 'row')}: "
+            "drop these rows, or choose another column"
+        )
 
 
 def _check_fractions(valid_fraction: float, test_fraction: float) -> None:
@@ -151,7 +151,7 @@ def _bound(cutoff: Cutoff | None, dtype: pa.DataType) -> pa.Scalar | None:
             cutoff, int | float
         ):
             return _instant(str(cutoff).strip(), dtype)
-        if pa.types.is_integer(dtype) or pa.types.is_floating(dtype):
+        if is_number(dtype):
             return _number(cutoff, dtype)
     except (pa.ArrowException, ValueError, OverflowError):
         pass
@@ -163,20 +163,12 @@ def _instant(text: str, dtype: pa.DataType) -> pa.Scalar:
     instant = datetime.datetime.fromisoformat(text)
     if pa.types.is_date(dtype):
         return pa.scalar(instant.date(), dtype)
-    if (dtype.tz is None) != (instant.tzinfo is None):
-        if dtype.tz is None:
-            raise ValueError("an offset, but the column has no zone")
-        instant = instant.replace(tzinfo=_zone(dtype.tz))
+    if dtype.tz is not None and instant.tzinfo is None:
+        clock = {"ambiguous": "earliest", "nonexistent": "earliest"}
+        return pc.assume_timezone(pa.scalar(instant, pa.timestamp("us")), dtype.tz, **clock)
+    if dtype.tz is None and instant.tzinfo is not None:
+        raise ValueError("an offset, but the column has no zone")
     return pa.scalar(instant, dtype)
-
-
-def _zone(name: str) -> datetime.tzinfo:
-    """A zone as Arrow names it: Asia/Tokyo, UTC or +09:00."""
-    if name[0] in "+-":
-        offset = datetime.datetime.fromisoformat(f"2000-01-01T00:00{name}").tzinfo
-        assert offset is not None
-        return offset
-    return zoneinfo.ZoneInfo(name)
 
 
 def _number(cutoff: Cutoff, dtype: pa.DataType) -> pa.Scalar:

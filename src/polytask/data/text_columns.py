@@ -7,8 +7,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from polytask.columns.values import Coded, coded, is_text, told
-from polytask.data.missing_words import missing_among, numbers_for, words_for
+from polytask.columns.values import (
+    Coded,
+    coded,
+    is_number,
+    is_text,
+    parsed_numbers,
+    told,
+    value_type,
+)
 from polytask.data.names import is_code
 from polytask.data.notes import with_note
 from polytask.data.options import ReadOptions
@@ -19,6 +26,13 @@ _WORDS_SHOWN = 3
 
 Change = tuple[pa.ChunkedArray, str]
 """A column in the place of another, and what to say of it."""
+USUAL = (
+    *("", "nan", "-nan", "NaN", "-NaN", "NA", "N/A", "n/a", "<NA>", "#N/A", "#NA", "null", "NULL"),
+    *("None", "NaT", "\\N", "?"),
+)
+"""pandas' words, so that a file read by pandas has the same values, and two of databases."""
+_WORDS_THAT_ARE_CODES = ("NA",)
+"""NA is Namibia among codes of countries."""
 
 
 def with_values_of_text(
@@ -33,38 +47,27 @@ def with_values_of_text(
     table = table.unify_dictionaries()
     for position, field in enumerate(table.schema):
         column = table[position]
-        if _is_text(column.type):
-            stays = field.name in declared or _stays_text(field.name, options)
-            change = _changed(field.name, column, options, stays=stays)
+        if is_text(value_type(column.type)):
+            change = _changed(field.name, column, options, is_declared=field.name in declared)
         else:
             change = _without_numbers(field.name, column, options)
             if change is None and field.name in options.text:
                 change = _as_text(column)
         if change is not None:
             values, note = change
-            renewed = field.with_type(values.type)
-            table = table.set_column(
-                position, with_note(renewed, note) if note else renewed, values
-            )
+            noted = with_note(field.with_type(values.type), note)
+            table = table.set_column(position, noted, values)
     return table
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    return is_text(kind.value_type if pa.types.is_dictionary(kind) else kind)
-
-
-def _stays_text(name: str, options: ReadOptions) -> bool:
-    if name in options.numbers:
-        return False
-    return name in options.text or name in options.codes or is_code(name)
-
-
 def _changed(
-    name: str, column: pa.ChunkedArray, options: ReadOptions, *, stays: bool
+    name: str, column: pa.ChunkedArray, options: ReadOptions, *, is_declared: bool
 ) -> Change | None:
     words = words_for(name, options)
     known = name in options.numbers
-    if not stays and (known or looks_numeric(_some_values(column, words))):
+    is_named = name in options.text or name in options.codes or is_code(name)
+    stays_text = is_declared or (is_named and not known)
+    if not stays_text and (known or looks_numeric(_some_values(column, words))):
         found = coded(column, f"column {name!r}")
         texts = pc.utf8_trim_whitespace(found.values)
         missing_V = missing_among(texts, words).to_numpy(zero_copy_only=False)
@@ -160,22 +163,67 @@ def _without_entries(chunk: pa.DictionaryArray, entries: pa.Array) -> pa.Diction
 def _without_numbers(name: str, column: pa.ChunkedArray, options: ReadOptions) -> Change | None:
     """Numbers that were named as missing, such as -1, as null."""
     numbers = numbers_for(name, options)
-    if not numbers or not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+    if len(numbers) == 0 or not is_number(column.type):
         return None
-    is_word = pc.is_in(column.cast(pa.float64(), safe=False), value_set=pa.array(numbers))
+    is_word = pc.is_in(column.cast(pa.float64(), safe=False), value_set=numbers)
     num_lost = pc.sum(is_word).as_py() or 0
     if num_lost == 0:
         return None
     cleaned = pc.if_else(is_word, pa.scalar(None, column.type), column)
-    shown = ", ".join(f"{number:g}" for number in numbers)
+    shown = ", ".join(f"{number:g}" for number in numbers.to_pylist())
     return cleaned, f"{shown} taken for missing in {told(num_lost, 'row')}"
 
 
 def _as_text(column: pa.ChunkedArray) -> Change | None:
     """A column of numbers that is to be text; what has no text, such as a list, stays."""
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
     try:
-        return column.cast(pa.large_string()), ""
+        return column.cast(value_type(column.type)).cast(pa.large_string()), ""
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return None
+
+
+def words_for(name: str, options: ReadOptions) -> frozenset[str]:
+    """The words that stand for a missing value in one column.
+
+    >>> sorted(words_for("click", ReadOptions(missing=("-1", "watch=0"))))
+    ['', '-1']
+    """
+    words = set(USUAL) if options.missing is None else {"", *_named(name, options.missing)}
+    return frozenset(words - set(options.values.get(name, ())))
+
+
+def numbers_for(name: str, options: ReadOptions) -> pa.Array:
+    """The numbers that stand for a missing value in one column: only those that are asked for."""
+    return parsed_numbers(pa.array(_named(name, options.missing or ()), pa.string())).drop_null()
+
+
+def missing_among(texts: pa.Array, words: Collection[str]) -> pa.Array:
+    """Which of a column's different texts stand for a missing value.
+
+    A word of letters stays a value among codes of its form: NA among country codes.
+    """
+    trimmed = pc.utf8_trim_whitespace(texts)
+    found = pc.is_in(trimmed, value_set=pa.array(sorted(words), trimmed.type))
+    for word in _WORDS_THAT_ARE_CODES:
+        if word in words and _are_codes_like(word, trimmed.filter(pc.invert(found))):
+            found = pc.and_(found, pc.not_equal(trimmed, word))
+    return found
+
+
+def _are_codes_like(word: str, others: pa.Array) -> bool:
+    if len(others) < 2:
+        return False
+    fitting = pc.match_substring_regex(others, f"^[A-Z]{{{len(word)}}}$")
+    return bool(pc.sum(fitting).as_py() > 0.5 * len(others))
+
+
+def _named(name: str, missing: Collection[str]) -> list[str]:
+    """The words given for all columns, and those given for this one."""
+    words = []
+    for entry in missing:
+        column, sign, word = entry.partition("=")
+        if not sign:
+            words.append(entry)
+        elif column.strip() == name:
+            words.append(word.strip())
+    return words

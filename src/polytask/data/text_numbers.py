@@ -108,7 +108,8 @@ def read_numbers(
     parts = pc.extract_regex(texts, f"^{_CELL}$")
     body = pc.struct_field(parts, "body")
     sign = _joined(pc.struct_field(parts, "before"), pc.struct_field(parts, "after"))
-    open_V = ~missing & ~_placeholders(texts)
+    # A text without a letter or a digit is a placeholder, such as "-", "--", "." or a long dash.
+    open_V = ~missing & _matches(texts, r"[\pL\pN]")
     chosen_sign = _commonest(sign, np.where(open_V, counts, 0))
     if chosen_sign is not None:
         body = pc.if_else(pc.equal(sign, chosen_sign), pc.utf8_trim_whitespace(body), None)
@@ -120,7 +121,9 @@ def read_numbers(
     wrong = open_V & ~fits_V
     if not _are_numbers(fits_V, wrong, counts):
         return None
-    minus = pc.or_(*(_is_minus(pc.struct_field(parts, name)) for name in ("minus", "minus2")))
+    minuses = pa.array(["-", _MINUS], texts.type)
+    signs = (pc.struct_field(parts, name) for name in ("minus", "minus2"))
+    minus = pc.or_(*(pc.is_in(each, value_set=minuses) for each in signs))
     bodies = pc.if_else(pa.array(fits_V), body, None)
     values = _parsed(number_format, bodies, minus)
     if values is None:
@@ -134,7 +137,7 @@ def numbers_in_doubt(texts: pa.Array, missing: NDArray[np.bool_]) -> str:
     if len(present) <= MANY:
         return ""
     if np.mean(_matches(present, r"^[-+]?[0-9]+,[0-9]+$")) >= _MOST:
-        return "text; if its commas are decimal signs, pass --decimal ,"
+        return "text; if its commas are decimal signs, pass --decimal=','"
     plain = _matches(present, rf"^[-+]?{_PLAIN.pattern[1:]}")
     if np.mean(plain) < _MOST or _matches(present, _ZEROS_IN_FRONT).any():
         return ""
@@ -151,11 +154,6 @@ def looks_numeric(texts: list[str]) -> bool:
     """Whether half of some texts may be numbers: cheap, and hardly ever wrong with "no"."""
     candidates = sum(map(bool, map(_MAY_BE_NUMBER.fullmatch, texts)))
     return bool(texts) and 2 * candidates >= len(texts)
-
-
-def _placeholders(texts: pa.Array) -> NDArray[np.bool_]:
-    """Texts without a letter or a digit, such as "-", "--", "." or a long dash."""
-    return ~_matches(texts, r"[\pL\pN]")
 
 
 def _format(
@@ -227,10 +225,6 @@ def _commonest(sign: pa.Array, rows: NDArray[np.int64]) -> str | None:
 
 def _joined(first: pa.Array | pa.Scalar, second: pa.Array) -> pa.Array:
     return pc.binary_join_element_wise(first, second, pa.scalar("", second.type))
-
-
-def _is_minus(sign: pa.Array) -> pa.Array:
-    return pc.fill_null(pc.is_in(sign, value_set=pa.array(["-", _MINUS], sign.type)), False)
 
 
 def _matches(texts: pa.Array, pattern: str) -> NDArray[np.bool_]:

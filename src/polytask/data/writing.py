@@ -1,9 +1,9 @@
 """Tables -> files, in the format that the file's name says."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.csv
@@ -14,23 +14,20 @@ from polytask.errors import UserError
 from polytask.files.plain import require_plain
 from polytask.files.writing import make_folder, written_whole
 
-TableFormat = Literal["parquet", "csv", "arrow"]
-
-_FORMATS: dict[str, TableFormat] = {
-    ".parquet": "parquet",
-    ".csv": "csv",
-    ".arrow": "arrow",
-    ".feather": "arrow",
-}
+Writer = Callable[[pa.Table, BinaryIO], None]
 
 
-def table_format(path: Path) -> TableFormat:
-    """The format that the extension says; UserError for any other one."""
-    found = _FORMATS.get(path.suffix.lower())
+def writer_of(path: Path) -> Writer:
+    """What writes the format that the extension says; UserError for any other one.
+
+    >>> writer_of(Path("scores.arrow")) is writer_of(Path("scores.feather"))
+    True
+    """
+    found = _WRITERS.get(path.suffix.lower())
     if found is None:
         raise UserError(
             f"{path}: {path.suffix or 'a name without an extension'} is not a format that is written;"
-            f" these are: {', '.join(_FORMATS)}"
+            f" these are: {', '.join(_WRITERS)}"
         )
     return found
 
@@ -41,7 +38,7 @@ def check_target(path: Path, *, sources: Sequence[Path], overwrite: bool) -> Non
     What stands there goes with `overwrite` alone, and only if it is a plain file that is none of the
     tables that are read.
     """
-    table_format(path)
+    writer_of(path)
     if require_plain(path):
         for source in sources:
             if path.samefile(source) or source.resolve() in path.resolve().parents:
@@ -57,20 +54,32 @@ def check_target(path: Path, *, sources: Sequence[Path], overwrite: bool) -> Non
 
 def write_table(table: pa.Table, path: Path) -> None:
     """Write the table as a whole or not at all; UserError where the format cannot hold a column."""
-    written_as = table_format(path)
-    if written_as == "csv":
-        for field in table.schema:
-            if pa.types.is_nested(field.type):
-                raise UserError(
-                    f"{path}: column {field.name!r} ({field.type}) has no place in a CSV file; "
-                    "write .parquet"
-                )
+    write = writer_of(path)
     make_folder(path.parent)
     with written_whole(path) as file:
-        match written_as:
-            case "parquet":
-                pq.write_table(table, file)
-            case "arrow":
-                pyarrow.feather.write_feather(table, file, compression="uncompressed")
-            case "csv":
-                pyarrow.csv.write_csv(table, file)
+        write(table, file)
+
+
+def _write_parquet(table: pa.Table, file: BinaryIO) -> None:
+    pq.write_table(table, file)
+
+
+def _write_arrow(table: pa.Table, file: BinaryIO) -> None:
+    pyarrow.feather.write_feather(table, file, compression="uncompressed")
+
+
+def _write_csv(table: pa.Table, file: BinaryIO) -> None:
+    for field in table.schema:
+        if pa.types.is_nested(field.type):
+            raise UserError(
+                f"column {field.name!r} ({field.type}) has no place in a CSV file; write .parquet"
+            )
+    pyarrow.csv.write_csv(table, file)
+
+
+_WRITERS: dict[str, Writer] = {
+    ".parquet": _write_parquet,
+    ".csv": _write_csv,
+    ".arrow": _write_arrow,
+    ".feather": _write_arrow,
+}

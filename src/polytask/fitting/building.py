@@ -14,12 +14,14 @@ from polytask.config.build import (
     offered_options,
     weighing,
 )
+from polytask.errors import UserError
 from polytask.fitting.own_parts import OwnParts
 from polytask.fitting.plan import ModelPlan
 from polytask.fitting.preparing.prepare import Prepared
 from polytask.fitting.sizes import require_memory, sketched
 from polytask.inputs import FittedInputs
 from polytask.model import MultiTaskModel
+from polytask.task import Task
 from polytask.training.randomness import drawn_from
 from polytask.training.run import TrainingRun
 
@@ -33,9 +35,23 @@ def try_out(
     before the first step of any.
     """
     for plan in plans:
-        require_memory(sketched(partial(model_of, plan, inputs, own)), device)
-        balancer_of(plan, own)
+        with drawn_from(plan.config.seed):
+            require_memory(sketched(partial(model_of, plan, inputs, own)), device)
+        check_losses_suit(balancer_of(plan, own), plan.tasks)
         build_monitor(plan.config.monitor, plan.tasks, has_groups=plan.train.groups is not None)
+
+
+def check_losses_suit(balancer: Balancer, tasks: Sequence[Task]) -> None:
+    """UserError for a rule that takes no loss below 0, alone or inside others, and a task with such losses."""
+    rules = [rule for rule in balancer.modules() if isinstance(rule, Balancer)]
+    refusing = [type(rule).__name__ for rule in rules if rule.needs_positive_losses]
+    negative = [task for task in tasks if task.kind.loss_can_be_negative]
+    if refusing and negative:
+        raise UserError(
+            f"the balancer {refusing[0]} takes no loss below 0, but that of task {negative[0].name!r} "
+            f"({negative[0].kind.name}) can be negative: choose a rule on the gradients, such as "
+            "upgrad, or a kind or options whose loss is at least 0"
+        )
 
 
 def start_training(

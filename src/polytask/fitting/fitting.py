@@ -3,16 +3,16 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from textwrap import indent
 from typing import Unpack
 
 from torch import nn
 
 from polytask.balancing import Ranks
-from polytask.config import FitConfig, validate_config, write_config
-from polytask.config.build import describe_task
-from polytask.config.keywords import FitOptions
+from polytask.config import FitConfig, TaskConfig, validate_config, write_config
+from polytask.config.keywords import FitOptions, described_options
 from polytask.data.readers import TableSource
-from polytask.errors import UserError
+from polytask.errors import UserError, flag
 from polytask.files.writing import CannotWriteError
 from polytask.fitting.events import Event, Finished
 from polytask.fitting.own_parts import BalancerChoice, OwnParts, TrunkChoice, taken_apart
@@ -23,6 +23,7 @@ from polytask.fitting.processes.torchrun import is_first, raise_on_all
 from polytask.fitting.run_folder.folder import RunFolder, check_free
 from polytask.fitting.run_folder.run import Run
 from polytask.fitting.session import Session
+from polytask.fitting.telling import is_notebook, tell
 from polytask.records.layout import OPTIONS
 from polytask.task import Task
 
@@ -34,6 +35,7 @@ def fit(
     encoder: nn.Module | None = None,
     trunk: TrunkChoice | None = None,
     balancer: BalancerChoice | None = None,
+    verbose: bool | None = None,
     **options: Unpack[FitOptions],
 ) -> Run:
     """Train one model for all tasks of a table, and one a task to compare it with.
@@ -44,22 +46,42 @@ def fit(
     "numeric" (B, N), NaN where missing, and "categorical" (B, C), in the place of ours.
     trunk: a name, a mapping of a name and options, what makes one (MMoE, partial(MMoE,
     num_experts=4)), or a trunk; balancer: a name, a mapping, or a balancer such as NashMTL(3).
-    The other options are those of `polytask fit`. Raises UserError for what the user can mend.
+    verbose: print what was read and a line a model; None does so in a notebook.
+    Raises UserError for what the user can mend. The other options:
     """
-    listed = [tasks] if isinstance(tasks, str | Task) else tasks
-    described = [describe_task(task) if isinstance(task, Task) else task for task in listed]
     named, own = taken_apart(trunk, balancer)
-    values: dict[str, object] = {"tasks": described, **named, **options}
+    values: dict[str, object] = {"tasks": _described(tasks), **named, **options}
     parts: dict[str, TableSource] = {}
     for part, source in (("test", options.get("test")), ("valid", options.get("valid"))):
         if source is not None and not isinstance(source, str | Path):
             parts[part] = source
             del values[part]
     config = validate_config(values)
+    is_told = is_notebook() if verbose is None else verbose
     for event in fit_events(config, table, own=replace(own, encoder=encoder), parts=parts):
+        if is_told:
+            tell(event)
         if isinstance(event, Finished):
             return event.run
     raise AssertionError("fit_events ends with Finished")
+
+
+def _described(tasks: object) -> list[object]:
+    """Tasks as the configuration has them; UserError for labels that stand in their place."""
+    listed = tasks if isinstance(tasks, Sequence) and not isinstance(tasks, str) else [tasks]
+    if not all(isinstance(task, str | Task | TaskConfig | Mapping) for task in listed):
+        raise UserError(
+            "tasks are names of columns, such as ['click', 'watch:regression']: fit takes one table "
+            "with the labels in it; polytask.sklearn has estimators for X and y"
+        )
+    return [
+        TaskConfig.model_validate(task, from_attributes=True) if isinstance(task, Task) else task
+        for task in listed
+    ]
+
+
+if fit.__doc__:
+    fit.__doc__ = f"{fit.__doc__.rstrip()}\n\n{indent(described_options(), ' ' * 4)}\n"
 
 
 def fit_events(
@@ -114,7 +136,7 @@ def train_and_compare(
             if config.out is None or not (config.out / OPTIONS).is_file():
                 raise
             raise UserError(
-                f"{error}; what was saved stays: polytask fit --resume {config.out}"
+                f"{error.message}; what was saved stays, and {flag('resume', config.out)} ends it"
             ) from error
         finally:
             session.close()

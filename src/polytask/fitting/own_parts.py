@@ -10,7 +10,7 @@ from torch import nn
 
 from polytask.balancing import Balancer
 from polytask.config.build import OWN
-from polytask.config.fields import Options
+from polytask.config.spellings import Options
 from polytask.errors import UserError
 from polytask.trunks import TRUNKS, Trunk
 

@@ -29,7 +29,7 @@ from polytask.fitting.run_folder.run_checkpoints import RunCheckpoints
 from polytask.fitting.run_folder.run_records import RecordsInMemory
 from polytask.fitting.warm_start import warm_start
 from polytask.model import MultiTaskModel
-from polytask.records import HistoryRecord, ValidationRecord, append_history, read_history
+from polytask.records import History, HistoryRecord, ValidationRecord, append_history, read_history
 from polytask.report import write_report
 from polytask.training.loop import TrainStep, train
 from polytask.training.run import TrainingRun
@@ -48,7 +48,7 @@ class Session:
     own: OwnParts
     ranks: Ranks | None
     checkpoints: RunCheckpoints | None = None
-    history: list[HistoryRecord] = field(default_factory=list)
+    history: History = field(default_factory=History)
     models: dict[str, MultiTaskModel] = field(default_factory=dict)
     trained: dict[str, Trained] = field(default_factory=dict)
     has_warned: bool = False

@@ -1,10 +1,12 @@
 """How large a model would be, before memory is taken for it."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from polytask.errors import UserError
 from polytask.model import MultiTaskModel
@@ -14,10 +16,35 @@ _COPIES = 4
 """In training: the weights, their gradients and the two moments of AdamW."""
 
 
+_DRAWING = frozenset(
+    {
+        *(torch.Tensor.normal_, torch.Tensor.uniform_),
+        *(nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_),
+    }
+)
+
+
+class _Undrawn(TorchFunctionMode):
+    """Nothing is drawn: on the meta device that would import torch's compiler, and with it half a
+    thousand modules."""
+
+    def __torch_function__(
+        self,
+        function: Callable[..., object],
+        types: Sequence[type],
+        args: tuple[object, ...] = (),
+        kwargs: Mapping[str, object] | None = None,
+    ) -> object:
+        named = kwargs or {}
+        if function in _DRAWING:
+            return args[0] if args else named["tensor"]
+        return function(*args, **named)
+
+
 def sketched(build: Callable[[], MultiTaskModel]) -> MultiTaskModel:
     """The model without memory for its weights; UserError where a size is beyond any machine's."""
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _Undrawn():
             return build()
     except (RuntimeError, OverflowError, TypeError) as error:
         first = str(error).partition("\n")[0]

@@ -48,6 +48,7 @@ def warm_start(
     copied = {
         f"trunk.{n}" for n in inherit(model.trunk, source.trunk, tasks=tasks, features=features)
     }
+    copied |= _inherit_members(model, source, features)
     copied |= _inherit_tops(model, source, tasks, features)
     if not from_inputs and not copied:
         raise UserError("--init-from: the two runs have no column, layer or task in common")
@@ -75,6 +76,15 @@ def _numbered(features: Iterable[Feature]) -> list[tuple[Feature, int]]:
 def _common_tasks(model: MultiTaskModel, source: MultiTaskModel) -> dict[int, int]:
     theirs = {task.name: place for place, task in enumerate(source.tasks)}
     return {t: theirs[task.name] for t, task in enumerate(model.tasks) if task.name in theirs}
+
+
+def _inherit_members(model: MultiTaskModel, source: MultiTaskModel, features: Pairs) -> set[str]:
+    """The scales of an ensemble of as many members, by the features that they scale."""
+    ours, theirs = model.members, source.members
+    if ours is None or theirs is None or ours.num_members != theirs.num_members:
+        return set()
+    _copy(ours.scales, theirs.scales, features)
+    return {"members.scales"}
 
 
 def _inherit_tops(

@@ -1,23 +1,12 @@
 """What columns are to a model: numbers, categories, times; raw values -> one vector per example."""
 
-from polytask.inputs.categories import Categories
-from polytask.inputs.fitted import FittedInputs
-from polytask.inputs.input import Feature, Input
-from polytask.inputs.joined import JoinedEncoder
-from polytask.inputs.numbers import Numbers
-from polytask.inputs.registry import INPUTS, register
-from polytask.inputs.single import SingleInput
-from polytask.inputs.time import Time
-
-__all__ = [
-    "INPUTS",
-    "Categories",
-    "Feature",
-    "FittedInputs",
-    "Input",
-    "JoinedEncoder",
-    "Numbers",
-    "SingleInput",
-    "Time",
-    "register",
-]
+from polytask.inputs.categories import Categories as Categories
+from polytask.inputs.fitted import FittedInputs as FittedInputs
+from polytask.inputs.input import Feature as Feature
+from polytask.inputs.input import Input as Input
+from polytask.inputs.joined import JoinedEncoder as JoinedEncoder
+from polytask.inputs.joined import SingleInput as SingleInput
+from polytask.inputs.numbers import Numbers as Numbers
+from polytask.inputs.registry import INPUTS as INPUTS
+from polytask.inputs.registry import register as register
+from polytask.inputs.time import Time as Time

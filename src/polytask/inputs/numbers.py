@@ -23,7 +23,13 @@ NumericEncoding = Literal["standard", "quantile", "piecewise"]
 _NUM_QUANTILES = 256
 """Points of the distribution function that "quantile" keeps."""
 
-_MOST_BINS = 10_000
+_SOFT_LIMIT = 3.0
+"""Deviations from the mean beyond which a clipped value cannot go."""
+
+_ROWS_A_BIN = 64
+_MOST_BINS = 16
+"""Bins of few rows are learned by heart."""
+_LARGEST_NUM_BINS = 10_000
 
 _MOST_ROWS = 1_000_000
 """Quantiles of more rows than this are taken of a random million of them."""
@@ -77,7 +83,7 @@ class NumericScale:
         try:
             return cls(type_name(column.type), mean, std, quantiles, edges, has_missing)
         except UserError as error:
-            raise UserError(f"{what} has {error}") from error
+            raise UserError(f"{what} has {error.message}") from error
 
     def encode(self, column: pa.ChunkedArray, what: str) -> NDArray[np.float64]:
         """Standardised values, or normal scores by the training quantiles; NaN where missing."""
@@ -120,11 +126,16 @@ class Numbers(Input):
         columns: Sequence[str],
         *,
         numeric_encoding: NumericEncoding = "piecewise",
-        num_bins: int = 16,
+        num_bins: int | None = None,
     ) -> Self:
-        """UserErrors: text or infinities among numbers, numbers too large to standardise."""
-        if not 1 <= num_bins <= _MOST_BINS:
-            raise UserError(f"{num_bins=} must be from 1 to {_MOST_BINS:,}")
+        """`num_bins` of None is one a 64 rows, from 2 to 16.
+
+        UserErrors: text or infinities among numbers, numbers too large to standardise.
+        """
+        if num_bins is None:
+            num_bins = min(max(table.num_rows // _ROWS_A_BIN, 2), _MOST_BINS)
+        if not 1 <= num_bins <= _LARGEST_NUM_BINS:
+            raise UserError(f"{num_bins=} must be from 1 to {_LARGEST_NUM_BINS:,}")
         scales = (
             NumericScale.fit(
                 table[name], f"column {name!r}", encoding=numeric_encoding, num_bins=num_bins
@@ -150,23 +161,25 @@ class Numbers(Input):
         )
 
     def features(self) -> list[Feature]:
-        """Plain values, bins in the column's own unit, and flags of missing values."""
+        """Values, bins in the column's own unit, and flags of missing values."""
         named = list(zip(self.columns, self.scales))
         plain = [Feature(name, "value") for name, scale in named if len(scale.edges) < 2]
+        soft = [Feature(name, "clipped value") for name, scale in named if len(scale.edges) > 1]
         bins = [
             Feature(name, f"bin {low} to {high}")
             for name, scale in named
             for low, high in itertools.pairwise(scale.edges_in_words())
         ]
         missing = [Feature(name, "is missing") for name, scale in named if scale.has_missing]
-        return [*plain, *bins, *missing]
+        return [*plain, *soft, *bins, *missing]
 
 
 class NumericBins(nn.Module):
-    """Piecewise-linear encoding of standardised numbers, and a flag for a missing one.
+    """Standardised numbers softly clipped and in bins, and a flag for a missing one.
 
     A column with edges b_0 < ... < b_K gives K values, the share of each bin that lies below x
-    (Gorishniy et al., NeurIPS 2022, eq. 1); a column without edges gives x itself, missing as 0.
+    (Gorishniy et al., NeurIPS 2022, eq. 1), and x / sqrt(1 + (x / 3)^2) for what is smooth in x
+    (Holzmueller et al., NeurIPS 2024, section 3). A column without edges gives x itself. Missing is 0.
     DIFF: the two outer bins are closed, so an outlier at prediction time cannot explode.
 
     **Shape** (B, N) with NaN where missing -> (B, out_features).
@@ -180,24 +193,30 @@ class NumericBins(nn.Module):
             for n, column in enumerate(edges)
             for low, high in itertools.pairwise(column)
         ]
+        soft = [n for n, column in enumerate(edges) if len(column) > 1]
         missing = [n for n, flag in enumerate(has_missing) if flag]
         self.plain: Tensor
+        self.soft: Tensor
         self.binned: Tensor
         self.missing: Tensor
         self.low: Tensor
         self.width: Tensor
         self._keep("plain", torch.tensor(plain, dtype=torch.long))
+        self._keep("soft", torch.tensor(soft, dtype=torch.long))
         self._keep("binned", torch.tensor([n for n, _, _ in binned], dtype=torch.long))
         self._keep("missing", torch.tensor(missing, dtype=torch.long))
         self._keep("low", torch.tensor([low for _, low, _ in binned], dtype=torch.float32))
         self._keep("width", torch.tensor([high - low for _, low, high in binned]).float())
-        self.out_features = len(plain) + len(binned) + len(missing)
+        self.out_features = len(plain) + len(soft) + len(binned) + len(missing)
 
     def forward(self, numeric_BN: Tensor) -> Tensor:
         known_BN = numeric_BN.nan_to_num(nan=0.0)
         parts = []
         if len(self.plain):
             parts.append(known_BN[:, self.plain])
+        if len(self.soft):
+            x_BS = known_BN[:, self.soft]
+            parts.append(x_BS * (1 + (x_BS / _SOFT_LIMIT).square()).rsqrt())
         if len(self.binned):
             bins_BK = (known_BN[:, self.binned] - self.low) / self.width
             parts.append(bins_BK.clamp_(0, 1))

@@ -9,6 +9,7 @@ from polytask.inputs.categories import Categories
 from polytask.inputs.input import Input
 from polytask.inputs.numbers import Numbers
 from polytask.inputs.time import Time
+from polytask.registry import enter
 
 Kind = TypeVar("Kind", bound=type[Input])
 
@@ -23,15 +24,13 @@ INPUTS: dict[str, type[Input]] = {
 def register(name: str) -> Callable[[Kind], Kind]:
     """A decorator that makes an input of one's own known by name, after those that are known.
 
-    Names are those of Python's variables, "ignored" excepted; a name that is taken is a ValueError.
+    ValueError for a name that is taken or not lower case, or "ignored".
     """
-    if not name.isidentifier() or name == "ignored" or hasattr(nn.ModuleDict(), name):
-        raise ValueError(f"an input cannot be named {name!r}: take another word")
-    if name in INPUTS:
-        raise ValueError(f"there is an input named {name!r} already: take another word")
+    if name == "ignored" or hasattr(nn.ModuleDict(), name):
+        raise ValueError(f"an input cannot be named {name!r}: choose another word")
 
-    def keep(kind: Kind) -> Kind:
-        INPUTS[name] = kind
+    def add(kind: Kind) -> Kind:
+        enter(INPUTS, name, kind)
         return kind
 
-    return keep
+    return add

@@ -1,7 +1,8 @@
 """Times: hour, weekday, day of the month and of the year, year, and time since the first one."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Literal, Self
 
 import numpy as np
@@ -11,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from polytask.columns.times import EpochUnit, decoded, epoch_unit_of, times
-from polytask.columns.values import type_name
+from polytask.columns.times import EpochUnit, epoch_unit_of, times
+from polytask.columns.values import decoded, is_number, type_name
 from polytask.errors import UserError
 from polytask.inputs.input import Feature, Input, require_one_each
 
@@ -59,49 +60,23 @@ class Clock:
     ) -> Self:
         column = decoded(column)
         dtype = column.type
-        is_number = bool(pa.types.is_integer(dtype) or pa.types.is_floating(dtype))
-        unit = (epoch_unit or epoch_unit_of(column, what)) if is_number else None
+        unit = (epoch_unit or epoch_unit_of(column, what)) if is_number(dtype) else None
         own_zone = times(column, what, unit=unit).type.tz
         zone = None if own_zone is None else time_zone or str(own_zone)
-        clock = cls(type_name(dtype), zone, unit, (), 0, 0, (1970, 1970), has_missing=False)
-        instants_B, local_B = clock.read(column, what)
+        instants_B, local_B = _read(column, what, unit=unit, zone=zone)
         present_B = ~np.isnat(instants_B)
-        clock = replace(clock, has_missing=not bool(present_B.all()))
+        has_missing = not bool(present_B.all())
         if not present_B.any():
-            return replace(clock, parts=(_ELAPSED,))
+            parts: tuple[str, ...] = (_ELAPSED,)
+            return cls(type_name(dtype), zone, unit, parts, 0, 0, (1970, 1970), has_missing)
         ticks, local = instants_B[present_B].astype(np.int64), local_B[present_B]
-        years = _year(local)
-        return replace(
-            clock,
-            first=int(ticks.min()),
-            last=int(ticks.max()),
-            years=(int(years.min()), int(years.max())),
-            parts=_varying(dtype, local),
-        )
-
-    def read(self, column: pa.ChunkedArray, what: str) -> tuple[Instants, Instants]:
-        """Each row's time, in UTC where it has a zone, and on the clock of `zone`; NaT where missing."""
-        found = times(column, what, unit=self.unit)
-        if found.null_count == len(found):
-            missing_B = np.full(len(found), _MISSING)
-            return missing_B, missing_B
-        if (found.type.tz is None) != (self.zone is None):
-            here, there = (
-                "no time zone" if zone is None else f"the time zone {zone}"
-                for zone in (found.type.tz, self.zone)
-            )
-            raise UserError(f"{what} has {here} here, but {there} in the training rows")
-        if self.zone is None:
-            return _microseconds(found), _microseconds(found)
-        try:
-            local = pc.local_timestamp(found.cast(pa.timestamp("us", self.zone)))
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise UserError(f"{what}: the time zone {self.zone!r}: {error}") from error
-        return _microseconds(found), _microseconds(local)
+        first, last, years = int(ticks.min()), int(ticks.max()), _year(local)
+        limits, parts = (int(years.min()), int(years.max())), _varying(dtype, local)
+        return cls(type_name(dtype), zone, unit, parts, first, last, limits, has_missing)
 
     def encode(self, column: pa.ChunkedArray, what: str) -> NDArray[np.float32]:
         """Each part of each row (B, P), from 0 to 1; NaN where missing."""
-        instants_B, local_B = self.read(column, what)
+        instants_B, local_B = _read(column, what, unit=self.unit, zone=self.zone)
         missing_B = np.isnat(instants_B)
         known_B = np.where(missing_B, np.datetime64(0, "us"), local_B)
         values_BP = np.empty((len(column), len(self.parts)), dtype=np.float32)
@@ -226,21 +201,27 @@ class TimeFeatures(nn.Module):
         return torch.where(self.forms == 3, part_BF.isnan().to(part_BF.dtype), known_BF)
 
 
-def _of_day(local_B: Instants) -> NDArray[np.float64]:
-    return local_B.astype(np.int64) % _DAY / _DAY
-
-
-def _of_week(local_B: Instants) -> NDArray[np.float64]:
-    """Whole days, Monday first; 1970 began on a Thursday."""
-    return (local_B.astype(np.int64) // _DAY + 3) % 7 / 7
-
-
-def _of_month(local_B: Instants) -> NDArray[np.float64]:
-    return _day_in(local_B, "M")
-
-
-def _of_year(local_B: Instants) -> NDArray[np.float64]:
-    return _day_in(local_B, "Y")
+def _read(
+    column: pa.ChunkedArray, what: str, *, unit: EpochUnit | None, zone: str | None
+) -> tuple[Instants, Instants]:
+    """Each row's time, in UTC where it has a zone, and on the clock of `zone`; NaT where missing."""
+    found = times(column, what, unit=unit)
+    if found.null_count == len(found):
+        missing_B = np.full(len(found), _MISSING)
+        return missing_B, missing_B
+    if (found.type.tz is None) != (zone is None):
+        here, there = (
+            "no time zone" if each is None else f"the time zone {each}"
+            for each in (found.type.tz, zone)
+        )
+        raise UserError(f"{what} has {here} here, but {there} in the training rows")
+    if zone is None:
+        return _microseconds(found), _microseconds(found)
+    try:
+        local = pc.local_timestamp(found.cast(pa.timestamp("us", zone)))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise UserError(f"{what}: the time zone {zone!r}: {error}") from error
+    return _microseconds(found), _microseconds(local)
 
 
 def _day_in(local_B: Instants, period: Literal["M", "Y"]) -> NDArray[np.float64]:
@@ -264,7 +245,11 @@ _ELAPSED = "elapsed"
 _LENGTH = "length"
 _CYCLES = ("hour", "weekday", "day of the month", "day of the year")
 _PARTS: Mapping[str, Callable[[Instants], NDArray[np.float64]]] = {
-    **dict(zip(_CYCLES, (_of_day, _of_week, _of_month, _of_year))),
+    "hour": lambda local_B: local_B.astype(np.int64) % _DAY / _DAY,
+    # Whole days, Monday first; 1970 began on a Thursday.
+    "weekday": lambda local_B: (local_B.astype(np.int64) // _DAY + 3) % 7 / 7,
+    "day of the month": partial(_day_in, period="M"),
+    "day of the year": partial(_day_in, period="Y"),
     _YEAR: _year,
 }
 

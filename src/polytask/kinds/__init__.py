@@ -3,40 +3,20 @@
 A kind of your own is a frozen dataclass derived from `Kind`; `register` makes its name known.
 """
 
-from polytask.kinds.binary import Binary
-from polytask.kinds.count import Count
-from polytask.kinds.inference import infer_kind
-from polytask.kinds.kind import Kind, Labels, fitted
-from polytask.kinds.multiclass import Multiclass
-from polytask.kinds.noise import Noise
-from polytask.kinds.quantile import Quantile
-from polytask.kinds.registry import (
-    KINDS,
-    describe_kind,
-    kind_from_record,
-    kind_to_record,
-    make_kind,
-    register,
-    require_registered,
-)
-from polytask.kinds.regression import Regression
-
-__all__ = [
-    "KINDS",
-    "Binary",
-    "Count",
-    "Kind",
-    "Labels",
-    "Multiclass",
-    "Noise",
-    "Quantile",
-    "Regression",
-    "describe_kind",
-    "fitted",
-    "infer_kind",
-    "kind_from_record",
-    "kind_to_record",
-    "make_kind",
-    "register",
-    "require_registered",
-]
+from polytask.kinds.binary import Binary as Binary
+from polytask.kinds.count import Count as Count
+from polytask.kinds.inference import infer_kind as infer_kind
+from polytask.kinds.kind import Kind as Kind
+from polytask.kinds.kind import Labels as Labels
+from polytask.kinds.kind import fitted as fitted
+from polytask.kinds.multiclass import Multiclass as Multiclass
+from polytask.kinds.noise import Noise as Noise
+from polytask.kinds.quantile import Quantile as Quantile
+from polytask.kinds.registry import KINDS as KINDS
+from polytask.kinds.registry import describe_kind as describe_kind
+from polytask.kinds.registry import kind_from_record as kind_from_record
+from polytask.kinds.registry import kind_to_record as kind_to_record
+from polytask.kinds.registry import make_kind as make_kind
+from polytask.kinds.registry import register as register
+from polytask.kinds.registry import require_registered as require_registered
+from polytask.kinds.regression import Regression as Regression

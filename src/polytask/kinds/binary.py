@@ -154,13 +154,13 @@ class Binary(Kind):
             _probabilities(column, what)
             return self
         values = coded(column, what)
-        if not (values.codes_B >= 0).any():
+        occurring = values.occurring().to_pylist()
+        if not occurring:
             raise UserError(f"{what}: every training row is without a label")
         if self.positive is not None:
             return replace(self, condition=parse_condition(self.positive, column, what))
         if values.kind == "boolean":
             return replace(self, classes=(False, True))
-        occurring = [v for v, number in zip(values.values.to_pylist(), values.counts()) if number]
         if values.kind == "integer" and set(occurring) <= {0, 1}:
             return replace(self, classes=(0, 1))
         pair = no_and_yes(occurring)
@@ -187,7 +187,7 @@ def _ask(values: Coded, occurring: list[Value], what: str) -> str:
         likeliest = occurring[-1]
     if values.kind == "integer" and set(occurring) == {-1, 0, 1}:
         return (
-            f"{what} holds 0, 1 and -1: if -1 means that the label is missing, pass --missing -1; "
+            f"{what} holds 0, 1 and -1: if -1 means that the label is missing, pass --missing=-1; "
             f"if -1 is a no, say which are yes, as in 'binary:1'; else make it multiclass"
         )
     return (

@@ -4,7 +4,7 @@ import operator
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import pyarrow as pa
@@ -97,12 +97,8 @@ def _read(text: str, column: Coded, what: str) -> Condition:
     match = re.fullmatch(r"(>=|<=|>|<)(.*)", text.strip(), flags=re.DOTALL)
     if match is None:
         return Condition("in", _one_type([_number(part, column, what) for part in text.split("|")]))
-    return Condition(_operator(match[1]), _one_type([_number(match[2], column, what)]))
-
-
-def _operator(text: str) -> Operator:
-    known: tuple[Operator, ...] = (">=", ">", "<=", "<")
-    return next(each for each in known if each == text)
+    bound = _one_type([_number(match[2], column, what)])
+    return Condition(cast(Operator, match[1]), bound)
 
 
 def _number(text: str, column: Coded, what: str) -> int | float:
@@ -134,8 +130,7 @@ def _truth(text: str, what: str) -> bool:
 
 
 def _require_occurrence(condition: Condition, column: Coded, what: str) -> None:
-    counts = column.counts()
-    occurring = {value: None for value, number in zip(column.values.to_pylist(), counts) if number}
+    occurring = column.occurring().to_pylist()
     for value in condition.values:
         if value not in occurring:
             raise UserError(

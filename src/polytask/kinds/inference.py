@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from polytask.columns.values import Coded, coded, commonest, parsed_numbers
-from polytask.errors import UserError
+from polytask.errors import UserError, flag
 from polytask.kinds.binary import Binary, no_and_yes
 from polytask.kinds.kind import Kind
 from polytask.kinds.multiclass import Multiclass
@@ -41,8 +41,7 @@ def infer_kind(column: pa.ChunkedArray, what: str) -> tuple[Kind, str]:
 
 
 def _kind_of_values(values: Coded, what: str) -> tuple[Kind, str]:
-    counts = values.counts()
-    occurring = values.values.filter(pa.array(counts > 0)).to_pylist()
+    occurring = values.occurring().to_pylist()
     number = len(occurring)
     if number == 2:
         if set(occurring) == {0, 1}:
@@ -53,11 +52,11 @@ def _kind_of_values(values: Coded, what: str) -> tuple[Kind, str]:
         return Binary(), f"two values, {occurring[0]!r} and {occurring[1]!r}"
     different = f"{number:,} different value{'s' if number != 1 else ''}"
     if values.kind == "text":
-        _require_classes(values, number, int(counts.sum()), what)
+        _require_classes(values, number, int((values.codes_B >= 0).sum()), what)
         return Multiclass(), f"text with {different}"
     if set(occurring) == {-1, 0, 1}:
         raise UserError(
-            f"{what} holds 0, 1 and -1: if -1 means that the label is missing, pass --missing -1; "
+            f"{what} holds 0, 1 and -1: if -1 means that the label is missing, pass --missing=-1; "
             "else name its kind, such as multiclass"
         )
     if number <= _MOST_CLASSES_OF_INTEGERS:
@@ -77,7 +76,7 @@ def _require_classes(values: Coded, number: int, num_rows: int, what: str) -> No
         raise UserError(
             f"{what} is text, but {int(number_B[values.codes_B >= 0].sum()):,} of {num_rows:,} "
             f"labels are numbers; the first that is not: {first!r} in row {row}, counting from 0. "
-            f"If it means that the label is missing, pass --missing {first!r}; else mend it"
+            f"If it means that the label is missing, pass {flag('missing', first)}; else mend it"
         )
     raise UserError(
         f"{what} is text with {number:,} different values in {num_rows:,} rows, such as "

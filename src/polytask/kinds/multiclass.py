@@ -58,8 +58,8 @@ class Multiclass(Kind):
 
     def fit(self, column: pa.ChunkedArray, what: str) -> Self:
         values = coded(column, what)
-        occurring = values.values.filter(pa.array(values.counts() > 0))
-        if len(occurring) == 0:
+        occurring = values.occurring().to_pylist()
+        if not occurring:
             raise UserError(f"{what}: every training row is without a label")
         if values.kind == "float":
             raise UserError(
@@ -72,10 +72,10 @@ class Multiclass(Kind):
             )
         if len(occurring) == 1:
             raise UserError(
-                f"{what} is constant: all labelled training rows are {occurring[0].as_py()!r}; "
+                f"{what} is constant: all labelled training rows are {occurring[0]!r}; "
                 "there is nothing to learn"
             )
-        classes = self.classes or tuple(sorted(occurring.to_pylist()))
+        classes = self.classes or tuple(sorted(occurring))
         read = replace(self, classes=classes)
         return read.starting_at(read.encode(column, what).values_B)
 

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from polytask.kinds.kind import AxisScale, Chart, Columns, Floats, Kind, Labels, fitted
 from polytask.kinds.noise import full_precision
-from polytask.kinds.scale import Scale, Transform
+from polytask.kinds.reading import Scale, Transform
 from polytask.metrics import Definition, LabelSpace, Rows
-from polytask.metrics.definitions import EQUAL, NO_ROWS, UNDEFINED, labels_differ, of_sums
+from polytask.metrics.definitions import EQUAL, NO_ROWS, UNDEFINED, of_sums
 from polytask.metrics.statistic import Statistic, ratio
 
 
@@ -152,7 +152,7 @@ def _pinball(rows: Rows, *, levels: tuple[float, ...]) -> Statistic:
 
 def _skill(rows: Rows, *, levels: tuple[float, ...]) -> Statistic:
     """1 - loss / loss of the rows' own constant quantiles: what R2 is for squared errors."""
-    if not labels_differ(rows):
+    if not rows.labels_differ():
         return UNDEFINED
     order = np.argsort(rows.label_B, kind="stable")
     share_B = np.cumsum(rows.weight_B[order]) / rows.weight_B.sum()

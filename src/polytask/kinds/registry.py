@@ -13,15 +13,16 @@ from polytask.kinds.kind import Kind
 from polytask.kinds.multiclass import Multiclass
 from polytask.kinds.quantile import Quantile
 from polytask.kinds.regression import Regression
+from polytask.registry import enter
 
-AnyKind = TypeVar("AnyKind", bound=Kind)
+AnyKind = TypeVar("AnyKind", bound=type[Kind])
 
 KINDS: dict[str, type[Kind]] = {
     kind.name: kind for kind in (Binary, Multiclass, Regression, Count, Quantile)
 }
 
 
-def register(kind: type[AnyKind]) -> type[AnyKind]:
+def register(kind: AnyKind) -> AnyKind:
     """Make a kind known by its name, to run.yaml and the command line; a decorator of a frozen
     dataclass. CONTRIBUTING.md walks through a kind of your own.
 
@@ -30,11 +31,7 @@ def register(kind: type[AnyKind]) -> type[AnyKind]:
     """
     if "__dataclass_fields__" not in vars(kind):
         raise ValueError(f"{kind.__name__} must be a frozen dataclass to be registered as a kind")
-    known = KINDS.setdefault(kind.name, kind)
-    if known.__qualname__ != kind.__qualname__ or known.__module__ != kind.__module__:
-        raise ValueError(f"there is a kind {kind.name!r} already: {known.__name__}")
-    # A module that is loaded anew brings a new class of the same name.
-    KINDS[kind.name] = kind
+    enter(KINDS, kind.name, kind)
     return kind
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from polytask.kinds.kind import Chart, Floats, Kind, Labels, fitted
 from polytask.kinds.noise import Noise, full_precision, noisy_squared_error
-from polytask.kinds.scale import Scale, Transform
+from polytask.kinds.reading import Scale, Transform
 from polytask.metrics import Definition, LabelSpace
 from polytask.metrics.definitions import CALIBRATION_OF_ANY, GXAUC, MAE, R2, RMSE, XAUC
 

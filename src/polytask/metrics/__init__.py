@@ -5,23 +5,15 @@ metric is called, means, and where better is, stands in `definitions` alone; whi
 which labels can be, is said by the kind of task (see `Scored`).
 """
 
-from polytask.metrics.definitions import Definition, Scored, definition_of, glossary
-from polytask.metrics.evaluate import compare, evaluate, quick_metric
-from polytask.metrics.intervals import Interval
-from polytask.metrics.rows import Rows
-from polytask.metrics.spaces import UNKNOWN_CLASS, LabelSpace, Values
-
-__all__ = [
-    "UNKNOWN_CLASS",
-    "Definition",
-    "Interval",
-    "LabelSpace",
-    "Rows",
-    "Scored",
-    "Values",
-    "compare",
-    "definition_of",
-    "evaluate",
-    "glossary",
-    "quick_metric",
-]
+from polytask.metrics.definitions import Definition as Definition
+from polytask.metrics.definitions import Scored as Scored
+from polytask.metrics.definitions import definition_of as definition_of
+from polytask.metrics.definitions import glossary as glossary
+from polytask.metrics.evaluate import compare as compare
+from polytask.metrics.evaluate import evaluate as evaluate
+from polytask.metrics.evaluate import quick_metric as quick_metric
+from polytask.metrics.intervals import Interval as Interval
+from polytask.metrics.rows import Rows as Rows
+from polytask.metrics.spaces import UNKNOWN_CLASS as UNKNOWN_CLASS
+from polytask.metrics.spaces import LabelSpace as LabelSpace
+from polytask.metrics.spaces import Values as Values

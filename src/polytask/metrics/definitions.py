@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from polytask.errors import UserError, nearest
-from polytask.metrics.arrays import Booleans, Floats
+from polytask.metrics.arrays import Floats
 from polytask.metrics.intervals import Interval
 from polytask.metrics.ranking import binary_pairs, ordered_pairs
 from polytask.metrics.rows import Rows
@@ -39,6 +39,9 @@ class Definition:
     meaning: str
     needs_groups: bool = False
 
+    def is_taken(self, rows: Rows) -> bool:
+        return rows.group_B is not None or not self.needs_groups
+
     def advantage(self, value_a: Floats, value_b: Floats) -> Floats:
         """How much better a is than b, elementwise; see `Gain`."""
         match self.direction:
@@ -51,7 +54,7 @@ class Definition:
 
     def record(self, value: float, interval: Interval | None = None) -> MetricValue:
         """The metric's value with what a reader has to know of it."""
-        low, high = (None, None) if interval is None else (interval.low, interval.high)
+        low, high = interval or (None, None)
         return MetricValue(self.name, value, low, high, self.direction, self.title)
 
 
@@ -62,11 +65,6 @@ class Scored(Protocol):
     def space(self) -> LabelSpace: ...
     @property
     def metrics(self) -> tuple[Definition, ...]: ...
-
-
-def definitions_of(kind: Scored, *, has_groups: bool) -> tuple[Definition, ...]:
-    """What is reported for a task of this kind."""
-    return tuple(each for each in kind.metrics if has_groups or not each.needs_groups)
 
 
 def definition_of(name: str, kind: Scored) -> Definition:
@@ -83,26 +81,11 @@ def glossary(kinds: Iterable[Scored]) -> dict[str, str]:
     return {each.name: each.meaning for kind in kinds for each in kind.metrics}
 
 
-def as_events(rows: Rows) -> Rows:
-    """Labels that are probabilities as the likelier of yes and no: what pairs of rows need."""
-    return replace(rows, label_B=(rows.label_B >= 0.5).astype(np.float64))
-
-
-def mixed_groups(rows: Rows) -> Booleans:
-    """Whether a group holds two different labels (G,)."""
-    assert rows.group_B is not None
-    least_G = np.full(rows.num_groups, np.inf)
-    greatest_G = np.full(rows.num_groups, -np.inf)
-    np.minimum.at(least_G, rows.group_B, rows.label_B)
-    np.maximum.at(greatest_G, rows.group_B, rows.label_B)
-    return least_G < greatest_G
-
-
 def _auc(rows: Rows) -> Statistic:
     """With groups the interval is by resampling them, without by DeLong's variance."""
-    rows = as_events(rows)
+    rows = rows.as_events()
     is_positive_B = rows.label_B == 1
-    if not labels_differ(rows):
+    if not rows.labels_differ():
         return UNDEFINED
     if rows.group_B is not None:
         return presorted_auc(rows.predictions, is_positive_B, rows)
@@ -112,7 +95,7 @@ def _auc(rows: Rows) -> Statistic:
 
 def _macro_auc(rows: Rows) -> Statistic:
     """Mean over the classes present of one class versus the rest; their errors are correlated."""
-    if not labels_differ(rows):
+    if not rows.labels_differ():
         return UNDEFINED
     parts = []
     for label in np.unique(rows.label_B[rows.label_B >= 0]):
@@ -127,25 +110,21 @@ def _macro_auc(rows: Rows) -> Statistic:
 
 
 def _xauc(rows: Rows) -> Statistic:
-    if not labels_differ(rows):
+    if not rows.labels_differ():
         return UNDEFINED
     pairs = ordered_pairs(rows.predictions, rows.label_B, rows.weight_B)
     return projected_share(pairs, rows, label_class_B=None)
 
 
 def _gauc(rows: Rows) -> Statistic:
-    rows = as_events(rows)
+    rows = rows.as_events()
     pairs = binary_pairs(rows.predictions, rows.label_B == 1, rows.weight_B, rows.group_B)
-    return share_within_groups(pairs, rows, mixed_groups(rows))
+    return share_within_groups(pairs, rows, rows.mixed_groups())
 
 
 def _gxauc(rows: Rows) -> Statistic:
     pairs = ordered_pairs(rows.predictions, rows.label_B, rows.weight_B, rows.group_B)
-    return share_within_groups(pairs, rows, mixed_groups(rows))
-
-
-def labels_differ(rows: Rows) -> bool:
-    return bool(rows.label_B.min() < rows.label_B.max())
+    return share_within_groups(pairs, rows, rows.mixed_groups())
 
 
 def of_sums(rows: Rows, finish: Callable[[Floats], Floats], *columns: Floats | float) -> OfSums:
@@ -189,19 +168,18 @@ def _mae(rows: Rows) -> Statistic:
 
 
 def _r2(rows: Rows) -> Statistic:
-    if not labels_differ(rows):
+    if not rows.labels_differ():
         return UNDEFINED
     # Labels far from 0 would lose their variance to rounding; a shift changes nothing else.
     label_B = rows.label_B - np.average(rows.label_B, weights=rows.weight_B)
     squared_B = np.square(rows.predictions - rows.label_B)
-    return of_sums(rows, _explained, squared_B, np.square(label_B), label_B, 1.0)
 
+    def explained(sums_RK: Floats) -> Floats:
+        error_R, square_R, label_R, weight_R = sums_RK.T
+        explained_R: Floats = 1 - error_R / (square_R - label_R**2 / weight_R)
+        return explained_R
 
-def _explained(sums_RK: Floats) -> Floats:
-    """1 - squared error / squared deviation, from sums of: error^2, label^2, label, 1."""
-    error_R, square_R, label_R, weight_R = sums_RK.T
-    explained_R: Floats = 1 - error_R / (square_R - label_R**2 / weight_R)
-    return explained_R
+    return of_sums(rows, explained, squared_B, np.square(label_B), label_B, 1.0)
 
 
 def _poisson_deviance(rows: Rows) -> Statistic:
@@ -235,15 +213,15 @@ GAUC = Definition(
     "AUC within each group, such as a user, in the mean over the groups' rows",
     needs_groups=True,
 )
-_MEANING_OF_LOG_LOSS = (
-    "minus the mean logarithm of the probability given to what happened: 0 is perfect"
-)
 LOG_LOSS = Definition(
-    "log_loss", "log loss", "lower", _binary_log_loss, NO_ROWS, _MEANING_OF_LOG_LOSS
+    "log_loss",
+    "log loss",
+    "lower",
+    _binary_log_loss,
+    NO_ROWS,
+    "minus the mean logarithm of the probability given to what happened: 0 is perfect",
 )
-CLASS_LOG_LOSS = Definition(
-    "log_loss", "log loss", "lower", _class_log_loss, NO_ROWS, _MEANING_OF_LOG_LOSS
-)
+CLASS_LOG_LOSS = replace(LOG_LOSS, statistic=_class_log_loss)
 CALIBRATION = Definition(
     "calibration",
     "calibration",

@@ -6,13 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from polytask.errors import UserError
-from polytask.metrics.definitions import (
-    Scored,
-    as_events,
-    definition_of,
-    definitions_of,
-    mixed_groups,
-)
+from polytask.metrics.definitions import Scored, definition_of
 from polytask.metrics.intervals import (
     Interval,
     interval_of_difference,
@@ -47,10 +41,10 @@ def evaluate(
     of its own. Intervals: in closed form for AUC without groups (DeLong), macro-AUC and XAUC; else
     by `num_resamples` resamples of rows or groups.
     """
-    definitions = definitions_of(kind, has_groups=groups is not None)
     rows = read_rows(kind.space, predictions, labels, weights=weights, groups=groups)
     if not len(rows):
         return _evaluation(kind, rows, (), ("no metric: there is no labelled row",))
+    definitions = [each for each in kind.metrics if each.is_taken(rows)]
     found = [(definition, definition.statistic(rows)) for definition in definitions]
     measured = [(d, s) for d, s in found if not np.isnan(s.value)]
     notes = [*_label_notes(kind, rows)]
@@ -86,11 +80,11 @@ def compare(
     Arguments as in `evaluate`; both models see the same resamples. Metrics that are not defined on
     these rows are left out.
     """
-    definitions = definitions_of(kind, has_groups=groups is not None)
     rows_a = read_rows(kind.space, predictions_a, labels, weights=weights, groups=groups)
     rows_b = read_rows(kind.space, predictions_b, labels, weights=weights, groups=groups)
     if not len(rows_a):
         return ()
+    definitions = [each for each in kind.metrics if each.is_taken(rows_a)]
     triples = [(each, each.statistic(rows_a), each.statistic(rows_b)) for each in definitions]
     triples = [(d, a, b) for d, a, b in triples if not np.isnan(a.value - b.value)]
     resampled = [s for _, a, b in triples for s in (a, b) if s.influence_U is None]
@@ -103,10 +97,8 @@ def compare(
         else:
             interval = interval_of_difference(gain, a.influence_U - b.influence_U)
         # Without spread a gain other than 0 is not known exactly: there is one unit, or few.
-        is_known = gain == 0 or not _is_point(interval)
-        known = interval if is_known else None
-        ends = (None, None) if known is None else (known.low, known.high)
-        gains.append(Gain(definition.name, gain, *ends))
+        known = interval if gain == 0 or not _is_point(interval) else None
+        gains.append(Gain(definition.name, gain, *(known or (None, None))))
     return tuple(gains)
 
 
@@ -170,7 +162,7 @@ def _evaluation(
     space = kind.space
     num_groups = num_group_rows = mean_label = None
     if rows.group_B is not None and not space.are_classes:
-        is_mixed_G = mixed_groups(as_events(rows) if space.are_events else rows)
+        is_mixed_G = (rows.as_events() if space.are_events else rows).mixed_groups()
         num_groups = int(is_mixed_G.sum())
         num_group_rows = int(is_mixed_G[rows.group_B].sum())
     if len(rows) and not space.are_classes:

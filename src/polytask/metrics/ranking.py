@@ -3,11 +3,14 @@
 A pair of rows counts with the product of its weights; one with equal predictions counts one half.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from polytask.metrics.arrays import Booleans, Floats, Integers
+
+Entry = TypeVar("Entry", bound=np.generic)
 
 
 class PairWeights(NamedTuple):
@@ -70,7 +73,7 @@ def ordered_pairs(
     """
     of_group: tuple[Integers, ...] = () if group_B is None else (group_B,)
     by_prediction_B = np.lexsort((-label_B, prediction_B, *of_group))
-    position_B = _inverse(by_prediction_B)
+    position_B = _unsorted(np.arange(len(by_prediction_B)), by_prediction_B)
     # Between groups the two keys run against each other, so that no such pair looks concordant.
     by_label_B = np.lexsort((-position_B, label_B, *(-group for group in of_group)))
 
@@ -148,13 +151,7 @@ def _cumulated(weight_B: Floats) -> Floats:
     return np.concatenate(([0.0], np.cumsum(weight_B)))
 
 
-def _unsorted(sorted_B: Floats, order_B: Integers) -> Floats:
+def _unsorted(sorted_B: NDArray[Entry], order_B: Integers) -> NDArray[Entry]:
     values_B = np.empty_like(sorted_B)
     values_B[order_B] = sorted_B
     return values_B
-
-
-def _inverse(order_B: Integers) -> Integers:
-    position_B = np.empty_like(order_B)
-    position_B[order_B] = np.arange(len(order_B))
-    return position_B

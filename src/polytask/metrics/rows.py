@@ -1,6 +1,6 @@
 """The labelled rows of one task, checked: what every metric reads."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -34,6 +34,22 @@ class Rows:
     def num_units(self) -> int:
         """What is resampled: groups if there are any, else rows."""
         return len(self.label_B) if self.group_B is None else self.num_groups
+
+    def labels_differ(self) -> bool:
+        return bool(self.label_B.min() < self.label_B.max())
+
+    def mixed_groups(self) -> Booleans:
+        """Whether a group holds two different labels (G,)."""
+        assert self.group_B is not None
+        least_G = np.full(self.num_groups, np.inf)
+        greatest_G = np.full(self.num_groups, -np.inf)
+        np.minimum.at(least_G, self.group_B, self.label_B)
+        np.maximum.at(greatest_G, self.group_B, self.label_B)
+        return least_G < greatest_G
+
+    def as_events(self) -> "Rows":
+        """Labels that are probabilities as the likelier of yes and no: what pairs of rows need."""
+        return replace(self, label_B=(self.label_B >= 0.5).astype(np.float64))
 
     def per_unit(self, *terms: Floats) -> Floats:
         """K terms (B,) as (K, U): summed within each group, or as they are without groups."""

@@ -3,15 +3,15 @@
 from collections.abc import Mapping, Sequence
 from itertools import starmap
 
-import torch
 from torch import Tensor, nn
 
+from polytask.model.members import Members, head_of
 from polytask.model.objective import Objective, TaskObjective
 from polytask.model.outputs import Outputs
 from polytask.model.reduction import Counts, reduce
 from polytask.streams import Batch
-from polytask.task import Task, check_tasks, joint_logit
-from polytask.trunks import Trunk, mlp
+from polytask.task import Task, joint_logit, parents_first
+from polytask.trunks import Explanation, Trunk, mlp
 
 
 class MultiTaskModel(nn.Module):
@@ -19,7 +19,9 @@ class MultiTaskModel(nn.Module):
 
     Any module that makes one vector per example of the named inputs is an encoder. Towers are
     perceptrons of the widths `tower_hidden`; heads are linear. Both are above the seam and never
-    shared. `objectives` are losses beside the tasks' own: a balancer weighs the `num_losses` losses
+    shared. With an `ensemble` of K > 1 the model is K networks in one (see Members): in training every
+    output has B * K rows, the members of a row side by side; in evaluation it is their mean.
+    `objectives` are losses beside the tasks' own: a balancer weighs the `num_losses` losses
     of the tasks and then of the objectives that are weighed.
 
     **Shape** named inputs, each (B, ...) -> Outputs.
@@ -41,22 +43,26 @@ class MultiTaskModel(nn.Module):
         *,
         tower_hidden: Sequence[int] = (),
         dropout: float = 0.0,
+        ensemble: int = 1,
         objectives: Sequence[Objective] = (),
     ) -> None:
         super().__init__()
         self.tasks = tuple(tasks)
-        check_tasks(self.tasks)
+        parents_first(self.tasks)
         if trunk.num_tasks != len(self.tasks):
             raise ValueError(
                 f"the trunk was built for {trunk.num_tasks} tasks, but there are {len(self.tasks)}"
             )
         self.encoder = encoder
         self.trunk = trunk
+        self.members = _members(encoder, ensemble) if ensemble > 1 else None
         width = tower_hidden[-1] if tower_hidden else trunk.out_features
         self.towers = nn.ModuleList(
             mlp(trunk.out_features, tower_hidden, dropout=dropout) for _ in self.tasks
         )
-        self.heads = nn.ModuleList(_head(width, task) for task in self.tasks)
+        self.heads = nn.ModuleList(
+            head_of(width, task, num_members=ensemble) for task in self.tasks
+        )
         self._positions = {task.name: t for t, task in enumerate(self.tasks)}
         # Modules of their own, so that a model without objectives has the parameters of the tasks alone.
         self.objectives = nn.ModuleList(objectives)
@@ -70,15 +76,22 @@ class MultiTaskModel(nn.Module):
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Outputs:
         x_BD = self.encoder(inputs)
-        shared = self.trunk.share(x_BD)
+        shared = self.trunk.share(self._trunk_input(x_BD))
         seam = tuple(tensor.view_as(tensor) for tensor in shared)
         features = self.trunk.split(seam)
         own = [head(tower(h_BH)) for head, tower, h_BH in zip(self.heads, self.towers, features)]
+        if self.members is not None:
+            features = [self.members.average(h_NH) for h_NH in features]
+            own = own if self.training else [self.members.average(each) for each in own]
         joint: dict[int, Tensor] = {}
         outputs = [self._joint(t, own, joint) for t in range(len(own))]
         # What objectives read of x, and trunks of their seam, is the same where x is in the seam.
         seen = [alias for tensor, alias in zip(shared, seam) if tensor is x_BD]
         return Outputs(outputs, own, features, seam, seen[0] if seen else x_BD.view_as(x_BD))
+
+    def explain(self, inputs: Mapping[str, Tensor]) -> Explanation:
+        """What the trunk does with its parts on these rows, those of each member among them."""
+        return self.trunk.explain(self._trunk_input(self.encoder(inputs)))
 
     def seam(self, result: Outputs) -> tuple[Tensor, ...]:
         """All tensors through which the weighed losses reach what is shared.
@@ -121,6 +134,9 @@ class MultiTaskModel(nn.Module):
                 penalty = loss if penalty is None else penalty + loss
         return penalty
 
+    def _trunk_input(self, x_BD: Tensor) -> Tensor:
+        return x_BD if self.members is None else self.members(x_BD)
+
     def _loss(self, place: int, result: Outputs, batch: Batch, counts: Counts) -> Tensor | None:
         row_B, total = counts.rows[place], counts.totals[place]
         return reduce(self._terms[place](result, batch), row_B, total) if total > 0 else None
@@ -135,12 +151,11 @@ class MultiTaskModel(nn.Module):
         return joint[t]
 
 
-def _head(width: int, task: Task) -> nn.Linear:
-    """A linear map that starts at the mean of the training labels."""
-    head = nn.Linear(width, task.kind.num_outputs)
-    with torch.no_grad():
-        head.bias.copy_(task.kind.initial_bias())
-    return head
+def _members(encoder: nn.Module, num_members: int) -> Members:
+    in_features = getattr(encoder, "out_features", None)
+    if not isinstance(in_features, int):
+        raise ValueError("an ensemble needs an encoder with out_features: the width of its vector")
+    return Members(num_members, in_features=in_features)
 
 
 def _in_order(terms: Sequence[Objective]) -> list[Objective]:

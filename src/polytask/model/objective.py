@@ -56,7 +56,13 @@ class TaskObjective(Objective):
         # Rows without a label take part with a stand-in label, and count 0.
         labels, kind = batch.labels[self.name], self.task.kind
         stand_ins = torch.where(kind.is_labelled(labels), labels, 0)
-        return kind.loss(result.outputs[self.place], stand_ins)
+        outputs_NO = result.outputs[self.place]
+        if len(outputs_NO) == len(labels):
+            return kind.loss(outputs_NO, stand_ins)
+        # The members of an ensemble, side by side: each has its own loss.
+        members = len(outputs_NO) // len(labels)
+        losses_N = kind.loss(outputs_NO, stand_ins.repeat_interleave(members, dim=0))
+        return losses_N.view(-1, members).mean(dim=1)
 
     def row_weights(self, batch: Batch) -> Tensor | None:
         return labelled_rows(self.name, batch, is_labelled=self.task.kind.is_labelled)

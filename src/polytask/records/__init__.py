@@ -11,71 +11,36 @@ absent is null, numbers are finite (a value that is not is left out of its mappi
 `version` come first. A run whose metrics.json is not there has not ended: its records are None.
 """
 
-from polytask.records.figures import (
-    Bin,
-    Figures,
-    GateFigures,
-    Histogram,
-    MaskFigures,
-    ScoreFigures,
-    Series,
-    StitchFigures,
-)
-from polytask.records.files import (
-    append_history,
-    count_test_evaluation,
-    read_figures,
-    read_history,
-    read_metrics,
-    write_figures,
-    write_metrics,
-)
-from polytask.records.metrics import Direction, Evaluation, Gain, MetricValue
-from polytask.records.run import (
-    Cost,
-    Costs,
-    DataRecord,
-    EnvironmentRecord,
-    LabelRecord,
-    Leak,
-    RunRecord,
-    Speed,
-    TaskResult,
-    TaskScores,
-)
-from polytask.records.steps import HistoryRecord, StepRecord, ValidationRecord
-
-__all__ = [
-    "Bin",
-    "Cost",
-    "Costs",
-    "DataRecord",
-    "Direction",
-    "EnvironmentRecord",
-    "Evaluation",
-    "Figures",
-    "Gain",
-    "GateFigures",
-    "Histogram",
-    "HistoryRecord",
-    "LabelRecord",
-    "Leak",
-    "MaskFigures",
-    "MetricValue",
-    "RunRecord",
-    "ScoreFigures",
-    "Series",
-    "Speed",
-    "StepRecord",
-    "StitchFigures",
-    "TaskResult",
-    "TaskScores",
-    "ValidationRecord",
-    "append_history",
-    "count_test_evaluation",
-    "read_figures",
-    "read_history",
-    "read_metrics",
-    "write_figures",
-    "write_metrics",
-]
+from polytask.records.figures import Bin as Bin
+from polytask.records.figures import Figures as Figures
+from polytask.records.figures import GateFigures as GateFigures
+from polytask.records.figures import Histogram as Histogram
+from polytask.records.figures import MaskFigures as MaskFigures
+from polytask.records.figures import ScoreFigures as ScoreFigures
+from polytask.records.figures import Series as Series
+from polytask.records.figures import StitchFigures as StitchFigures
+from polytask.records.files import append_history as append_history
+from polytask.records.files import count_test_evaluation as count_test_evaluation
+from polytask.records.files import read_figures as read_figures
+from polytask.records.files import read_history as read_history
+from polytask.records.files import read_metrics as read_metrics
+from polytask.records.files import write_figures as write_figures
+from polytask.records.files import write_metrics as write_metrics
+from polytask.records.metrics import Direction as Direction
+from polytask.records.metrics import Evaluation as Evaluation
+from polytask.records.metrics import Gain as Gain
+from polytask.records.metrics import MetricValue as MetricValue
+from polytask.records.run import Cost as Cost
+from polytask.records.run import Costs as Costs
+from polytask.records.run import DataRecord as DataRecord
+from polytask.records.run import EnvironmentRecord as EnvironmentRecord
+from polytask.records.run import LabelRecord as LabelRecord
+from polytask.records.run import Leak as Leak
+from polytask.records.run import RunRecord as RunRecord
+from polytask.records.run import Speed as Speed
+from polytask.records.run import TaskResult as TaskResult
+from polytask.records.run import TaskScores as TaskScores
+from polytask.records.steps import History as History
+from polytask.records.steps import HistoryRecord as HistoryRecord
+from polytask.records.steps import StepRecord as StepRecord
+from polytask.records.steps import ValidationRecord as ValidationRecord

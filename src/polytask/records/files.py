@@ -13,7 +13,7 @@ from polytask.records.codec import Record, from_json, to_json
 from polytask.records.figures import Figures
 from polytask.records.layout import FIGURES, METRICS, STEPS
 from polytask.records.run import RunRecord
-from polytask.records.steps import HistoryRecord, StepRecord, ValidationRecord
+from polytask.records.steps import History, HistoryRecord, StepRecord, ValidationRecord
 
 
 def write_metrics(folder: Path, record: RunRecord) -> None:
@@ -49,15 +49,15 @@ def append_history(folder: Path, record: HistoryRecord) -> None:
     append_line(folder / STEPS, to_json(record))
 
 
-def read_history(folder: Path) -> list[HistoryRecord]:
+def read_history(folder: Path) -> History:
     """All lines of steps.jsonl; a last one without its end was being written when the run stopped."""
     path = folder / STEPS
     if not path.is_file():
-        return []
+        return History()
     whole, _, _ = read_text(path).rpartition("\n")
     kinds: tuple[type[HistoryRecord], ...] = (StepRecord, ValidationRecord)
     lines = enumerate(whole.split("\n") if whole else [], start=1)
-    return [from_json(line, *kinds, where=f"{path}:{number}") for number, line in lines]
+    return History(from_json(line, *kinds, where=f"{path}:{number}") for number, line in lines)
 
 
 def _read(path: Path, kind: type[Record]) -> Record | None:

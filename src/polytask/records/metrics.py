@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from polytask.records.html import html_table
+
 Direction = Literal["higher", "lower", "to 1"]
 """Where better is: up to a best of 1, down to a best of 0, or at 1 from both sides."""
 
@@ -14,8 +16,8 @@ Json = int | float | list[float] | list[str] | None
 class MetricValue:
     """One metric of one task; `low` and `high` are its 95 % interval, None where it has none.
 
-    >>> MetricValue("auc", 0.71, 0.69, 0.73, "higher", "AUC").direction
-    'higher'
+    >>> print(MetricValue("auc", 0.71, 0.69, 0.73, "higher", "AUC"))
+    0.7100 [0.6900, 0.7300]
     """
 
     name: str
@@ -25,15 +27,19 @@ class MetricValue:
     direction: Direction
     title: str
 
+    def __str__(self) -> str:
+        return _with_interval(self.value, self.low, self.high)
+
 
 @dataclass(frozen=True, slots=True)
 class Gain:
     """How much better one model is than another on the same rows; positive: it is better.
 
-    For a metric that is best at 1: |theirs - 1| - |ours - 1|.
+    For a metric that is best at 1: |theirs - 1| - |ours - 1|. Printed with a ~ where the interval
+    covers zero.
 
-    >>> Gain("auc", 0.01, -0.002, 0.022).covers_zero
-    True
+    >>> print(Gain("auc", 0.01, -0.002, 0.022))
+    +0.0100 [-0.0020, +0.0220] ~
     """
 
     name: str
@@ -45,6 +51,15 @@ class Gain:
     def covers_zero(self) -> bool:
         """Whether the interval leaves it open which model is better; False without an interval."""
         return self.low is not None and self.high is not None and self.low <= 0 <= self.high
+
+    def __str__(self) -> str:
+        text = _with_interval(self.value, self.low, self.high, sign="+")
+        return f"{text} ~" if self.covers_zero else text
+
+
+def _with_interval(value: float, low: float | None, high: float | None, *, sign: str = "") -> str:
+    text = f"{value:{sign}.4f}"
+    return text if low is None or high is None else f"{text} [{low:{sign}.4f}, {high:{sign}.4f}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +84,15 @@ class Evaluation:
     metrics: tuple[MetricValue, ...]
     notes: tuple[str, ...]
     conditional: "Evaluation | None" = None
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{metric.name} {metric}" for metric in self.all_metrics())
+        return f"Evaluation({self.kind}, {self.num_rows:,} rows: {shown or 'no metrics'})"
+
+    def _repr_html_(self) -> str:
+        rows = [(metric.name, str(metric)) for metric in self.all_metrics()]
+        caption = "; ".join([f"{self.kind}, {self.num_rows:,} rows", *self.notes])
+        return html_table(("metric", "value"), rows, caption=caption)
 
     def __getitem__(self, name: str) -> MetricValue:
         """The metric of that name; KeyError where it is absent (see `notes`)."""

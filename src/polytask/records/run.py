@@ -1,9 +1,11 @@
 """metrics.json: all that was measured of a fit, and on what."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, TypeAlias
 
+from polytask.records.comparison import Row
+from polytask.records.html import abridged, html_table
 from polytask.records.metrics import Evaluation, Gain
 
 LeakMetric: TypeAlias = Literal["AUC", "R2"]
@@ -156,6 +158,18 @@ class TaskResult:
         """The gain over the single-task model in a metric; None where it was not compared."""
         return next((gain for gain in self.gains if gain.name == metric), None)
 
+    def rows(self, task: str) -> Iterator[Row]:
+        """A row a reported metric, the main one first; none where nothing was measured."""
+        ours = self.multi.reported
+        theirs = self.single.reported if self.single is not None else None
+        for place, metric in enumerate(ours.all_metrics() if ours is not None else ()):
+            single = theirs[metric.name] if theirs is not None and metric.name in theirs else None
+            yield Row(task, place == 0, metric, single, self.gain(metric.name))
+
+    def __repr__(self) -> str:
+        shown = "; ".join(f"{row.multi.name} {row.multi}, gain {row.gain}" for row in self.rows(""))
+        return f"TaskResult({shown or 'not measured'})"
+
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
@@ -193,6 +207,25 @@ class RunRecord:
     def num_single_models(self) -> int:
         """How many single-task models were trained beside it."""
         return sum(result.single is not None for result in self.tasks.values())
+
+    def main_rows(self) -> list[Row]:
+        """The main metric of each task that was measured."""
+        found = (next(result.rows(task), None) for task, result in self.tasks.items())
+        return [row for row in found if row is not None]
+
+    def __repr__(self) -> str:
+        shown = abridged(f"{r.task} {r.multi.name} {r.multi.value:.4f}" for r in self.main_rows())
+        return f"RunRecord({self.reported_part or 'not measured'}: {shown})"
+
+    def _repr_html_(self) -> str:
+        shown = 5 if self.num_single_models else 3
+        header = ("task", "metric", "multi-task", "single-task", "gain")[:shown]
+        rows = [
+            (row.task, row.multi.title, str(row.multi), str(row.single), str(row.gain))[:shown]
+            for row in self.main_rows()
+        ]
+        caption = f"{self.reported_part or 'not measured'}; ~ the interval of a gain covers zero"
+        return html_table(header, rows, caption=caption)
 
     def to_dict(self) -> dict[str, float]:
         """The reported numbers, flat: "click/auc", "click/auc/single", "click/auc/gain", ..."""

@@ -21,24 +21,17 @@ def _logit(rate: Floats) -> Floats:
     return logit
 
 
-def _rate(logit: Floats) -> Floats:
-    rate: Floats = 1 / (1 + np.exp(-logit))
-    return rate
-
-
-def _same(values: Floats) -> Floats:
-    return values
-
-
-def _log1p(values: Floats) -> Floats:
-    logarithm: Floats = np.log1p(np.maximum(values, 0))
-    return logarithm
-
-
-def _expm1(values: Floats) -> Floats:
-    power: Floats = np.expm1(values)
-    return power
-
-
-FORWARD: Mapping[Scale, Map] = MappingProxyType({"logit": _logit, "linear": _same, "log1p": _log1p})
-BACKWARD: Mapping[Scale, Map] = MappingProxyType({"logit": _rate, "linear": _same, "log1p": _expm1})
+FORWARD: Mapping[Scale, Map] = MappingProxyType(
+    {
+        "logit": _logit,
+        "linear": lambda values: values,
+        "log1p": lambda values: np.log1p(np.maximum(values, 0)),
+    }
+)
+BACKWARD: Mapping[Scale, Map] = MappingProxyType(
+    {
+        "logit": lambda logit: 1 / (1 + np.exp(-logit)),
+        "linear": FORWARD["linear"],
+        "log1p": np.expm1,
+    }
+)

@@ -1,5 +1,6 @@
 """The lines of steps.jsonl: one optimizer step, or one validation, of one model."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, TypeAlias
@@ -49,3 +50,15 @@ class ValidationRecord:
 
 
 HistoryRecord: TypeAlias = StepRecord | ValidationRecord
+
+
+class History(list[HistoryRecord]):
+    """The lines of steps.jsonl, in order. As a list of some thousands it is shown by its counts."""
+
+    def __repr__(self) -> str:
+        counts = Counter(type(line) for line in self)
+        models = list(dict.fromkeys(line.model for line in self))
+        return (
+            f"History({counts[StepRecord]:,} steps and {counts[ValidationRecord]:,} validations of "
+            f"{', '.join(models) or 'no model'})"
+        )

@@ -4,27 +4,20 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
-from polytask.report.drawing import BLUE, Panel, new_figure, step_axis, to_svg
+from polytask.report.drawing import BLUE, Panel, new_figure, step_axis
 from polytask.report.formatting import count, percent, short
 from polytask.report.heatmap import LEFT, draw_cells, signed
 from polytask.report.reading import ReportedRun
-from polytask.report.series import (
-    MULTI,
-    Curve,
-    conflict_rates,
-    mean_cosines,
-    mean_norms,
-    trained_tasks,
-)
+from polytask.report.series import Curve, curve_of, mean_cosines, mean_norms
 
 
 def cosine_panel(run: ReportedRun) -> Panel | None:
     """The mean cosine of each pair of tasks as a heat map; None where none was measured."""
-    tasks = trained_tasks(run)
-    cosines_TT = mean_cosines(run.steps, MULTI, tasks)
+    tasks = run.tasks
+    cosines_TT = mean_cosines(run.steps, tasks)
     if np.isnan(cosines_TT).all():
         return None
-    num_steps = sum(bool(step.cosines) for step in run.steps if step.model == MULTI)
+    num_steps = sum(bool(step.cosines) for step in run.steps)
     pairs = [
         (float(cosines_TT[i, j]), f"{short(tasks[j])} and {short(tasks[i])}")
         for i in range(len(tasks))
@@ -42,40 +35,38 @@ def cosine_panel(run: ReportedRun) -> Panel | None:
     # The lower triangle, the first task to the left, the last below.
     below_TT = np.where(np.tri(len(tasks), k=-1, dtype=bool), cosines_TT, np.nan)
     draw_cells(axes, below_TT[1:, :-1], tasks[1:], tasks[:-1], full=1.0, most_numbered=8)
-    svg = to_svg(figure, name="cosines", label=f"Mean cosine of each pair of tasks. {caption}")
-    return Panel("Which tasks pull together", svg, caption.strip())
+    return Panel("Which tasks pull together", figure, caption.strip())
 
 
 def conflict_panel(run: ReportedRun) -> Panel | None:
     """The share of pairs that conflict, over the steps; None where none was measured."""
-    curve = conflict_rates(run.steps, MULTI)
-    if not len(curve):
+    rates = curve_of(run.steps, lambda step: step.conflict_rate)
+    if not len(rates):
         return None
     figure, (axes,) = new_figure(240, 1)
-    _draw_rate(axes, curve)
-    smooth = curve.smoothed(0.15).value_P
+    _draw_rate(axes, rates)
+    smooth = rates.smoothed(0.15).value_P
     caption = (
         "The share of pairs of tasks whose gradients have a negative cosine: "
-        f"{percent(float(curve.value_P.mean()))} in the mean over the run. The thick line, a mean over "
+        f"{percent(float(rates.value_P.mean()))} in the mean over the run. The thick line, a mean over "
         f"neighbouring steps, goes from {percent(float(smooth[0]))} to {percent(float(smooth[-1]))}."
     )
-    lengths = mean_norms(run.steps, MULTI)
+    lengths = mean_norms(run.steps)
     if len(lengths) > 1 and min(lengths.values()) > 0:
         long, small = max(lengths, key=lengths.__getitem__), min(lengths, key=lengths.__getitem__)
         caption += (
             f" The longest gradient is that of {short(long)}, in the mean "
             f"{lengths[long] / lengths[small]:.2g} times as long as that of {short(small)}."
         )
-    svg = to_svg(figure, name="conflicts", label=f"Conflict rate by step. {caption}")
-    return Panel("How often tasks conflict", svg, caption)
+    return Panel("How often tasks conflict", figure, caption)
 
 
-def _draw_rate(axes: Axes, curve: Curve) -> None:
-    drawn, smooth = curve.thinned(), curve.smoothed(0.15).thinned()
+def _draw_rate(axes: Axes, rates: Curve) -> None:
+    drawn, smooth = rates.thinned(), rates.smoothed(0.15).thinned()
     axes.plot(drawn.step_P, drawn.value_P, color=BLUE, linewidth=0.7, alpha=0.45)
     axes.plot(smooth.step_P, smooth.value_P, color=BLUE, linewidth=1.8)
     axes.set_ylim(-0.02, 1.02)
     axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
     axes.set_title("pairs that conflict")
-    step_axis(axes, curve.step_P[-1])
+    step_axis(axes, rates.step_P[-1])

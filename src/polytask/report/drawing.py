@@ -44,12 +44,12 @@ _VARIABLES = {
 _STYLE = Path(__file__).parent / "figures.mplstyle"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Panel:
-    """A drawn figure: its heading, the SVG, and the caption that says what to see."""
+    """A figure under its heading, and the caption that says what to see."""
 
     title: str
-    svg: str
+    figure: Figure
     caption: str
 
 
@@ -96,18 +96,19 @@ def step_axis(axes: Axes, last_step: float, *, label: bool = True) -> None:
         axes.set_xlabel("step")
 
 
-def to_svg(figure: Figure, *, name: str, label: str) -> str:
-    """The figure as an <svg> element; `name` keeps its ids apart from other figures' ids."""
+def to_svg(panel: Panel, *, name: str) -> str:
+    """The panel's figure as an <svg> element; `name` keeps its ids apart from other figures' ids."""
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
+    panel.figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
     text = _bare(buffer.getvalue())
     text = re.sub(r'\bid="', f'id="{name}-', text)
     text = re.sub(r"url\(#", f"url(#{name}-", text)
     text = re.sub(r'xlink:href="#', f'href="#{name}-', text)
     for drawn, variable in _VARIABLES.items():
         text = text.replace(drawn, f"var({variable})")
-    opening = f'<svg role="img" aria-label="{escape(label)}" viewBox="{_view_box(text)}">'
+    label = escape(f"{panel.title}. {panel.caption}")
+    opening = f'<svg role="img" aria-label="{label}" viewBox="{_view_box(text)}">'
     return opening + text[text.index(">") + 1 :].strip()
 
 

@@ -1,10 +1,10 @@
-"""What multi-task training changed, drawn: the gains with their intervals, and the costs."""
+"""What multi-task training changed: each gain with its interval."""
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
-from polytask.records import Costs
+from polytask.records.comparison import Row, Verdict
 from polytask.report.drawing import (
     BLUE,
     INK,
@@ -13,19 +13,18 @@ from polytask.report.drawing import (
     PAPER,
     Panel,
     new_figure,
-    to_svg,
 )
-from polytask.report.formatting import listing, on_tasks, percent, plural, short
-from polytask.report.results import Row, Verdict
+from polytask.report.formatting import short
+from polytask.report.text import by_verdict
 
 _COLOURS = {Verdict.BETTER: BLUE, Verdict.WORSE: ORANGE}
 _MARKERS = {Verdict.BETTER: ">", Verdict.WORSE: "<"}
 _ROW = 26
 
 
-def gain_panel(rows: tuple[Row, ...]) -> Panel | None:
+def gain_panel(mains: list[Row]) -> Panel | None:
     """Each task's gain in its main metric; metrics apart, because their units differ."""
-    drawn = [row for row in rows if row.is_main and row.gain is not None]
+    drawn = [row for row in mains if row.gain is not None]
     if not drawn:
         return None
     by_metric = {
@@ -36,58 +35,7 @@ def gain_panel(rows: tuple[Row, ...]) -> Panel | None:
     figure, places = new_figure(sum(heights) + 44 * len(heights) + 18, *heights, gap=0.9, left=112)
     for axes, (title, group) in zip(places, by_metric.items()):
         _draw_gains(axes, title, group)
-    caption = gain_finding(drawn)
-    label = f"Gain over single-task models. {caption}"
-    return Panel("Gain over single-task", to_svg(figure, name="gains", label=label), caption)
-
-
-def gain_finding(rows: list[Row]) -> str:
-    """On how many tasks the multi-task model is better, worse, or not to be told apart."""
-    told = []
-    for verdict, words in (
-        (Verdict.BETTER, "better on"),
-        (Verdict.WORSE, "worse on"),
-        (Verdict.NONE, "not detectably different on"),
-        (Verdict.OPEN, "not compared with an interval on"),
-    ):
-        names = [row.task for row in rows if row.verdict is verdict]
-        if names:
-            told.append(f"{words} {on_tasks(names, len(rows))}")
-    return f"One model for all is {listing(told)}." if told else ""
-
-
-def cost_panel(costs: Costs | None, *, num_models: int) -> Panel | None:
-    """One model as a share of the K models; None without single-task models."""
-    if costs is None or costs.single_task is None:
-        return None
-    one, several = costs.multi_task, costs.single_task
-    shares = {
-        "parameters": one.parameters / max(several.parameters, 1),
-        "training time": one.train_seconds / max(several.train_seconds, 1e-9),
-        "prediction time": one.microseconds_per_row / max(several.microseconds_per_row, 1e-9),
-    }
-    figure, (axes,) = new_figure(_ROW * 3 + 74, 1, left=98)
-    places = np.arange(len(shares))[::-1]
-    axes.barh(places, list(shares.values()), height=0.55, color=BLUE, alpha=0.75)
-    for place, share in zip(places, shares.values()):
-        axes.annotate(
-            percent(share),
-            (share, place),
-            *((6, 0), "data", "offset points"),
-            va="center",
-            color=INK,
-            bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1},
-        )
-    axes.axvline(1, color=MUTED, linewidth=1, linestyle="--")
-    axes.set_yticks(places, list(shares))
-    axes.grid(axis="y", visible=False)
-    axes.set_xlim(0, max(1.08, 1.2 * max(shares.values())))
-    axes.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: percent(value)))
-    axes.set_title(f"share of {plural(num_models, 'model')} together")
-    told = [f"{percent(share)} of the {name}" for name, share in shares.items()]
-    caption = f"One model takes {listing(told)} of {plural(num_models, 'single-task model')}."
-    return Panel("One model against several", to_svg(figure, name="cost", label=caption), caption)
+    return Panel("Gain over single-task", figure, f"One model for all is {by_verdict(drawn)}.")
 
 
 def _draw_gains(axes: Axes, title: str, rows: list[Row]) -> None:

@@ -1,9 +1,10 @@
 """Gate weights: the mean of each expert's weight, and its spread over the rows, per gate."""
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from polytask.records import Figures, GateFigures
-from polytask.report.drawing import BLUE, INK, MUTED, Panel, new_figure, to_svg
+from polytask.report.drawing import BLUE, INK, MUTED, Panel, new_figure
 from polytask.report.formatting import listing, percent, short
 from polytask.report.series import effective_number
 
@@ -14,12 +15,10 @@ def gate_panels(figures: Figures) -> tuple[Panel, ...]:
     """One panel a gate, all with one scale, so that tasks can be compared."""
     tops = [mean + std for gate in figures.gates for mean, std in zip(gate.mean, gate.std)]
     panels = []
-    for position, gate in enumerate(figures.gates):
-        caption = finding(gate)
-        svg = _draw(gate, max(tops), name=f"gates{position}", caption=caption)
+    for gate in figures.gates:
         several = any(other.level != gate.level for other in figures.gates)
         title = f"{gate.task}, level {gate.level}" if several else gate.task
-        panels.append(Panel(title, svg, caption))
+        panels.append(Panel(title, _draw(gate, max(tops)), finding(gate)))
     return tuple(panels)
 
 
@@ -55,7 +54,7 @@ def shared_finding(figures: Figures) -> str:
     return f"{told} (the overlap of their means)."
 
 
-def _draw(gate: GateFigures, top: float, *, name: str, caption: str) -> str:
+def _draw(gate: GateFigures, top: float) -> Figure:
     figure, (axes,) = new_figure(210, 1)
     places = np.arange(1, len(gate.mean) + 1)
     axes.bar(places, gate.mean, width=0.72, color=BLUE, alpha=0.75)
@@ -74,4 +73,4 @@ def _draw(gate: GateFigures, top: float, *, name: str, caption: str) -> str:
     axes.set_xlabel("expert")
     axes.grid(axis="x", visible=False)
     axes.set_xticks(places[:: 1 + (len(places) - 1) // _MOST_TICKS])
-    return to_svg(figure, name=name, label=f"Gate weights of {gate.task}. {caption}")
+    return figure

@@ -6,17 +6,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from polytask.report.drawing import INK, Panel, colour, dash, new_figure, step_axis, to_svg
+from polytask.report.drawing import INK, Panel, colour, dash, new_figure, step_axis
 from polytask.report.formatting import count, listing, short
 from polytask.report.reading import ReportedRun
-from polytask.report.series import (
-    MULTI,
-    Curve,
-    relative_rates,
-    task_weights,
-    trained_tasks,
-    training_losses,
-)
+from polytask.report.series import Curve, relative_rates, training_losses, training_weights
 
 _HEIGHT = 340
 _WIDE = 50
@@ -25,8 +18,8 @@ _WIDE = 50
 
 def pace_panel(run: ReportedRun) -> Panel | None:
     """The tasks' relative training rates; None where fewer than two tasks have one."""
-    tasks = trained_tasks(run)
-    rates = relative_rates({task: training_losses(run.steps, MULTI, task) for task in tasks})
+    tasks = run.tasks
+    rates = relative_rates({task: training_losses(run.steps, task) for task in tasks})
     if not rates:
         return None
     figure, (axes,) = new_figure(_HEIGHT, 1)
@@ -45,18 +38,16 @@ def pace_panel(run: ReportedRun) -> Panel | None:
         caption += (
             f" There is no rate for {listing(absent)}: it takes a loss above zero throughout."
         )
-    label = f"Relative training rate by step. {caption}"
-    return Panel("Pace of the tasks", to_svg(figure, name="pace", label=label), caption)
+    return Panel("Pace of the tasks", figure, caption)
 
 
 def weights_panel(run: ReportedRun) -> Panel | None:
     """The tasks' weights over time; None where they never change."""
-    tasks = trained_tasks(run)
     weights = _weights(run)
     if _are_constant(weights):
         return None
     figure, (axes,) = new_figure(_HEIGHT, 1)
-    _draw(axes, weights, tasks, title="weight")
+    _draw(axes, weights, run.tasks, title="weight")
     values = np.concatenate([curve.value_P for curve in weights.values()])
     if values.min() > 0 and values.max() > _WIDE * values.min():
         axes.set_yscale("log")
@@ -68,8 +59,7 @@ def weights_panel(run: ReportedRun) -> Panel | None:
         ends = curve.smoothed().value_P
         told.append(f"{short(task)} from {_weight(ends[0])} to {_weight(ends[-1])}")
     caption = f"Smoothed, the weight goes for {listing(told)}."
-    label = f"Weights of the tasks by step. {caption}"
-    return Panel("Weights of the tasks", to_svg(figure, name="weights", label=label), caption)
+    return Panel("Weights of the tasks", figure, caption)
 
 
 def constant_weights(run: ReportedRun) -> str:
@@ -89,7 +79,7 @@ def _weight(value: float) -> str:
 
 
 def _weights(run: ReportedRun) -> dict[str, Curve]:
-    weights = {task: task_weights(run.steps, MULTI, task) for task in trained_tasks(run)}
+    weights = {task: training_weights(run.steps, task) for task in run.tasks}
     return {task: curve for task, curve in weights.items() if len(curve)}
 
 

@@ -1,6 +1,6 @@
 """A run folder -> what the page is made of; a file that is missing is no error, a damaged one is."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,12 +18,16 @@ from polytask.records import (
 )
 from polytask.records.layout import FIGURES, METRICS, OPTIONS, STEPS, check_folder
 
+MULTI = "multi-task"
+"""The name of the model for all tasks in steps.jsonl."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReportedRun:
     """A run folder as far as it goes: what is missing is None, or empty, and named in `missing`.
 
-    `options` is run.yaml, `options_text` its text.
+    `options` is run.yaml, `options_text` its text; `steps` are those of the model for all tasks,
+    `validations` go by the model's name.
     """
 
     folder: str
@@ -32,15 +36,16 @@ class ReportedRun:
     metrics: RunRecord | None
     figures: Figures | None
     steps: tuple[StepRecord, ...]
-    validations: tuple[ValidationRecord, ...]
+    validations: Mapping[str, Sequence[ValidationRecord]]
     missing: tuple[str, ...]
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """The tasks' names in the order of the run's configuration."""
+        """The tasks in the order of run.yaml; those of the logged steps where it names none."""
         tasks = self.options.get("tasks")
         named = tasks if isinstance(tasks, list) else []
-        return tuple(str(t["name"]) for t in named if isinstance(t, Mapping) and "name" in t)
+        names = [str(t["name"]) for t in named if isinstance(t, Mapping) and "name" in t]
+        return tuple(names or dict.fromkeys(task for step in self.steps for task in step.losses))
 
 
 def read_run(folder: Path) -> ReportedRun:
@@ -52,14 +57,18 @@ def read_run(folder: Path) -> ReportedRun:
         raise UserError(f"{folder}: this is no run folder, it lacks {OPTIONS}")
     text = read_text(folder / OPTIONS, most_bytes=MOST_BYTES)
     history = read_history(folder)
+    validations: dict[str, list[ValidationRecord]] = {}
+    for line in history:
+        if isinstance(line, ValidationRecord):
+            validations.setdefault(line.model, []).append(line)
     run = ReportedRun(
         folder=str(folder),
         options=_read_options(folder / OPTIONS, text),
         options_text=text,
         metrics=read_metrics(folder),
         figures=read_figures(folder),
-        steps=tuple(line for line in history if isinstance(line, StepRecord)),
-        validations=tuple(line for line in history if isinstance(line, ValidationRecord)),
+        steps=tuple(s for s in history if isinstance(s, StepRecord) and s.model == MULTI),
+        validations=validations,
         missing=tuple(n for n in (METRICS, FIGURES, STEPS) if not (folder / n).is_file()),
     )
     _require_tasks_of(run)

@@ -10,7 +10,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, MaxNL
 from polytask.records import Bin, Figures, ScoreFigures
 from polytask.records.figures import Scale
 from polytask.records.scales import BACKWARD, FORWARD, Floats
-from polytask.report.drawing import BLUE, MUTED, ORANGE, PAPER, Panel, new_figure, to_svg
+from polytask.report.drawing import BLUE, MUTED, ORANGE, PAPER, Panel, new_figure
 from polytask.report.formatting import count, number, percent, plural
 
 _RATES = (1e-5, 1e-4, 0.001, 0.01, 0.05, 0.2, 0.5, 0.8, 0.95, 0.99, 0.999, 0.9999, 0.99999)
@@ -24,15 +24,12 @@ _MOST_BEYOND = 1.5
 def score_panels(figures: Figures) -> tuple[Panel, ...]:
     """One panel a task that has labelled rows."""
     panels = []
-    for position, scores in enumerate(figures.scores):
+    for scores in figures.scores:
         figure, (above, below) = new_figure(370, 1.7, 1, gap=0.3)
         limits = _limits(scores)
         _draw_calibration(above, scores, limits)
         _draw_histogram(below, scores, limits)
-        caption = finding(scores)
-        label = f"Calibration and histogram of {scores.task}. {caption}"
-        svg = to_svg(figure, name=f"scores{position}", label=label)
-        panels.append(Panel(scores.task, svg, caption))
+        panels.append(Panel(scores.task, figure, finding(scores)))
     return tuple(panels)
 
 
@@ -46,12 +43,14 @@ def finding(scores: ScoreFigures) -> str:
     if not outside:
         return f"{told}: no miscalibration can be seen in {count(sum(b.rows for b in bins))} rows."
     worst = max(outside, key=_distance)
-    show = percent if scores.scale == "logit" else number
-    direction = "too high" if worst.predicted > worst.observed else "too low"
-    return (
-        f"{told}. Farthest off: where {show(worst.predicted)} is predicted, "
-        f"{show(worst.observed)} is observed ({direction})."
+    pair = (worst.predicted, worst.observed)
+    digits = 2 if max(map(abs, pair)) >= 1 else None
+    predicted, observed = (
+        percent(value) if scores.scale == "logit" else number(value, decimals=digits)
+        for value in pair
     )
+    direction = "too high" if worst.predicted > worst.observed else "too low"
+    return f"{told}. Farthest off: where {predicted} is predicted, {observed} is observed ({direction})."
 
 
 def _distance(group: Bin) -> float:
@@ -148,7 +147,8 @@ def _limits(scores: ScoreFigures) -> tuple[float, float]:
     values = [v for b in scores.calibration for v in (b.predicted, b.observed)]
     if scores.scale == "logit":
         values = [v for v in values if 0 < v < 1]
-    drawn = np.concatenate([forward(np.asarray(values)), forward(_ends(scores))])
+    edges = scores.histogram.edges
+    drawn = forward(np.asarray([*values, edges[0], edges[-1]]))
     low, high = float(drawn.min()), float(drawn.max())
     bars = forward(np.asarray([v for b in scores.calibration for v in (b.low, b.high)]))
     beyond = _MOST_BEYOND if scores.scale != "linear" else math.inf
@@ -156,8 +156,3 @@ def _limits(scores: ScoreFigures) -> tuple[float, float]:
     high = max(high, min(float(bars.max(initial=high)), high + beyond))
     margin = 0.03 * (high - low) or 0.5
     return low - margin, high + margin
-
-
-def _ends(scores: ScoreFigures) -> Floats:
-    edges = scores.histogram.edges
-    return np.asarray([edges[0], edges[-1]])

@@ -1,18 +1,17 @@
 """Curves from logged steps: thinned, smoothed, and set against each other. Pure functions."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from polytask.records import MetricValue, StepRecord, ValidationRecord
-from polytask.report.reading import ReportedRun
+from polytask.records import StepRecord, ValidationRecord
 
 Floats = NDArray[np.float64]
-
-MULTI = "multi-task"
-"""The name of the model for all tasks in steps.jsonl."""
+LineT = TypeVar("LineT", StepRecord, ValidationRecord)
 MOST_POINTS = 240
 """More points than this are drawn as means of neighbours: a panel has about 300 pixels."""
 
@@ -47,82 +46,49 @@ class Curve:
         return Curve(self.step_P, (total[last] - total[first]) / (last - first))
 
 
-def trained_tasks(run: ReportedRun) -> tuple[str, ...]:
-    """The tasks of run.yaml, or those of the logged steps where it names none."""
-    logged = [task for step in run.steps if step.model == MULTI for task in step.losses]
-    return run.tasks or tuple(dict.fromkeys(logged))
+def curve_of(records: Iterable[LineT], value: Callable[[LineT], float | None]) -> Curve:
+    """`value` of each line of steps.jsonl over its step; a line where it is not known is left out."""
+    pairs = [(line.step, value(line)) for line in records]
+    known = [(step, found) for step, found in pairs if found is not None and math.isfinite(found)]
+    points = np.asarray(known, dtype=np.float64).reshape(-1, 2)
+    return Curve(points[:, 0], points[:, 1])
 
 
-def training_losses(steps: Sequence[StepRecord], model: str, task: str) -> Curve:
-    """The task's loss at the logged steps of a model; a step without the task is left out."""
-    pairs = [(s.step, s.losses[task]) for s in steps if s.model == model and task in s.losses]
-    return _curve(pairs)
+def training_losses(steps: Iterable[StepRecord], task: str) -> Curve:
+    """The task's loss at the logged steps that had it."""
+    return curve_of(steps, lambda step: step.losses.get(task))
 
 
-def task_weights(steps: Sequence[StepRecord], model: str, task: str) -> Curve:
-    pairs = [(s.step, s.weights[task]) for s in steps if s.model == model and task in s.weights]
-    return _curve(pairs)
+def training_weights(steps: Iterable[StepRecord], task: str) -> Curve:
+    """The task's weight at the logged steps that had it."""
+    return curve_of(steps, lambda step: step.weights.get(task))
 
 
-def conflict_rates(steps: Sequence[StepRecord], model: str) -> Curve:
-    """The share of pairs of tasks whose gradients conflict, at the steps that measured them."""
-    return _curve(
-        [
-            (s.step, s.conflict_rate)
-            for s in steps
-            if s.model == model and s.conflict_rate is not None
-        ]
-    )
-
-
-def mean_cosines(steps: Sequence[StepRecord], model: str, tasks: Sequence[str]) -> Floats:
+def mean_cosines(steps: Iterable[StepRecord], tasks: Sequence[str]) -> Floats:
     """The mean over the steps of each pair's cosine (T, T); NaN where a pair was never measured."""
     total_TT, count_TT = np.zeros((2, len(tasks), len(tasks)))
     place = {task: position for position, task in enumerate(tasks)}
-    for step in steps:
-        if step.model != model:
-            continue
-        for one, others in step.cosines.items():
-            for other, cosine in others.items():
-                if one in place and other in place:
-                    for pair in ((place[one], place[other]), (place[other], place[one])):
-                        total_TT[pair] += cosine
-                        count_TT[pair] += 1
+    measured = (
+        (place[one], place[other], cosine)
+        for step in steps
+        for one, others in step.cosines.items()
+        for other, cosine in others.items()
+        if one in place and other in place
+    )
+    for one, other, cosine in measured:
+        for pair in ((one, other), (other, one)):
+            total_TT[pair] += cosine
+            count_TT[pair] += 1
     return np.divide(total_TT, count_TT, out=np.full_like(total_TT, np.nan), where=count_TT > 0)
 
 
-def mean_norms(steps: Sequence[StepRecord], model: str) -> dict[str, float]:
+def mean_norms(steps: Iterable[StepRecord]) -> dict[str, float]:
     """The mean length of each task's gradient over the steps that measured it."""
     found: dict[str, list[float]] = {}
     for step in steps:
-        for task, norm in step.norms.items() if step.model == model else ():
+        for task, norm in step.norms.items():
             found.setdefault(task, []).append(norm)
     return {task: float(np.mean(norms)) for task, norms in found.items()}
-
-
-def validated_metric(
-    validations: Sequence[ValidationRecord], model: str, task: str
-) -> MetricValue | None:
-    """The first metric of a task that a validation of the model has; None where there is none."""
-    found = (m for v in validations if v.model == model for m in v.metrics.get(task, ()))
-    return next(found, None)
-
-
-def validation_losses(validations: Sequence[ValidationRecord], model: str, task: str) -> Curve:
-    pairs = [(v.step, v.losses[task]) for v in validations if v.model == model and task in v.losses]
-    return _curve(pairs)
-
-
-def validation_metric(
-    validations: Sequence[ValidationRecord], model: str, task: str, *, metric: str
-) -> Curve:
-    pairs = [
-        (v.step, found.value)
-        for v in validations
-        for found in v.metrics.get(task, ())
-        if v.model == model and found.name == metric
-    ]
-    return _curve(pairs)
 
 
 def relative_rates(losses: dict[str, Curve]) -> dict[str, Curve]:
@@ -149,10 +115,3 @@ def effective_number(mean_E: Sequence[float]) -> float:
     share_E = np.asarray(mean_E, dtype=np.float64)
     share_E = share_E[share_E > 0] / share_E.sum()
     return float(np.exp(-(share_E * np.log(share_E)).sum()))
-
-
-def _curve(pairs: Sequence[tuple[float, float]]) -> Curve:
-    points = np.asarray(pairs, dtype=np.float64).reshape(-1, 2)
-    # A metric that a validation does not define is not a number, and no point of the curve.
-    points = points[np.isfinite(points[:, 1])]
-    return Curve(points[:, 0], points[:, 1])

@@ -3,7 +3,7 @@
 import numpy as np
 
 from polytask.records import Figures, MaskFigures, StitchFigures
-from polytask.report.drawing import Panel, colour, dash, new_figure, to_svg
+from polytask.report.drawing import Panel, colour, dash, new_figure
 from polytask.report.formatting import listing, short
 from polytask.report.heatmap import LEFT, draw_cells, signed
 
@@ -11,16 +11,14 @@ from polytask.report.heatmap import LEFT, draw_cells, signed
 def stitch_panels(figures: Figures) -> tuple[Panel, ...]:
     """One heat map a layer, rows read columns."""
     panels = []
-    for position, stitch in enumerate(figures.stitches):
+    for stitch in figures.stitches:
         title = f"After layer {stitch.layer}" if _is_square(stitch) else "What the towers read"
-        caption = _stitch_finding(stitch)
         height = 110 + 28 * len(stitch.rows)
         figure, (axes,) = new_figure(height, 1, left=LEFT)
         weights_RS = np.array(stitch.weights)
         full = float(np.abs(weights_RS).max()) or 1.0
         draw_cells(axes, weights_RS, stitch.rows, stitch.sources, full=full, most_numbered=7)
-        svg = to_svg(figure, name=f"stitch{position}", label=f"{title}. {caption}")
-        panels.append(Panel(title, svg, caption))
+        panels.append(Panel(title, figure, _stitch_finding(stitch)))
     return tuple(panels)
 
 
@@ -51,9 +49,7 @@ def mask_panel(figures: Figures) -> Panel | None:
     axes.set_title("mask")
     axes.set_xlabel("layer")
     axes.legend(loc="lower left", ncols=2)
-    caption = _mask_finding(figures.masks)
-    svg = to_svg(figure, name="masks", label=f"Masks by layer. {caption}")
-    return Panel("How far each task opens each layer", svg, caption)
+    return Panel("How far each task opens each layer", figure, _mask_finding(figures.masks))
 
 
 def _stitch_finding(stitch: StitchFigures) -> str:

@@ -1,13 +1,12 @@
 """How training went: the losses of each task, and its validation metric."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from polytask.records import MetricValue
+from polytask.records import MetricValue, ValidationRecord
 from polytask.report.drawing import (
     BLUE,
     MUTED,
@@ -16,19 +15,10 @@ from polytask.report.drawing import (
     Panel,
     new_figure,
     step_axis,
-    to_svg,
 )
 from polytask.report.formatting import count, number, percent, short
-from polytask.report.reading import ReportedRun
-from polytask.report.series import (
-    MULTI,
-    Curve,
-    trained_tasks,
-    training_losses,
-    validated_metric,
-    validation_losses,
-    validation_metric,
-)
+from polytask.report.reading import MULTI, ReportedRun
+from polytask.report.series import Curve, curve_of, training_losses
 
 _WIDE_RANGE = 6.0
 """Losses that span more than this factor are drawn on a logarithmic scale."""
@@ -61,32 +51,38 @@ class _TaskCurves:
 def training_panels(run: ReportedRun) -> tuple[Panel, ...]:
     """One panel a task: its losses above, its validation metric below."""
     panels = []
-    for position, task in enumerate(trained_tasks(run)):
+    for task in run.tasks:
         curves = _curves(run, task)
         if not len(curves.train) and not len(curves.valid):
             continue
         figure, (above, below) = new_figure(340, 1, 1, gap=0.42)
         _draw_losses(above, curves)
         _draw_metric(below, curves)
-        caption = " ".join(_findings(curves))
-        svg = to_svg(figure, name=f"training{position}", label=f"{task}, by step. {caption}")
-        panels.append(Panel(task, svg, caption))
+        panels.append(Panel(task, figure, " ".join(_findings(curves))))
     return tuple(panels)
 
 
 def _curves(run: ReportedRun, task: str) -> _TaskCurves:
-    single = f"single: {task}"
-    metric = validated_metric(run.validations, MULTI, task)
-    best = [v.step for v in run.validations if v.model == MULTI and v.is_best]
-    shown = metric.name if metric is not None else ""
+    multi = run.validations.get(MULTI, ())
+    single = run.validations.get(f"single: {task}", ())
+    metric = next((metric for line in multi for metric in line.metrics.get(task, ())), None)
+
+    def loss(line: ValidationRecord) -> float | None:
+        return line.losses.get(task)
+
+    def score(line: ValidationRecord) -> float | None:
+        found = (m.value for m in line.metrics.get(task, ()) if metric and m.name == metric.name)
+        return next(found, None)
+
+    best = [line.step for line in multi if line.is_best]
     return _TaskCurves(
         task=task,
         metric=metric,
-        train=training_losses(run.steps, MULTI, task),
-        valid=validation_losses(run.validations, MULTI, task),
-        single_valid=validation_losses(run.validations, single, task),
-        score=validation_metric(run.validations, MULTI, task, metric=shown),
-        single_score=validation_metric(run.validations, single, task, metric=shown),
+        train=training_losses(run.steps, task),
+        valid=curve_of(multi, loss),
+        single_valid=curve_of(single, loss),
+        score=curve_of(multi, score),
+        single_score=curve_of(single, score),
         kept_step=best[-1] if best else None,
     )
 
@@ -99,11 +95,11 @@ def _draw_losses(axes: Axes, curves: _TaskCurves) -> None:
     _draw_validations(axes, curves.valid, curves.single_valid)
     axes.set_title("loss")
     drawn = (smooth, curves.valid, curves.single_valid)
-    values = np.concatenate([curve.value_P for curve in drawn])
-    if values.min() > 0 and values.max() / values.min() > _WIDE_RANGE:
+    values = np.concatenate([each.value_P for each in drawn])
+    span = values.max() / values.min() if values.min() > 0 else 0
+    if span > _WIDE_RANGE:
         axes.set_yscale("log")
-        ticks = [m * 10.0**e for e in range(-8, 9) for m in (1, 2, 5)]
-        axes.yaxis.set_major_locator(FixedLocator(_few(ticks, values)))
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if span < 50 else (1,), numticks=6))
         axes.yaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     else:
@@ -122,9 +118,7 @@ def _draw_metric(axes: Axes, curves: _TaskCurves) -> None:
     axes.margins(y=0.15)
     floor = late_floor(curves.score, curves.single_score) if curves.rises else None
     if floor is not None:
-        top = max(
-            curve.value_P.max() for curve in (curves.score, curves.single_score) if len(curve)
-        )
+        top = np.concatenate([curves.score.value_P, curves.single_score.value_P]).max()
         axes.set_ylim(floor, top + 0.15 * (top - floor))
     cut = " (early part cut off)" if floor is not None else ""
     axes.set_title(f"validation {curves.metric.title if curves.metric else ''}{cut}")
@@ -209,9 +203,3 @@ def _rise(curves: _TaskCurves) -> list[str]:
         f"Its validation loss was lowest at step {count(valid.step_P[lowest])} and rose by "
         f"{percent(rise)} until the end: fewer epochs, more dropout or weight decay may help."
     ]
-
-
-def _few(ticks: Sequence[float], values: np.ndarray) -> list[float]:
-    """At most five of the ticks that lie within the values, or just around them."""
-    inside = [tick for tick in ticks if values.min() * 0.8 <= tick <= values.max() * 1.25]
-    return inside[:: 1 + (len(inside) - 1) // 5] if inside else []

@@ -8,7 +8,7 @@ import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_array
 
-from polytask.data.frames import ArrowStream, Frame
+from polytask.data.frames import ArrowStream, as_table
 
 Values: TypeAlias = NDArray[np.generic]
 Data: TypeAlias = ArrayLike | ArrowStream
@@ -30,7 +30,7 @@ def frame_like(frame: object, columns: Mapping[str, Values]) -> Data:
 def label_columns(y: Data) -> dict[str, Values]:
     """(n,) of each column of y by its name; those of an array are y0, y1, ..."""
     if is_frame(y):
-        table = Frame.opened(y).table
+        table = as_table(y)
         return {name: _as_array(table[name]) for name in table.column_names}
     name = getattr(y, "name", None)
     values = check_array(y, ensure_2d=False, dtype=None, ensure_all_finite=False, input_name="y")

@@ -17,7 +17,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from polytask.config.keywords import FitOptions
-from polytask.data.frames import Frame
+from polytask.data.frames import as_table
 from polytask.errors import UserError
 from polytask.fitting import fit
 from polytask.fitting.own_parts import BalancerChoice, TrunkChoice
@@ -102,6 +102,7 @@ class _MultiTask(BaseEstimator):  # type: ignore[misc]
             [target.task for target in targets],
             trunk=self.trunk,
             balancer=self.balancer,
+            verbose=False,
             **options,
         )
         self._classes = {target.task.name: target.classes for target in targets}
@@ -153,9 +154,7 @@ class _MultiTask(BaseEstimator):  # type: ignore[misc]
         if not has_classes(kind):
             return _Target(Task(name, name, kind), labels, None)
         known = labels.is_valid().to_numpy(zero_copy_only=False)
-        classes, codes = np.unique(
-            labels.drop_null().to_numpy(zero_copy_only=False), return_inverse=True
-        )
+        classes, codes = np.unique(values[known], return_inverse=True)
         if len(classes) < 2:
             raise UserError(f"{name!r} has {len(classes)} class; there is nothing to learn")
         numbers = np.zeros(len(labels), dtype=np.int64)
@@ -200,7 +199,7 @@ class _MultiTask(BaseEstimator):  # type: ignore[misc]
         """X under the names that its columns have in the run: their own, or x0, x1, ..."""
         if is_frame(X):
             validate_data(self, X, reset=reset, skip_check_array=True)
-            table = Frame.opened(X).table
+            table = as_table(X)
         else:
             values = validate_data(
                 self,
@@ -257,10 +256,7 @@ class MultiTaskClassifier(ClassifierMixin, _MultiTask):  # type: ignore[misc]
     [['cold', 'hot'], ['down', 'up']]
     """
 
-    def predict_proba(self, X: Data) -> Values | list[Values | None]:
-        """(n, C) in the order of `classes_`; a list of such where there are several columns."""
-        return self._probabilities(X)
-
+    predict_proba = _MultiTask._probabilities
     score = _MultiTask.score
 
     def _guessed(self, labels: pa.Array, name: str) -> Kind:
@@ -296,9 +292,7 @@ class MultiTaskEstimator(_MultiTask):
     ['free']
     """
 
-    def predict_proba(self, X: Data) -> Values | list[Values | None]:
-        """(n, C) in the order of `classes_`; a list, with None for numbers, if columns are several."""
-        return self._probabilities(X)
+    predict_proba = _MultiTask._probabilities
 
     def _guessed(self, labels: pa.Array, name: str) -> Kind:
         return infer_kind(pa.chunked_array([labels]), repr(name))[0]

@@ -180,7 +180,7 @@ def _named_where_not_finite(run: TrainingRun, stream: Stream) -> Iterator[None]:
         raise UserError(
             f"{whose} is not finite at step {progress.step + 1} "
             f"(epoch {progress.epoch + 1}, batch {progress.batch + 1}; {rows}); "
-            "training stopped, and what was saved stays. A smaller learning rate, --clip-norm 1 or "
+            "training stopped, and what was saved stays. A smaller learning rate, --clip-norm=1 or "
             "a look at these rows' labels and inputs may help"
         ) from error
 

@@ -101,23 +101,24 @@ class TrainingRun:
         return patience > 0 and self.progress.validations_since_best >= patience
 
     def keep_if_best(self, score: float) -> bool:
-        """Copy the weights where `score` is the highest so far; count the validation otherwise.
+        """Copy the weights where no `score` so far is higher; count the validation unless it is.
 
-        A score that is NaN says nothing: the newest weights are kept, and training does not end early.
+        Of equal scores the later weights are kept, for few validation rows tie long before training
+        is done; they earn no more patience. A score that is NaN says nothing: the newest weights are
+        kept, and training does not end early.
         """
         progress = self.progress
         if math.isnan(score):
-            score = progress.best_score
-            is_best = True
-        else:
-            is_best = score > progress.best_score or progress.best_weights is None
-        if is_best:
-            progress.best_score, progress.best_step = score, progress.step
-            progress.validations_since_best = 0
-            progress.best_weights = {k: v.clone() for k, v in self.model.state_dict().items()}
-            return True
+            score, progress.validations_since_best = progress.best_score, -1
+        is_first = progress.best_weights is None
         progress.validations_since_best += 1
-        return False
+        if score > progress.best_score or is_first:
+            progress.validations_since_best = 0
+        if score < progress.best_score and not is_first:
+            return False
+        progress.best_score, progress.best_step = score, progress.step
+        progress.best_weights = {k: v.clone() for k, v in self.model.state_dict().items()}
+        return True
 
     def restore_best(self) -> None:
         """Put the best validated weights back, if any validation took place."""

@@ -5,13 +5,7 @@ from polytask.trunks.attention_gate import AttentionMoE
 from polytask.trunks.blocks import Experts, Gate, Routing, mix, mlp
 from polytask.trunks.extraction import CGC, PLE
 from polytask.trunks.inheritance import inherit
-from polytask.trunks.inspection import (
-    ExpertUse,
-    GateUse,
-    collapse_warning,
-    expert_uses,
-    gate_use,
-)
+from polytask.trunks.inspection import ExpertUse, collapse_warning, expert_uses
 from polytask.trunks.mixtures import MMoE, OMoE
 from polytask.trunks.ownership import PerTask, PerTaskParameters, Role, TaskBlocks
 from polytask.trunks.registry import TRUNKS, register_trunk
@@ -33,7 +27,6 @@ __all__ = [
     "Experts",
     "Explanation",
     "Gate",
-    "GateUse",
     "GateWeights",
     "MMoE",
     "Mask",
@@ -51,7 +44,6 @@ __all__ = [
     "Trunk",
     "collapse_warning",
     "expert_uses",
-    "gate_use",
     "inherit",
     "mix",
     "mlp",

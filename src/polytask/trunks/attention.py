@@ -7,9 +7,11 @@ from torch import Tensor, nn
 
 from polytask.trunks.blocks import first_weights, mlp
 from polytask.trunks.ownership import PerTask
+from polytask.trunks.registry import register_trunk
 from polytask.trunks.trunk import Explanation, Mask, Trunk, require_counts
 
 
+@register_trunk("mtan")
 class MTAN(Trunk):
     """Liu, Johns and Davison, CVPR 2019, eqs. 1-2: each task masks the features of every layer.
 

@@ -1,7 +1,6 @@
 """A mixture of experts whose gates attend to the experts by queries and keys."""
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
@@ -12,9 +11,11 @@ from torch.nn import functional
 from polytask.trunks.blocks import Experts, Routing, first_weights
 from polytask.trunks.mixtures import expert_names
 from polytask.trunks.ownership import PerTask, PerTaskParameters
+from polytask.trunks.registry import register_trunk
 from polytask.trunks.trunk import ExpertOutputs, Explanation, GateWeights, Trunk, require_counts
 
 
+@register_trunk("attention_moe")
 class AttentionMoE(Trunk):
     """MMoE (Ma et al., KDD 2018) with gates softmax_i(q_k(x) . key_i / temperature).
 
@@ -57,13 +58,8 @@ class AttentionMoE(Trunk):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        require_counts(
-            in_features=in_features,
-            num_tasks=num_tasks,
-            num_experts=num_experts,
-            num_heads=num_heads,
-            key_dim=key_dim,
-        )
+        require_counts(in_features=in_features, num_tasks=num_tasks, num_experts=num_experts)
+        require_counts(num_heads=num_heads, key_dim=key_dim)
         self.num_tasks = num_tasks
         self.num_heads = num_heads
         self.experts = Experts(in_features, num_experts, hidden=expert_hidden, dropout=dropout)
@@ -73,9 +69,17 @@ class AttentionMoE(Trunk):
                 "each head mixes a slice of the experts' outputs, so their width must be a "
                 f"multiple of num_heads, but {expert_hidden=} and {num_heads=}"
             )
+        if keys not in ("static", "dynamic"):
+            raise ValueError(f'keys must be "static" or "dynamic", but {keys=}')
+        if query not in _QUERIES:
+            raise ValueError(f"query must be one of {', '.join(_QUERIES)}, but {query=}")
         width = num_heads * key_dim
-        self.keys = _keys(keys, num_experts=num_experts, in_features=self.out_features, width=width)
-        self.queries = _queries(query, in_features=in_features, num_tasks=num_tasks, width=width)
+        self.keys: nn.Module
+        if keys == "static":
+            self.keys = _StaticKeys(num_experts, width)
+        else:
+            self.keys = nn.Linear(self.out_features, width, bias=False)
+        self.queries = _QUERIES[query](in_features, num_tasks, width)
         self.routing = Routing(
             num_experts,
             temperature=math.sqrt(key_dim) if temperature is None else temperature,
@@ -135,24 +139,8 @@ class _StaticKeys(nn.Module):
         return self.keys_EK.unsqueeze(0)
 
 
-class _Queries(nn.Module, ABC):
-    """Share and split as in a trunk: T queries of (B, K), or of (1, K) if no row matters."""
-
-    @abstractmethod
-    def share(self, x_BD: Tensor) -> tuple[Tensor, ...]:
-        """What the tasks' queries read."""
-
-    @abstractmethod
-    def split(self, seam: Sequence[Tensor]) -> list[Tensor]:
-        """The queries, from the seam alone."""
-
-    @abstractmethod
-    def input_weights(self) -> Iterable[Tensor]:
-        """As in a trunk."""
-
-
-class _LinearQueries(_Queries):
-    """q_k = W_k x."""
+class _LinearQueries(nn.Module):
+    """q_k = W_k x. Share and split as in a trunk: T queries of (B, K), or of (1, K) if no row matters."""
 
     def __init__(self, in_features: int, num_tasks: int, width: int) -> None:
         super().__init__()
@@ -169,10 +157,10 @@ class _LinearQueries(_Queries):
         return self.linears.parameters()
 
 
-class _TokenQueries(_Queries):
+class _TokenQueries(nn.Module):
     """q_k = t_k."""
 
-    def __init__(self, num_tasks: int, width: int) -> None:
+    def __init__(self, in_features: int, num_tasks: int, width: int) -> None:
         super().__init__()
         self.tokens = PerTaskParameters(torch.randn(width) for _ in range(num_tasks))
 
@@ -186,7 +174,7 @@ class _TokenQueries(_Queries):
         return ()
 
 
-class _SharedQueries(_Queries):
+class _SharedQueries(nn.Module):
     """q_k = W (x + t_k). W meets t_k after the split, so W itself is part of the seam."""
 
     def __init__(self, in_features: int, num_tasks: int, width: int) -> None:
@@ -206,19 +194,8 @@ class _SharedQueries(_Queries):
         return self.parameters()
 
 
-def _keys(name: str, *, num_experts: int, in_features: int, width: int) -> nn.Module:
-    if name == "static":
-        return _StaticKeys(num_experts, width)
-    if name == "dynamic":
-        return nn.Linear(in_features, width, bias=False)
-    raise ValueError(f'keys must be "static" or "dynamic", but keys={name!r}')
-
-
-def _queries(name: str, *, in_features: int, num_tasks: int, width: int) -> _Queries:
-    if name == "linear":
-        return _LinearQueries(in_features, num_tasks, width)
-    if name == "token":
-        return _TokenQueries(num_tasks, width)
-    if name == "shared":
-        return _SharedQueries(in_features, num_tasks, width)
-    raise ValueError(f'query must be "linear", "token" or "shared", but query={name!r}')
+_QUERIES: dict[str, type[_LinearQueries] | type[_TokenQueries] | type[_SharedQueries]] = {
+    "linear": _LinearQueries,
+    "token": _TokenQueries,
+    "shared": _SharedQueries,
+}

@@ -31,12 +31,7 @@ def mlp(in_features: int, hidden: Sequence[int], *, dropout: float = 0.0) -> nn.
 
 
 def first_weights(modules: Iterable[nn.Module]) -> list[Tensor]:
-    """The first parameter of each module, which in a layer of ours is the weight that reads its input.
-
-    >>> layer = nn.Linear(5, 3)
-    >>> first_weights([layer, nn.Identity()])[0] is layer.weight
-    True
-    """
+    """The first parameter of each module, which in a layer of ours is the weight that reads its input."""
     firsts = (next(module.parameters(), None) for module in modules)
     return [weight for weight in firsts if weight is not None]
 
@@ -46,10 +41,6 @@ def rectified(in_features: int, out_features: int) -> nn.Linear:
     size of what passes, and biases 0 (He et al., ICCV 2015, eq. 10).
 
     Paper: https://arxiv.org/abs/1502.01852
-
-    >>> layer = rectified(1000, 1000)
-    >>> round(1000 * layer.weight.var().item(), 1), layer.bias.any().item()
-    (2.0, False)
     """
     layer = nn.Linear(in_features, out_features)
     nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
@@ -57,24 +48,12 @@ def rectified(in_features: int, out_features: int) -> nn.Linear:
     return layer
 
 
-def rectified_batches(num: int, widths: Sequence[int]) -> tuple[nn.ParameterList, nn.ParameterList]:
-    """Weights (num, I, O) and biases (num, 1, O) of `num` perceptrons, each drawn as by `rectified`.
-
-    >>> weights, biases = rectified_batches(3, (8, 4, 2))
-    >>> [tuple(weight.shape) for weight in weights], tuple(biases[0].shape)
-    ([(3, 8, 4), (3, 4, 2)], (3, 1, 4))
-    """
-    shapes = list(itertools.pairwise(widths))
-    weights = [torch.randn(num, i, o) * math.sqrt(2 / i) for i, o in shapes]
-    biases = [torch.zeros(num, 1, o) for _, o in shapes]
-    return nn.ParameterList(weights), nn.ParameterList(biases)
-
-
 class Experts(nn.Module):
     """E perceptrons of one shape on one input, one product a layer for all of them.
 
     The experts of one owner only: batching over owners would connect every task to every
-    parameter. Every expert is initialised like a perceptron of its own.
+    parameter. Every expert is initialised like a perceptron of its own. `begin` and `layer` are the
+    steps of the pass, for who mixes what the layers return.
 
     **Shape** (B, in_features) -> (B, E, hidden[-1]).
 
@@ -96,20 +75,33 @@ class Experts(nn.Module):
             raise ValueError(
                 f"experts need a count and widths of at least 1, but {num_experts=}, {hidden=}"
             )
-        self.num_experts = num_experts
+        self.num_experts, self.num_layers = num_experts, len(hidden)
         self.out_features = hidden[-1]
         self.dropout = dropout
         # The first layer reads the same x in every expert, so it is one matrix.
         self.first = rectified(in_features, num_experts * hidden[0])
-        self.weights, self.biases = rectified_batches(num_experts, hidden)
+        shapes = list(itertools.pairwise(hidden))
+        self.weights = nn.ParameterList(
+            torch.randn(num_experts, i, o) * math.sqrt(2 / i) for i, o in shapes
+        )
+        self.biases = nn.ParameterList(torch.zeros(num_experts, 1, o) for _, o in shapes)
 
     def forward(self, x_BD: Tensor) -> Tensor:
+        hidden_EBH = self.begin(x_BD)
+        for number in range(1, self.num_layers):
+            hidden_EBH = self.layer(number, hidden_EBH)
+        return hidden_EBH.transpose(0, 1)
+
+    def begin(self, x_BD: Tensor) -> Tensor:
+        """The first layer: (B, D) -> (E, B, H)."""
         hidden_BEH = self.first(x_BD).unflatten(-1, (self.num_experts, -1))
         # One expert after the other in memory: the copy costs less than products of strided rows.
-        hidden_EBH = self._activate(hidden_BEH.transpose(0, 1).contiguous())
-        for weight_EHK, bias_E1K in zip(self.weights, self.biases):
-            hidden_EBH = self._activate(_affine(hidden_EBH, weight_EHK, bias_E1K))
-        return hidden_EBH.transpose(0, 1)
+        return self._activate(hidden_BEH.transpose(0, 1).contiguous())
+
+    def layer(self, number: int, hidden_EBH: Tensor) -> Tensor:
+        """One of the others, counted from 1: (E, B, H) -> (E, B, K)."""
+        weight_EHK, bias_E1K = self.weights[number - 1], self.biases[number - 1]
+        return self._activate(torch.baddbmm(bias_E1K.to(hidden_EBH.dtype), hidden_EBH, weight_EHK))
 
     def undecayed(self) -> Iterable[nn.Parameter]:
         """The biases (E, 1, H), which are no vectors."""
@@ -163,8 +155,7 @@ class Routing(nn.Module):
         self.top_k = top_k
 
     def forward(self, logits_BE: Tensor) -> Tensor:
-        full = torch.promote_types(logits_BE.dtype, torch.float32)
-        logits_BE = logits_BE.to(full)
+        logits_BE = logits_BE.to(torch.promote_types(logits_BE.dtype, torch.float32))
         if self.temperature != 1:
             logits_BE = logits_BE / self.temperature
         if self.training and self.dropout > 0:
@@ -223,7 +214,3 @@ def mix(gate_BE: Tensor, experts_BEH: Tensor) -> Tensor:
     """
     # B products of a vector and a small matrix take two to four times as long as this.
     return (gate_BE.to(experts_BEH.dtype).unsqueeze(-1) * experts_BEH).sum(dim=1)
-
-
-def _affine(hidden_EBH: Tensor, weight_EHK: Tensor, bias_E1K: Tensor) -> Tensor:
-    return torch.baddbmm(bias_E1K.to(hidden_EBH.dtype), hidden_EBH, weight_EHK)

@@ -1,5 +1,6 @@
 """Trunks that keep experts of their own for each task beside the shared ones."""
 
+from abc import ABC
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import ClassVar
@@ -9,103 +10,14 @@ from torch import Tensor, nn
 from polytask.trunks.blocks import Gate
 from polytask.trunks.levels import Level, group_names, group_outputs, present
 from polytask.trunks.ownership import TaskBlocks
+from polytask.trunks.registry import register_trunk
 from polytask.trunks.trunk import ExpertOutputs, Explanation, GateWeights, Trunk, require_counts
 
 _MOST_LEVELS = 1000
 
 
-class CGC(Trunk):
-    """Customized gate control (Tang et al., RecSys 2020, section 3.2): one level of `PLE`.
-
-    Task k mixes its own experts and the shared ones by softmax(W_k x), own first. Without own
-    experts it is MMoE; without shared ones nothing is shared. `num_task_experts` is one count for
-    all tasks or one for each; the gates' options are those of `MMoE`.
-    Seam: x and the shared experts' outputs.
-
-    Paper: https://doi.org/10.1145/3383313.3412236
-
-    **Shape** (B, in_features) -> T of (B, expert_hidden[-1]).
-
-    >>> import torch
-    >>> trunk = CGC(5, 2, num_task_experts=[1, 2], num_shared_experts=3)
-    >>> [gate.weights_BE.shape[1] for gate in trunk.explain(torch.randn(7, 5)).gates]
-    [4, 5]
-    """
-
-    per_task_options: ClassVar[frozenset[str]] = frozenset({"num_task_experts"})
-
-    def __init__(
-        self,
-        in_features: int,
-        num_tasks: int,
-        *,
-        num_shared_experts: int = 4,
-        num_task_experts: int | Sequence[int] = 4,
-        expert_hidden: Sequence[int] = (64, 32),
-        gate_bias: bool = False,
-        temperature: float = 1.0,
-        gate_dropout: float = 0.0,
-        top_k: int | None = None,
-        dropout: float = 0.0,
-    ) -> None:
-        super().__init__()
-        require_counts(in_features=in_features, num_tasks=num_tasks)
-        self.num_tasks = num_tasks
-        self.level = Level(
-            in_features,
-            partial(
-                Gate, bias=gate_bias, temperature=temperature, dropout=gate_dropout, top_k=top_k
-            ),
-            num_task_experts=_counts(num_tasks, num_task_experts, num_shared_experts),
-            num_shared_experts=num_shared_experts,
-            hidden=expert_hidden,
-            dropout=dropout,
-        )
-        self.out_features = self.level.out_features
-
-    def share(self, x_BD: Tensor) -> tuple[Tensor, ...]:
-        return (x_BD, *present([self.level.shared(x_BD)]))
-
-    def split(self, seam: tuple[Tensor, ...]) -> list[Tensor]:
-        x_BD, *shared = seam
-        return [self.level.column(t, x_BD, shared) for t in range(self.num_tasks)]
-
-    def input_weights(self) -> Iterable[Tensor]:
-        return self.level.input_weights()
-
-    def explain(self, x_BD: Tensor) -> Explanation:
-        names = group_names(self.level, prefix="")
-        groups = self.level([x_BD] * self.num_tasks, x_BD)
-        gates = self.level.explain_gates([x_BD] * self.num_tasks, x_BD, names, number=1)
-        return Explanation(gates=tuple(gates), experts=(group_outputs(names, groups, number=1),))
-
-
-class PLE(Trunk):
-    """Progressive layered extraction (Tang et al., RecSys 2020, section 3.3): levels of CGC.
-
-    At each level task k's experts read what its gate mixed one level below, and the shared experts
-    what the shared gate mixed. The shared gate mixes all experts of its level; the last level has
-    none. `expert_hidden` holds the widths of an expert for every level, or one sequence of widths
-    for each level. `num_task_experts` and the gates' options are those of `CGC`.
-
-    DIFF: `merge_from` is 1 in the paper. Below that level the groups run side by side: each gate
-    mixes the experts of its own group only.
-
-    Seam: the T selectors that enter the last level but one (x, if that is the first), all groups of
-    that level, and the shared experts of the last. If nothing crosses between the tasks below the
-    last level (one level, merging from the last one, no shared experts): as in `CGC`.
-
-    Paper: https://doi.org/10.1145/3383313.3412236
-
-    **Shape** (B, in_features) -> T of (B, H), the last width of the last level's experts.
-
-    >>> import torch
-    >>> trunk = PLE(5, 2, num_levels=2, expert_hidden=(16, 8))
-    >>> [tuple(output.shape) for output in trunk(torch.randn(7, 5))]
-    [(7, 8), (7, 8)]
-    >>> trunk.owners()["levels.0.own.1.first.weight"]
-    1
-    """
+class _Extraction(Trunk, ABC):
+    """Levels of experts, of which each task has its own and all tasks share some."""
 
     per_task_options: ClassVar[frozenset[str]] = frozenset({"num_task_experts"})
 
@@ -190,7 +102,8 @@ class PLE(Trunk):
         gates: list[GateWeights] = []
         experts: list[ExpertOutputs] = []
         for number, level in enumerate(self._levels(), start=1):
-            names = group_names(level, prefix=f"level {number}, ")
+            prefix = f"level {number}, " if len(self.levels) > 1 else ""
+            names = group_names(level, prefix=prefix)
             groups = level(selectors, common_BD)
             gates += level.explain_gates(selectors, common_BD, names, number=number)
             experts.append(group_outputs(names, groups, number=number))
@@ -205,6 +118,83 @@ class PLE(Trunk):
         for level in self._levels():
             h_BD = level.column(task, h_BD, shared)
         return h_BD
+
+
+@register_trunk("cgc")
+class CGC(_Extraction):
+    """Customized gate control (Tang et al., RecSys 2020, section 3.2): one level of `PLE`.
+
+    Task k mixes its own experts and the shared ones by softmax(W_k x), own first. Without own
+    experts it is MMoE; without shared ones nothing is shared. `num_task_experts` is one count for
+    all tasks or one for each; the gates' options are those of `MMoE`.
+    Seam: x and the shared experts' outputs.
+
+    Paper: https://doi.org/10.1145/3383313.3412236
+
+    **Shape** (B, in_features) -> T of (B, expert_hidden[-1]).
+
+    >>> import torch
+    >>> trunk = CGC(5, 2, num_task_experts=[1, 2], num_shared_experts=3)
+    >>> [gate.weights_BE.shape[1] for gate in trunk.explain(torch.randn(7, 5)).gates]
+    [4, 5]
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        num_tasks: int,
+        *,
+        num_shared_experts: int = 4,
+        num_task_experts: int | Sequence[int] = 4,
+        expert_hidden: Sequence[int] = (64, 32),
+        gate_bias: bool = False,
+        temperature: float = 1.0,
+        gate_dropout: float = 0.0,
+        top_k: int | None = None,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(
+            in_features,
+            num_tasks,
+            num_levels=1,
+            num_shared_experts=num_shared_experts,
+            num_task_experts=num_task_experts,
+            expert_hidden=expert_hidden,
+            gate_bias=gate_bias,
+            temperature=temperature,
+            gate_dropout=gate_dropout,
+            top_k=top_k,
+            dropout=dropout,
+        )
+
+
+@register_trunk("ple")
+class PLE(_Extraction):
+    """Progressive layered extraction (Tang et al., RecSys 2020, section 3.3): levels of CGC.
+
+    At each level task k's experts read what its gate mixed one level below, and the shared experts
+    what the shared gate mixed. The shared gate mixes all experts of its level; the last level has
+    none. `expert_hidden` holds the widths of an expert for every level, or one sequence of widths
+    for each level. `num_task_experts` and the gates' options are those of `CGC`.
+
+    DIFF: `merge_from` is 1 in the paper. Below that level the groups run side by side: each gate
+    mixes the experts of its own group only.
+
+    Seam: the T selectors that enter the last level but one (x, if that is the first), all groups of
+    that level, and the shared experts of the last. If nothing crosses between the tasks below the
+    last level (one level, merging from the last one, no shared experts): as in `CGC`.
+
+    Paper: https://doi.org/10.1145/3383313.3412236
+
+    **Shape** (B, in_features) -> T of (B, H), the last width of the last level's experts.
+
+    >>> import torch
+    >>> trunk = PLE(5, 2, num_levels=2, expert_hidden=(16, 8))
+    >>> [tuple(output.shape) for output in trunk(torch.randn(7, 5))]
+    [(7, 8), (7, 8)]
+    >>> trunk.owners()["levels.0.own.1.first.weight"]
+    1
+    """
 
 
 def _counts(

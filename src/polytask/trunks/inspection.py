@@ -1,111 +1,60 @@
 """What the gates of a trunk do with its experts, as numbers: pure functions of an Explanation."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
-from polytask.trunks.trunk import ExpertOutputs, Explanation, GateWeights
+from polytask.trunks.trunk import ExpertOutputs, Explanation
 
+_DEAD_SHARE, _TWINS_ABOVE = 0.1, 0.99
 _MOST_NAMED = 4
 
 
 @dataclass(frozen=True, slots=True)
-class GateUse:
-    """One gate on a batch: mean and spread (standard deviation over the rows) of each weight.
-
-    `row_entropy` is the mean of the rows' entropies over log E: 0 if every row takes a single
-    expert, 1 for an even mixture. `task`, `level` and `experts`: as in GateWeights.
-
-    >>> GateUse(task=0, level=1, experts=("a", "b"), mean=(0.5, 0.5), std=(0.0, 0.0), row_entropy=1.0).mean
-    (0.5, 0.5)
-    """
-
-    task: int | None
-    level: int
-    experts: tuple[str, ...]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    row_entropy: float
-
-
-@dataclass(frozen=True, slots=True)
 class ExpertUse:
-    """One expert on a batch. `weight` is the largest of its mean weights in the gates that read it.
+    """One expert on a batch.
 
-    `is_dead`: every one of these gates gives it next to nothing. `is_constant`: it returns the same
+    `is_dead`: every gate that reads it gives it next to nothing. `is_constant`: it returns the same
     for all rows. `twins`: the experts of its level that return nearly the same as it does.
 
-    >>> use = ExpertUse("expert 1", 1, weight=0.0, is_dead=True, is_constant=False, twins=())
+    >>> use = ExpertUse("expert 1", 1, is_dead=True, is_constant=False, twins=())
     >>> use.is_dead
     True
     """
 
     name: str
     level: int
-    weight: float
     is_dead: bool
     is_constant: bool
     twins: tuple[str, ...]
 
 
-def gate_use(gate: GateWeights) -> GateUse:
-    """Mean, spread and entropy of a gate's weights over the rows of a batch.
-
-    >>> gate = GateWeights(0, ("expert 1", "expert 2"), torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
-    >>> use = gate_use(gate)
-    >>> use.mean, use.std, use.row_entropy
-    ((0.5, 0.5), (0.5, 0.5), 0.0)
-    """
-    weights_BE = gate.weights_BE.detach().double()
-    if len(weights_BE) == 0:
-        raise ValueError("a gate's use is a mean over rows, but there is no row")
-    mean_E = weights_BE.mean(dim=0)
-    return GateUse(
-        task=gate.task,
-        level=gate.level,
-        experts=gate.experts,
-        mean=tuple(mean_E.tolist()),
-        std=tuple(weights_BE.std(dim=0, correction=0).tolist()),
-        row_entropy=_relative_entropy(weights_BE),
-    )
-
-
-def expert_uses(
-    explanation: Explanation, *, dead_share: float = 0.1, twins_above: float = 0.99
-) -> tuple[ExpertUse, ...]:
+def expert_uses(explanation: Explanation) -> tuple[ExpertUse, ...]:
     """Every expert that a gate reads, by level.
 
-    Dead is an expert whose mean weight is below `dead_share` of an even share (1 / E) in every gate
-    that reads it. Twins are two experts whose outputs, centred over the rows, correlate by more
-    than `twins_above` over rows and features together; their weights are not looked at.
+    Dead is an expert whose mean weight is below a tenth of an even share (1 / E) in every gate that
+    reads it. Twins are two experts whose outputs, centred over the rows, correlate by more than 0.99
+    over rows and features together; their weights are not looked at.
 
+    >>> from polytask.trunks import GateWeights
     >>> gate = GateWeights(0, ("expert 1", "expert 2"), torch.tensor([[0.99, 0.01]]))
     >>> [use.is_dead for use in expert_uses(Explanation(gates=(gate,)))]
     [False, True]
     """
-    gates = [gate_use(gate) for gate in explanation.gates]
     outputs = {level.level: level for level in explanation.experts}
     uses: list[ExpertUse] = []
-    for level in sorted({gate.level for gate in gates}):
-        shares: dict[str, list[tuple[float, float]]] = {}
-        for gate in gates:
+    for level in sorted({gate.level for gate in explanation.gates}):
+        largest: dict[str, float] = {}
+        for gate in explanation.gates:
             if gate.level == level:
-                for name, mean in zip(gate.experts, gate.mean):
-                    shares.setdefault(name, []).append((mean, mean * len(gate.experts)))
-        constant, twins = _likeness(outputs.get(level), twins_above)
+                shares_E = gate.weights_BE.detach().double().mean(dim=0) * len(gate.experts)
+                for name, share in zip(gate.experts, shares_E.tolist()):
+                    largest[name] = max(share, largest.get(name, 0.0))
+        constant, twins = _likeness(outputs.get(level))
         uses += [
-            ExpertUse(
-                name=name,
-                level=level,
-                weight=max(mean for mean, _ in given),
-                is_dead=all(share < dead_share for _, share in given),
-                is_constant=name in constant,
-                twins=twins.get(name, ()),
-            )
-            for name, given in shares.items()
+            ExpertUse(name, level, share < _DEAD_SHARE, name in constant, twins.get(name, ()))
+            for name, share in largest.items()
         ]
     return tuple(uses)
 
@@ -113,6 +62,7 @@ def expert_uses(
 def collapse_warning(uses: Sequence[ExpertUse]) -> str | None:
     """What is wrong with the experts, in words; None if all are used and differ.
 
+    >>> from polytask.trunks import GateWeights
     >>> gate = GateWeights(0, ("expert 1", "expert 2"), torch.tensor([[0.5, 0.5]]))
     >>> collapse_warning(expert_uses(Explanation(gates=(gate,)))) is None
     True
@@ -141,9 +91,7 @@ def collapse_warning(uses: Sequence[ExpertUse]) -> str | None:
     )
 
 
-def _likeness(
-    level: ExpertOutputs | None, twins_above: float
-) -> tuple[set[str], dict[str, tuple[str, ...]]]:
+def _likeness(level: ExpertOutputs | None) -> tuple[set[str], dict[str, tuple[str, ...]]]:
     """The names of the constant experts, and the twins of each expert."""
     if level is None or len(level.outputs_BEH) < 2:
         return set(), {}
@@ -153,7 +101,7 @@ def _likeness(
     # Rounding leaves a little of a constant expert's mean, which must not correlate.
     rows_EP = centred_EBH.flatten(1).masked_fill(constant_E.unsqueeze(1), 0.0)
     unit_EP = torch.nn.functional.normalize(rows_EP)
-    alike_EE = (unit_EP @ unit_EP.T > twins_above).fill_diagonal_(False)
+    alike_EE = (unit_EP @ unit_EP.T > _TWINS_ABOVE).fill_diagonal_(False)
     twins = {
         name: tuple(twin for twin, is_twin in zip(level.experts, row_E) if is_twin)
         for name, row_E in zip(level.experts, alike_EE.tolist())
@@ -161,13 +109,7 @@ def _likeness(
     return {n for n, is_constant in zip(level.experts, constant_E.tolist()) if is_constant}, twins
 
 
-def _relative_entropy(weights_BE: Tensor) -> float:
-    """The mean entropy of the rows over log E; of a single expert 0."""
-    entropy_B = torch.special.entr(weights_BE).sum(dim=1)
-    return float(entropy_B.mean()) / (math.log(weights_BE.shape[1]) or 1.0)
-
-
 def _listing(names: Sequence[str]) -> str:
-    told = ", ".join(names[:_MOST_NAMED])
+    first = ", ".join(names[:_MOST_NAMED])
     left = len(names) - _MOST_NAMED
-    return f"{told} and {left} more" if left > 0 else told
+    return f"{first} and {left} more" if left > 0 else first

@@ -1,6 +1,8 @@
 """One level of experts: each task's own, the shared ones, and the gates that mix them."""
 
+import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import reduce
 from typing import TypeAlias
 
 import torch
@@ -41,7 +43,10 @@ class Level(nn.Module):
     ) -> None:
         super().__init__()
         self.counts = (*num_task_experts, num_shared_experts)
-        groups = [_group(in_features, n, hidden=hidden, dropout=dropout) for n in self.counts]
+        groups = [
+            Experts(in_features, n, hidden=hidden, dropout=dropout) if n else _NoExperts()
+            for n in self.counts
+        ]
         self.own = PerTask(groups[:-1])
         self.shared = groups[-1]
         self.out_features = hidden[-1]
@@ -112,40 +117,20 @@ class _NoExperts(nn.Module):
         return None
 
 
-def _group(
-    in_features: int, num_experts: int, *, hidden: Sequence[int], dropout: float
-) -> Experts | _NoExperts:
-    if num_experts == 0:
-        return _NoExperts()
-    return Experts(in_features, num_experts, hidden=hidden, dropout=dropout)
-
-
 def _mix_groups(gate_BE: Tensor, groups: Sequence[Group]) -> Tensor:
     """The groups' experts averaged by one gate, without a copy of all of them side by side."""
     there = present(groups)
     parts = torch.split(gate_BE, [group_BEH.shape[1] for group_BEH in there], dim=1)
-    first, *others = (mix(part_BE, group_BEH) for part_BE, group_BEH in zip(parts, there))
-    for other in others:
-        first = first + other
-    return first
+    return reduce(operator.add, map(mix, parts, there))
 
 
 def present(groups: Iterable[Group]) -> list[Tensor]:
-    """The groups that have experts.
-
-    >>> present([None, torch.ones(1)])
-    [tensor([1.])]
-    """
+    """The groups that have experts."""
     return [group_BEH for group_BEH in groups if group_BEH is not None]
 
 
 def group_names(level: Level, *, prefix: str) -> list[tuple[str, ...]]:
-    """Names of the experts, group by group; one name means one expert in all gates.
-
-    >>> level = Level(5, Gate, num_task_experts=(2, 0), num_shared_experts=1, hidden=(8,), dropout=0.0)
-    >>> group_names(level, prefix="")
-    [('expert 1 of task 1', 'expert 2 of task 1'), (), ('shared expert 1',)]
-    """
+    """Names of the experts, group by group; one name means one expert in all gates."""
     *own, num_shared = level.counts
     names = [
         tuple(f"{prefix}expert {e} of task {task}" for e in range(1, count + 1))
@@ -157,11 +142,6 @@ def group_names(level: Level, *, prefix: str) -> list[tuple[str, ...]]:
 def group_outputs(
     names: Sequence[tuple[str, ...]], groups: Sequence[Group], *, number: int
 ) -> ExpertOutputs:
-    """What the groups of a level return, side by side.
-
-    >>> group_BEH = torch.randn(7, 2, 8)
-    >>> group_outputs([("a", "b"), ()], [group_BEH, None], number=1).experts
-    ('a', 'b')
-    """
+    """What the groups of a level return, side by side."""
     all_names = tuple(name for group in names for name in group)
     return ExpertOutputs(all_names, torch.cat(present(groups), dim=1), number)

@@ -67,17 +67,9 @@ class Role:
 
 
 def owned_names(module: nn.Module) -> Iterator[tuple[str, int | None, str]]:
-    """Every parameter's name, its owner, and its name with * for the owner's position.
-
-    >>> network = nn.Sequential(nn.Linear(5, 4), PerTask([nn.Linear(4, 1, bias=False)]))
-    >>> list(owned_names(network))[-1]
-    ('1.0.weight', 0, '1.*.weight')
-    """
-    lists = {
-        name
-        for name, part in module.named_modules()
-        if isinstance(part, PerTask | PerTaskParameters)
-    }
+    """Every parameter's name, its owner, and its name with * for the owner's position."""
+    by_task = (PerTask, PerTaskParameters)
+    lists = {name for name, part in module.named_modules() if isinstance(part, by_task)}
     for name, _ in module.named_parameters():
         parts = name.split(".")
         depths = [d for d in range(len(parts)) if ".".join(parts[:d]) in lists]

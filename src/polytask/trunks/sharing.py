@@ -1,22 +1,18 @@
 """Trunks that share whole layers, or nothing."""
 
+from abc import ABC
 from collections.abc import Iterable, Sequence
 
 from torch import Tensor
 
 from polytask.trunks.blocks import first_weights, mlp
 from polytask.trunks.ownership import PerTask
+from polytask.trunks.registry import register_trunk
 from polytask.trunks.trunk import Trunk, require_counts
 
 
-class SingleTask(Trunk):
-    """A network of its own for each task; only the encoder is shared. Seam: x.
-
-    **Shape** (B, in_features) -> T of (B, hidden[-1]).
-
-    >>> SingleTask(5, 2, hidden=(4,)).owners()["bottoms.1.0.weight"]
-    1
-    """
+class OwnNetworks(Trunk, ABC):
+    """A trunk whose tasks meet in x alone, as far as losses go."""
 
     def __init__(
         self,
@@ -43,6 +39,18 @@ class SingleTask(Trunk):
         return first_weights(self.bottoms)
 
 
+@register_trunk("single_task")
+class SingleTask(OwnNetworks):
+    """A network of its own for each task; only the encoder is shared. Seam: x.
+
+    **Shape** (B, in_features) -> T of (B, hidden[-1]).
+
+    >>> SingleTask(5, 2, hidden=(4,)).owners()["bottoms.1.0.weight"]
+    1
+    """
+
+
+@register_trunk("shared_bottom")
 class SharedBottom(Trunk):
     """The first `num_shared_layers` layers for all tasks, the rest for each (Caruana, ML 1997).
 
@@ -93,11 +101,7 @@ class SharedBottom(Trunk):
 
 
 def chosen_layers(hidden: Sequence[int], **count: int | None) -> int:
-    """How many of the layers are meant by the one named count; None means all of them.
-
-    >>> chosen_layers((64, 32), num_shared_layers=None)
-    2
-    """
+    """How many of the layers are meant by the one named count; None means all of them."""
     ((name, value),) = count.items()
     if value is None:
         return len(hidden)

@@ -1,18 +1,17 @@
 """A trunk of networks that share nothing, but are held together by a penalty."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from polytask.trunks.blocks import first_weights, mlp
-from polytask.trunks.ownership import PerTask
-from polytask.trunks.sharing import chosen_layers
-from polytask.trunks.trunk import Trunk, require_counts
+from polytask.trunks.registry import register_trunk
+from polytask.trunks.sharing import OwnNetworks, chosen_layers
 
 
-class SoftSharing(Trunk):
+@register_trunk("soft_sharing")
+class SoftSharing(OwnNetworks):
     """Networks of their own, tied by L2 distance (Duong et al., ACL 2015; Ma et al., KDD 2018).
 
     penalty = strength * sum_{i<j} |theta_i - theta_j|^2 over the weights and biases of the first
@@ -50,51 +49,28 @@ class SoftSharing(Trunk):
         distance: Literal["pairs", "mean"] = "pairs",
         dropout: float = 0.0,
     ) -> None:
-        super().__init__()
-        require_counts(in_features=in_features, num_tasks=num_tasks)
+        super().__init__(in_features, num_tasks, hidden=hidden, dropout=dropout)
         if not strength >= 0:
             raise ValueError(f"strength must be at least 0, but {strength=}")
         if distance not in ("pairs", "mean"):
             raise ValueError(f"distance must be 'pairs' or 'mean', but {distance=}")
-        self.num_tasks = num_tasks
-        self.out_features = hidden[-1] if hidden else in_features
-        self.strength = strength
-        self.distance = distance
+        self.strength, self.distance = strength, distance
         self.num_tied_layers = chosen_layers(hidden, num_tied_layers=num_tied_layers)
-        self.bottoms = PerTask(mlp(in_features, hidden, dropout=dropout) for _ in range(num_tasks))
         with torch.no_grad():
             for parameters in self._tied():
                 for parameter in parameters[1:]:
                     parameter.copy_(parameters[0])
 
-    def share(self, x_BD: Tensor) -> tuple[Tensor, ...]:
-        return (x_BD,)
-
-    def split(self, seam: tuple[Tensor, ...]) -> list[Tensor]:
-        (x_BD,) = seam
-        return [bottom(x_BD) for bottom in self.bottoms]
-
-    def input_weights(self) -> Iterable[Tensor]:
-        return first_weights(self.bottoms)
-
     def penalty(self) -> Tensor | None:
         if self.strength == 0 or self.num_tied_layers == 0 or self.num_tasks == 1:
             return None
-        to_mean = torch.stack([_squared_distance_to_mean(tied) for tied in self._tied()]).sum()
+        stacked = [torch.stack(tied) for tied in self._tied()]
+        squares = [(tied - tied.mean(dim=0)).square().sum() for tied in stacked]
         # sum_{i<j} |a_i - a_j|^2 = T sum_i |a_i - mean|^2
         factor = self.num_tasks if self.distance == "pairs" else 1
-        return self.strength * factor * to_mean
+        return self.strength * factor * torch.stack(squares).sum()
 
     def _tied(self) -> Iterator[tuple[Tensor, ...]]:
         """The T tensors that correspond, for each weight and bias of the tied layers."""
-        return zip(*(_parameters(bottom, self.num_tied_layers) for bottom in self.bottoms))
-
-
-def _parameters(network: nn.Module, num_layers: int) -> list[Tensor]:
-    layers = [module for module in network.modules() if isinstance(module, nn.Linear)]
-    return [parameter for layer in layers[:num_layers] for parameter in layer.parameters()]
-
-
-def _squared_distance_to_mean(tied: Sequence[Tensor]) -> Tensor:
-    stacked = torch.stack(tuple(tied))
-    return (stacked - stacked.mean(dim=0)).square().sum()
+        # A layer has a weight and a bias.
+        return zip(*([*net.parameters()][: 2 * self.num_tied_layers] for net in self.bottoms))

@@ -1,16 +1,57 @@
 """Trunks with a network for each task, whose features are mixed after every layer."""
 
-from collections.abc import Iterable, Sequence
+from abc import ABC
+from collections.abc import Iterable, Iterator, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from polytask.trunks.networks import Networks
+from polytask.trunks.blocks import Experts
 from polytask.trunks.ownership import PerTaskParameters, TaskBlocks
+from polytask.trunks.registry import register_trunk
 from polytask.trunks.trunk import Explanation, Stitch, Trunk, require_counts
 
 
-class CrossStitch(Trunk):
+class _Stitched(Trunk, ABC):
+    """A network a task, all of them in one product a layer: stitches let every loss reach every network."""
+
+    stitches: nn.ModuleList
+    stitched_dim: ClassVar[int]
+    """The dimension of a stitch's rows that counts what they read."""
+
+    def __init__(
+        self, in_features: int, num_tasks: int, *, hidden: Sequence[int], dropout: float
+    ) -> None:
+        super().__init__()
+        require_counts(in_features=in_features, num_tasks=num_tasks, layers=len(hidden))
+        self.num_tasks = num_tasks
+        self.out_features = hidden[-1]
+        self.networks = Experts(in_features, num_tasks, hidden=hidden, dropout=dropout)
+
+    def input_weights(self) -> Iterable[Tensor]:
+        return [self.networks.first.weight]
+
+    def task_blocks(self) -> Iterator[tuple[Tensor, TaskBlocks]]:
+        width = self.networks.first.out_features // self.num_tasks
+        for parameter in self.networks.first.parameters():
+            yield parameter, TaskBlocks(0, (width,) * self.num_tasks)
+        for parameter in (*self.networks.weights, *self.networks.biases):
+            yield parameter, TaskBlocks(0, (1,) * self.num_tasks)
+        for row in self.stitches.parameters():
+            size = row.shape[self.stitched_dim] // self.num_tasks
+            yield row, TaskBlocks(self.stitched_dim, (size,) * self.num_tasks)
+
+    def undecayed(self) -> Iterable[nn.Parameter]:
+        """The stitches: decay would pull them to 0, not to where they start."""
+        return self.stitches.parameters()
+
+    def _rows_after(self, layer: int) -> list[Tensor]:
+        return list(self.stitches[layer].parameters())
+
+
+@register_trunk("cross_stitch")
+class CrossStitch(_Stitched):
     """Misra et al., CVPR 2016, eq. 1: after every layer, task t goes on with sum_s alpha_ts h_s.
 
     alpha starts at `own` for the task's own network and splits 1 - own evenly among the others; it
@@ -33,6 +74,8 @@ class CrossStitch(Trunk):
             [0.2000, 0.8000]])
     """
 
+    stitched_dim = 0
+
     def __init__(
         self,
         in_features: int,
@@ -43,11 +86,7 @@ class CrossStitch(Trunk):
         per_channel: bool = False,
         dropout: float = 0.0,
     ) -> None:
-        super().__init__()
-        require_counts(in_features=in_features, num_tasks=num_tasks, layers=len(hidden))
-        self.num_tasks = num_tasks
-        self.out_features = hidden[-1]
-        self.networks = Networks(in_features, num_tasks, hidden=hidden, dropout=dropout)
+        super().__init__(in_features, num_tasks, hidden=hidden, dropout=dropout)
         start_TT = _leaning(num_tasks, own=own)
         self.stitches = _rows(
             start_TT.unsqueeze(2).repeat(1, 1, width) if per_channel else start_TT
@@ -55,41 +94,30 @@ class CrossStitch(Trunk):
         )
 
     def share(self, x_BD: Tensor) -> tuple[Tensor, ...]:
-        hidden_TBH = self.networks.first(x_BD)
+        hidden_TBH = self.networks.begin(x_BD)
         for layer in range(1, self.networks.num_layers):
-            stitched_TBH = _stitch(torch.stack(_rows_after(self.stitches, layer - 1)), hidden_TBH)
-            hidden_TBH = self.networks.later(layer, stitched_TBH)
+            stitched_TBH = _stitch(torch.stack(self._rows_after(layer - 1)), hidden_TBH)
+            hidden_TBH = self.networks.layer(layer, stitched_TBH)
         return (hidden_TBH,)
 
     def split(self, seam: tuple[Tensor, ...]) -> list[Tensor]:
         (hidden_TBH,) = seam
-        rows = _rows_after(self.stitches, self.networks.num_layers - 1)
+        rows = self._rows_after(self.networks.num_layers - 1)
         return [_stitch(row.unsqueeze(0), hidden_TBH).squeeze(0) for row in rows]
-
-    def input_weights(self) -> Iterable[Tensor]:
-        return [self.networks.first_layer.weight]
-
-    def task_blocks(self) -> Iterable[tuple[Tensor, TaskBlocks]]:
-        sources = TaskBlocks(0, (1,) * self.num_tasks)
-        rows = [(row, sources) for row in self.stitches.parameters()]
-        return [*self.networks.task_blocks(), *rows]
-
-    def undecayed(self) -> Iterable[nn.Parameter]:
-        """The stitches: decay would pull them to 0, not to where they start."""
-        return self.stitches.parameters()
 
     def explain(self, x_BD: Tensor) -> Explanation:
         """The stitch of every layer; per channel, its mean over the channels."""
         names = tuple(f"task {task}" for task in range(1, self.num_tasks + 1))
         stitches = []
         for layer in range(self.networks.num_layers):
-            weights = torch.stack(_rows_after(self.stitches, layer)).detach()
+            weights = torch.stack(self._rows_after(layer)).detach()
             weights_TT = weights if weights.ndim == 2 else weights.mean(dim=2)
             stitches.append(Stitch(layer + 1, names, names, weights_TT))
         return Explanation(stitches=tuple(stitches))
 
 
-class Sluice(Trunk):
+@register_trunk("sluice")
+class Sluice(_Stitched):
     """Ruder et al., AAAI 2019 (Sluice networks, 2017): cross-stitch of halves of layers, and of layers.
 
     Each layer of a task's network is two subspaces. After every layer each of the 2T subspaces
@@ -118,6 +146,8 @@ class Sluice(Trunk):
     ('task 1 half 1', 'task 1 half 2')
     """
 
+    stitched_dim = 1
+
     def __init__(
         self,
         in_features: int,
@@ -128,8 +158,7 @@ class Sluice(Trunk):
         orthogonality: float = 0.1,
         dropout: float = 0.0,
     ) -> None:
-        super().__init__()
-        require_counts(in_features=in_features, num_tasks=num_tasks, layers=len(hidden))
+        super().__init__(in_features, num_tasks, hidden=hidden, dropout=dropout)
         if len(set(hidden)) > 1 or hidden[0] % 2:
             raise ValueError(
                 f"the layers of a sluice network need one even width, but {tuple(hidden)=}: beta adds "
@@ -137,10 +166,7 @@ class Sluice(Trunk):
             )
         if not orthogonality >= 0:
             raise ValueError(f"orthogonality must be at least 0, but {orthogonality=}")
-        self.num_tasks = num_tasks
-        self.out_features = hidden[-1]
         self.orthogonality = orthogonality
-        self.networks = Networks(in_features, num_tasks, hidden=hidden, dropout=dropout)
         start_SS = _leaning(2 * num_tasks, own=own)
         self.stitches = _rows(start_SS.view(num_tasks, 2, -1) for _ in hidden)
         self.betas = PerTaskParameters(
@@ -149,17 +175,17 @@ class Sluice(Trunk):
 
     def share(self, x_BD: Tensor) -> tuple[Tensor, ...]:
         seam: list[Tensor] = []
-        halves_SBK = _halves(self.networks.first(x_BD))
+        halves_SBK = _halves(self.networks.begin(x_BD))
         for layer in range(1, self.networks.num_layers):
-            alpha_SS = torch.cat(_rows_after(self.stitches, layer - 1))
+            alpha_SS = torch.cat(self._rows_after(layer - 1))
             stitched_TBH = _joined(_stitch(alpha_SS, halves_SBK))
             seam += stitched_TBH.unbind()
-            halves_SBK = _halves(self.networks.later(layer, stitched_TBH))
+            halves_SBK = _halves(self.networks.layer(layer, stitched_TBH))
         return (*seam, halves_SBK)
 
     def split(self, seam: tuple[Tensor, ...]) -> list[Tensor]:
         *stitched, halves_SBK = seam
-        rows = _rows_after(self.stitches, self.networks.num_layers - 1)
+        rows = self._rows_after(self.networks.num_layers - 1)
         outputs = []
         for task, (row_GS, beta_L) in enumerate(zip(rows, self.betas)):
             last_BH = _joined(_stitch(row_GS, halves_SBK)).squeeze(0)
@@ -170,30 +196,17 @@ class Sluice(Trunk):
     def penalty(self) -> Tensor | None:
         if self.orthogonality == 0:
             return None
-        overlaps = []
-        for weight_TIH in self.networks.weights_by_layer():
-            first_TIK, second_TIK = weight_TIH.chunk(2, dim=-1)
-            overlaps.append(squared_overlap(first_TIK, second_TIK))
+        first_THD = torch.unflatten(self.networks.first.weight, 0, (self.num_tasks, -1))
+        by_layer = [first_THD.transpose(1, 2), *self.networks.weights]
+        overlaps = [squared_overlap(*weight_TIH.chunk(2, dim=-1)) for weight_TIH in by_layer]
         return self.orthogonality * torch.stack(overlaps).sum()
-
-    def input_weights(self) -> Iterable[Tensor]:
-        return [self.networks.first_layer.weight]
-
-    def task_blocks(self) -> Iterable[tuple[Tensor, TaskBlocks]]:
-        sources = TaskBlocks(1, (2,) * self.num_tasks)
-        rows = [(row, sources) for row in self.stitches.parameters()]
-        return [*self.networks.task_blocks(), *rows]
-
-    def undecayed(self) -> Iterable[nn.Parameter]:
-        """The stitches: decay would pull them to 0, not to where they start."""
-        return self.stitches.parameters()
 
     def explain(self, x_BD: Tensor) -> Explanation:
         """alpha (2T, 2T) of every layer, its rows in the order of its sources; last, beta (T, L)."""
         tasks, num_layers = range(1, self.num_tasks + 1), self.networks.num_layers
         halves = tuple(f"task {task} half {half}" for task in tasks for half in (1, 2))
         alphas = [
-            Stitch(layer + 1, halves, halves, torch.cat(_rows_after(self.stitches, layer)).detach())
+            Stitch(layer + 1, halves, halves, torch.cat(self._rows_after(layer)).detach())
             for layer in range(num_layers)
         ]
         layers = tuple(f"layer {layer}" for layer in range(1, num_layers + 1))
@@ -206,9 +219,6 @@ def squared_overlap(first_IK: Tensor, second_IK: Tensor) -> Tensor:
     """|first^T second|_F^2: zero if every column of the one is orthogonal to every one of the other.
 
     **Shape** twice (..., I, K) -> ().
-
-    >>> squared_overlap(torch.tensor([[1.0], [0.0]]), torch.tensor([[0.0], [2.0]])).item()
-    0.0
     """
     return (first_IK.transpose(-1, -2) @ second_IK).square().sum()
 
@@ -224,10 +234,6 @@ def _leaning(num: int, *, own: float) -> Tensor:
 def _rows(by_layer: Iterable[Tensor]) -> nn.ModuleList:
     """For each layer a parameter for each task's row: in the last stitch a row is its task's alone."""
     return nn.ModuleList(PerTaskParameters(row.clone() for row in rows) for rows in by_layer)
-
-
-def _rows_after(stitches: nn.ModuleList, layer: int) -> list[Tensor]:
-    return list(stitches[layer].parameters())
 
 
 def _stitch(weights: Tensor, hidden_SBH: Tensor) -> Tensor:

@@ -1,8 +1,4 @@
-"""The laws that every trunk obeys, as assertions for a trunk of your own.
-
->>> from polytask.trunks import MMoE
->>> check_trunk(MMoE, {"num_experts": 3})
-"""
+"""The laws that every trunk obeys, as assertions for a trunk of your own."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
@@ -32,12 +28,7 @@ def check_trunk(kind: type[Trunk], options: Mapping[str, object] | None = None) 
 
 
 def maker(kind: type[Trunk], options: Mapping[str, object]) -> Make:
-    """A function from positions of tasks to the trunk for them; the same draws at every call.
-
-    >>> from polytask.trunks import SharedBottom
-    >>> maker(SharedBottom, {"hidden": (8,)})([0, 1]).num_tasks
-    2
-    """
+    """A function from positions of tasks to the trunk for them; the same draws at every call."""
 
     def make(tasks: Sequence[int]) -> Trunk:
         with torch.random.fork_rng(devices=()):
@@ -52,11 +43,7 @@ def maker(kind: type[Trunk], options: Mapping[str, object]) -> Make:
 
 
 def check_outputs(make: Make) -> None:
-    """One tensor (B, out_features) a task; a row's output does not depend on its batch.
-
-    >>> from polytask.trunks import MMoE
-    >>> check_outputs(maker(MMoE, {"num_experts": 3}))
-    """
+    """One tensor (B, out_features) a task; a row's output does not depend on its batch."""
     for tasks in ((0,), TASKS):
         trunk, x_BD = make(tasks), _rows()
         outputs = trunk(x_BD)
@@ -67,11 +54,7 @@ def check_outputs(make: Make) -> None:
 
 
 def check_seam(make: Make) -> None:
-    """`split` reads the seam alone, all that is shared lies below it, and gradients are exact.
-
-    >>> from polytask.trunks import MMoE
-    >>> check_seam(maker(MMoE, {"num_experts": 3}))
-    """
+    """`split` reads the seam alone, all that is shared lies below it, and gradients are exact."""
     trunk, x_BD = make(TASKS), _rows().requires_grad_()
     # What lies below x is shared, so x must meet the law as well.
     names, parameters = zip(("x", x_BD), *trunk.named_parameters())
@@ -92,11 +75,7 @@ def check_seam(make: Make) -> None:
 
 
 def check_owners(make: Make) -> None:
-    """What one loss alone reaches is that task's; what is shared has two losses at least.
-
-    >>> from polytask.trunks import MMoE
-    >>> check_owners(maker(MMoE, {"num_experts": 3}))
-    """
+    """What one loss alone reaches is that task's; what is shared has two losses at least."""
     trunk = make(TASKS)
     owners = trunk.owners()
     names, parameters = zip(*trunk.named_parameters())
@@ -110,11 +89,7 @@ def check_owners(make: Make) -> None:
 
 
 def check_tasks_permute(make: Make) -> None:
-    """Tasks in another order, with their parameters, give their outputs in that order.
-
-    >>> from polytask.trunks import MMoE
-    >>> check_tasks_permute(maker(MMoE, {"num_experts": 3}))
-    """
+    """Tasks in another order, with their parameters, give their outputs in that order."""
     trunk, permuted, x_BD = make(TASKS), make(_ORDER), _rows()
     _inherit_all(permuted, trunk, tasks=dict(enumerate(_ORDER)))
     expected = [trunk(x_BD)[task] for task in _ORDER]
@@ -123,11 +98,7 @@ def check_tasks_permute(make: Make) -> None:
 
 
 def check_inputs_permute(make: Make) -> None:
-    """The entries of x in another order, with the columns that read them, give the same outputs.
-
-    >>> from polytask.trunks import MMoE
-    >>> check_inputs_permute(maker(MMoE, {"num_experts": 3}))
-    """
+    """The entries of x in another order, with the columns that read them, give the same outputs."""
     trunk, permuted, x_BD = make(TASKS), make(TASKS), _rows()
     every = list(range(NUM_FEATURES))
     features = (every, _FEATURE_ORDER)
@@ -137,11 +108,7 @@ def check_inputs_permute(make: Make) -> None:
 
 
 def check_exports(make: Make) -> None:
-    """`torch.export` with a free batch size gives a program that returns the same at other sizes.
-
-    >>> from polytask.trunks import MMoE
-    >>> check_exports(maker(MMoE, {"num_experts": 3}))
-    """
+    """`torch.export` with a free batch size gives a program that returns the same at other sizes."""
     trunk = make(TASKS)
     free = {0: torch.export.Dim("batch", min=1)}
     exported = torch.export.export(trunk, (_rows(),), dynamic_shapes=(free,)).module()

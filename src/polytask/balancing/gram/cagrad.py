@@ -10,7 +10,6 @@ from polytask.balancing.gram.geometry import Geometry, check_option, take_apart
 from polytask.balancing.gram.surgery import Reduction, reduction_factor
 from polytask.balancing.solvers import (
     Array,
-    cone_multipliers,
     least_distance_multipliers,
     min_norm_weights,
     solve_definite,
@@ -69,15 +68,12 @@ def _cautious_multipliers(geometry: Geometry, *, radius: float) -> Array:
         return np.zeros(len(lengths_T))
     shortest = lengths_T[~geometry.is_zero_T].min()
     problem = _Caution(
-        cosines_TT=geometry.cosines_TT,
-        units_TR=units_TR,
+        geometry=geometry,
         # A zero gradient asks for level <= 0, whatever its factor.
         nearness_T=np.where(geometry.is_zero_T, 1.0, shortest / geometry.divisors_T),
-        mean_R=mean_R / length,
+        along_T=units_TR @ mean_R / length,
         mean_T=lengths_T / (len(lengths_T) * length),
         radius=radius,
-        tolerance=geometry.tolerance,
-        ridge=geometry.ridge,
     )
     is_regular = units_TR.shape[1] == len(units_TR)
     multipliers_T = problem.by_pivoting() if is_regular else None
@@ -94,14 +90,13 @@ class _Caution:
     convex function of the level, smooth between the levels at which the binding tasks change.
     """
 
-    cosines_TT: Array
-    units_TR: Array
+    geometry: Geometry
     nearness_T: Array
-    mean_R: Array
+    along_T: Array
+    """u_i.g_0."""
     mean_T: Array
+    """The coefficients of the u_i in g_0."""
     radius: float
-    tolerance: float
-    ridge: float
 
     def by_pivoting(self) -> Array | None:
         """Guess which tasks bind, get the level in closed form, correct the guess.
@@ -109,24 +104,23 @@ class _Caution:
         It settles in two or three rounds or not at all; what it returns satisfies the optimality
         conditions.
         """
-        sides_T2 = np.empty((len(self.nearness_T), 2))
-        sides_T2[:, 0] = self.nearness_T
-        sides_T2[:, 1] = -(self.units_TR @ self.mean_R)
+        sides_T2 = np.stack([self.nearness_T, -self.along_T], axis=1)
+        cosines_TT, tolerance = self.geometry.cosines_TT, self.geometry.tolerance
         ratios_T = sides_T2[:, 1] / self.nearness_T
         binds_T = ratios_T == ratios_T.max()
         for _ in range(_MAX_PIVOTING_STEPS):
             binding = np.flatnonzero(binds_T)
             if len(binding) == 0:
                 return None
-            parts_S2 = solve_definite(self.cosines_TT[binding][:, binding], sides_T2[binding])
+            parts_S2 = solve_definite(cosines_TT[binding][:, binding], sides_T2[binding])
             if parts_S2 is None:
                 return None
             level = self._larger_root(sides_T2[binding].T @ parts_S2)
             point_2 = np.array([level, 1.0])
             multipliers_T = np.zeros(len(binds_T))
             multipliers_T[binding] = parts_S2 @ point_2
-            slack_T = self.cosines_TT @ multipliers_T - sides_T2 @ point_2
-            next_T = np.where(binds_T, multipliers_T > 0.0, slack_T < -self.tolerance)
+            slack_T = cosines_TT @ multipliers_T - sides_T2 @ point_2
+            next_T = np.where(binds_T, multipliers_T > 0.0, slack_T < -tolerance)
             if (next_T == binds_T).all():
                 return multipliers_T
             binds_T = next_T
@@ -134,14 +128,7 @@ class _Caution:
 
     def by_newton(self) -> Array:
         """Newton's method on the level from its right, where it descends without overshooting."""
-        multipliers_T: Array
-        (multipliers_T,) = cone_multipliers(
-            self.cosines_TT,
-            self.units_TR,
-            self.mean_T[None],
-            tolerance=self.tolerance,
-            ridge=self.ridge,
-        )
+        multipliers_T: Array = self.geometry.cone_multipliers(self.mean_T[None])[0]
         level = 0.0
         if self._distance(multipliers_T) < self.radius:
             level = self._upper_level()
@@ -162,22 +149,21 @@ class _Caution:
 
         The shortest convex combination s bounds it: min_i g_i.d <= s.d <= |s| |d|.
         """
-        if not self.units_TR.any(axis=1).all():
+        if self.geometry.is_zero_T.any():
             return 0.0
         lengths_T = 1.0 / self.nearness_T
-        shares_T = min_norm_weights(self.units_TR, lengths_T) * lengths_T
-        shortest_R = shares_T @ self.units_TR
-        length = float(np.sqrt(shortest_R @ shortest_R))
-        is_rounding = length <= np.sqrt(self.tolerance) * float(shares_T.sum())
+        shares_T = min_norm_weights(self.geometry.units_TR, lengths_T) * lengths_T
+        length = self._distance(shares_T)
+        is_rounding = length <= np.sqrt(self.geometry.tolerance) * float(shares_T.sum())
         return 0.0 if is_rounding else length * (1.0 + self.radius)
 
     def _multipliers_at(self, level: float) -> Array:
-        bounds_T = level * self.nearness_T - self.units_TR @ self.mean_R
-        raw_T = least_distance_multipliers(self.units_TR, bounds_T)
+        bounds_T = level * self.nearness_T - self.along_T
+        raw_T = least_distance_multipliers(self.geometry.units_TR, bounds_T)
         return raw_T / max(1.0 - float(bounds_T @ raw_T), _EPSILON)
 
     def _distance(self, multipliers_T: Array) -> float:
-        offset_R = multipliers_T @ self.units_TR
+        offset_R = multipliers_T @ self.geometry.units_TR
         return float(np.sqrt(offset_R @ offset_R))
 
     def _larger_root(self, quadratic_22: Array) -> float:

@@ -6,7 +6,6 @@ import numpy as np
 from torch import Tensor
 
 from polytask.balancing.gram.geometry import preference_of, take_apart
-from polytask.balancing.solvers import cone_multipliers
 
 
 def upgrad(gram_TT: Tensor, *, preference: Tensor | Sequence[float] | None = None) -> Tensor:
@@ -25,16 +24,8 @@ def upgrad(gram_TT: Tensor, *, preference: Tensor | Sequence[float] | None = Non
     tensor([0.7500, 0.7500], dtype=torch.float64)
     """
     geometry = take_apart(gram_TT)
-    preference_T = preference_of(
-        preference, default=1.0 / len(geometry.lengths_T), geometry=geometry
-    )
-    multipliers_TT = cone_multipliers(
-        geometry.cosines_TT,
-        geometry.units_TR,
-        np.eye(len(preference_T)),
-        tolerance=geometry.tolerance,
-        ridge=geometry.ridge,
-    )
+    preference_T = preference_of(preference, default=1.0 / len(gram_TT), geometry=geometry)
+    multipliers_TT = geometry.cone_multipliers(np.eye(len(preference_T)))
     added_T = (preference_T * geometry.lengths_T) @ multipliers_TT
     return geometry.give(preference_T + added_T / geometry.divisors_T)
 
@@ -55,15 +46,6 @@ def dual_proj(gram_TT: Tensor, *, preference: Tensor | Sequence[float] | None = 
     tensor([1.5000, 0.5000], dtype=torch.float64)
     """
     geometry = take_apart(gram_TT)
-    preference_T = preference_of(
-        preference, default=1.0 / len(geometry.lengths_T), geometry=geometry
-    )
-    coefficients_1T = (preference_T * geometry.lengths_T)[None]
-    multipliers_1T = cone_multipliers(
-        geometry.cosines_TT,
-        geometry.units_TR,
-        coefficients_1T,
-        tolerance=geometry.tolerance,
-        ridge=geometry.ridge,
-    )
+    preference_T = preference_of(preference, default=1.0 / len(gram_TT), geometry=geometry)
+    multipliers_1T = geometry.cone_multipliers((preference_T * geometry.lengths_T)[None])
     return geometry.give(preference_T + multipliers_1T[0] / geometry.divisors_T)

@@ -3,16 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from polytask.balancing.solvers import rows_of
-
-Array: TypeAlias = NDArray[np.float64]
+from polytask.balancing.solvers import Array, cone_multipliers, rows_of
 
 _ROUNDING_OF_DIRECTIONS = 3e-6
 
@@ -53,8 +50,7 @@ class Geometry:
     @cached_property
     def is_zero_T(self) -> NDArray[np.bool_]:
         """Which gradients are exactly zero."""
-        is_zero_T: NDArray[np.bool_] = self.lengths_T == 0.0
-        return is_zero_T
+        return np.asarray(self.lengths_T == 0.0)
 
     @cached_property
     def divisors_T(self) -> Array:
@@ -70,6 +66,16 @@ class Geometry:
     def rows_TR(self) -> Array:
         """The gradients relative to the longest, rotated into R dimensions."""
         return self.lengths_T[:, None] * self.units_TR
+
+    def cone_multipliers(self, coefficients_KT: Array) -> Array:
+        """`solvers.cone_multipliers` of the directions; rows of coefficients of the unit gradients."""
+        return cone_multipliers(
+            self.cosines_TT,
+            self.units_TR,
+            coefficients_KT,
+            tolerance=self.tolerance,
+            ridge=self.ridge,
+        )
 
     def give(self, weights_T: Array) -> Tensor:
         """The weights as a tensor like the Gram matrix that came in; NaN if that was not finite."""
@@ -130,7 +136,7 @@ def per_task(
 def preference_of(
     preference: Tensor | Sequence[float] | None, *, default: float, geometry: Geometry
 ) -> Array:
-    """What the caller says each task counts, or the default for all."""
+    """What each task counts: the caller's numbers, or the default for all."""
     preference_T = per_task(preference, default=default, geometry=geometry, name="preference")
     if not ((preference_T >= 0.0) & np.isfinite(preference_T)).all():
         raise ValueError(f"preference must be >= 0 and finite, but is {preference_T.tolist()}")

@@ -4,13 +4,12 @@ import ast
 import math
 import re
 import warnings
+from functools import partial
 
 import pyarrow.compute as pc
 
 from polytask.data.derive import operations, times
-from polytask.data.derive.nodes import ColumnName, Literal, Node, Operation
-from polytask.data.derive.operations import Function
-from polytask.data.derive.place import Place, pointing
+from polytask.data.derive.operations import Function, Node, column, literal, operation, pointing
 from polytask.errors import UserError, nearest
 
 _DEEPEST = 150
@@ -18,17 +17,19 @@ _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`([^`]+)`""")
 _FIRST_PLACEHOLDER = 0x4E00
 
 _BINARY: dict[type[ast.operator], Function] = {
-    ast.Add: operations.add,
-    ast.Sub: operations.subtract,
-    ast.Mult: operations.multiply,
+    ast.Add: operations.arithmetic("+", pc.add_checked),
+    ast.Sub: operations.arithmetic("-", pc.subtract_checked),
+    ast.Mult: operations.arithmetic("*", pc.multiply_checked),
     ast.Div: operations.divide,
     ast.FloorDiv: operations.floor_divide,
     ast.Mod: operations.remainder,
     ast.Pow: operations.power,
 }
+# Whole numbers stay whole where the exponent is a literal 0, 1, 2, ...
+_WHOLE_POWER = operations.arithmetic("**", pc.power_checked)
 _UNARY: dict[type[ast.unaryop], Function] = {
-    ast.USub: operations.negate,
-    ast.UAdd: operations.plus,
+    ast.USub: operations.arithmetic("-", pc.negate_checked),
+    ast.UAdd: operations.arithmetic("+", lambda value: value),
     ast.Not: operations.negation,
 }
 _COMPARISONS: dict[type[ast.cmpop], Function] = {
@@ -40,18 +41,20 @@ _COMPARISONS: dict[type[ast.cmpop], Function] = {
     ast.GtE: operations.comparison(">=", pc.greater_equal),
 }
 _OF_ONE: dict[str, Function] = {
-    "abs": operations.absolute,
-    "exp": operations.exponential,
+    "abs": operations.arithmetic("abs", pc.abs_checked),
+    "exp": operations.of_floats("exp", pc.exp),
     "log": operations.logarithm,
     "log1p": operations.log1p,
-    "sqrt": operations.square_root,
+    "sqrt": operations.of_floats("sqrt", pc.sqrt),
 }
-_OF_SEVERAL: dict[str, Function] = {"max": operations.largest, "min": operations.smallest}
-_OF_TIMES = dict.fromkeys(times.OF_A_TIME, 1) | dict.fromkeys(times.OF_TWO_TIMES, 2)
-_TIME_FUNCTIONS = times.OF_A_TIME | times.OF_TWO_TIMES
+_OF_SEVERAL: dict[str, Function] = {
+    "max": operations.arithmetic("max", partial(pc.max_element_wise, skip_nulls=False)),
+    "min": operations.arithmetic("min", partial(pc.min_element_wise, skip_nulls=False)),
+}
+_FUNCTIONS = _OF_ONE | _OF_SEVERAL | times.OF_A_TIME | times.OF_TWO_TIMES
 _FORMS = (
     "numbers, texts, columns, + - * / // % **, comparisons, and, or, not, in [...], is null,"
-    f" and {', '.join(sorted(_OF_ONE | _OF_SEVERAL | _TIME_FUNCTIONS))}"
+    f" and {', '.join(sorted(_FUNCTIONS))}"
 )
 
 
@@ -69,11 +72,11 @@ def read_formula(formula: str) -> Node:
         # Python counts from 1, and says 0 or the next line where the formula ends too early.
         offset = error.offset if error.offset and error.lineno == 1 else len(formula) + 1
         start = min(offset - 1, len(formula))
-        raise pointing(formula, Place(start, start + 1), f"not understood: {error.msg}") from None
+        raise pointing(formula, start, start + 1, f"not understood: {error.msg}") from None
     except (RecursionError, MemoryError):
         raise UserError(f"a formula nested too deeply: {formula[:60]!r}...") from None
     if not node.columns:
-        raise pointing(formula, Place(0, len(formula)), "the formula names no column")
+        raise pointing(formula, 0, len(formula), "the formula names no column")
     return node
 
 
@@ -118,21 +121,20 @@ class _Reader(ast.NodeVisitor):
             raise self.refusal(node, "missing values are found by `is null` or `is not null`")
         if not isinstance(value, bool | int | float | str):
             return self.generic_visit(node)
-        if isinstance(value, float) and not math.isfinite(value):
+        is_too_long = isinstance(value, int) and not -(2**63) <= value < 2**63
+        if is_too_long or value in (math.inf, -math.inf):
             raise self.refusal(node, "a number too large for 64 bits")
-        if isinstance(value, int) and not -(2**63) <= value < 2**63:
-            raise self.refusal(node, "a number too large for 64 bits")
-        return Literal(self.formula, self.place(node), value)
+        return literal(value)
 
     def visit_Name(self, node: ast.Name) -> Node:
-        place = self.place(node)
+        start, end = self.place(node)
         # Python normalises names (a ligature becomes two letters); the column is as written.
-        written = self.bytes.decode()[place.start : place.end]
+        written = self.bytes.decode()[start:end]
         if written == "null":
             raise self.refusal(node, "missing values are found by `is null` or `is not null`")
         if written in ("true", "false"):
-            return Literal(self.formula, place, written == "true")
-        return ColumnName(self.formula, place, self.quoted.get(written, written))
+            return literal(written == "true")
+        return column(self.quoted.get(written, written), partial(self.refusal, node))
 
     def visit_Attribute(self, node: ast.Attribute) -> Node:
         raise self.refusal(node, "a column's name with a dot goes into backquotes: `a.b`")
@@ -149,7 +151,7 @@ class _Reader(ast.NodeVisitor):
             hint = "; write `and` or `or`" if isinstance(node.op, ast.BitAnd | ast.BitOr) else ""
             raise self.refusal(node, f"this operator is not understood{hint}")
         if isinstance(node.op, ast.Pow) and _is_whole(node.right):
-            function = operations.whole_power
+            function = _WHOLE_POWER
         return self.operation(node, function, node.left, node.right)
 
     def visit_BoolOp(self, node: ast.BoolOp) -> Node:
@@ -164,48 +166,29 @@ class _Reader(ast.NodeVisitor):
         ]
         if len(links) == 1:
             return links[0]
-        return Operation(self.formula, self.place(node), operations.all_of, tuple(links))
+        return operation(operations.all_of, links, partial(self.refusal, node))
 
     def visit_Call(self, node: ast.Call) -> Node:
         if not isinstance(node.func, ast.Name) or node.keywords:
             raise self.refusal(node, f"not understood here; a formula has {_FORMS}")
         name = node.func.id
-        if name in _OF_ONE:
-            if len(node.args) != 1:
-                raise self.refusal(node, f"{name} takes one value")
-            return self.operation(node, _OF_ONE[name], node.args[0])
-        if name in _OF_SEVERAL:
-            if len(node.args) < 2:
-                raise self.refusal(node, f"{name} takes two values or more, of one row")
-            return self.operation(node, _OF_SEVERAL[name], *node.args)
-        if name in _OF_TIMES:
-            return self.time_function(node, name)
-        hint = nearest(name, [*_OF_ONE, *_OF_SEVERAL, *_OF_TIMES])
-        raise self.refusal(node.func, f"unknown function {name!r}{hint}")
-
-    def time_function(self, node: ast.Call, name: str) -> Node:
-        """One time or two, and then, as texts, the unit of numbers and a zone."""
-        num_times = _OF_TIMES[name]
-        how = node.args[num_times:]
-        if len(node.args) < num_times or len(how) > 2 or not all(map(_is_text, how)):
-            first = "a time" if num_times == 1 else "two times"
-            raise self.refusal(
-                node, f"{name} takes {first}, and perhaps a unit or a zone: 'ms', 'Asia/Tokyo'"
-            )
-        return self.operation(node, _TIME_FUNCTIONS[name], *node.args)
+        if name not in _FUNCTIONS:
+            raise self.refusal(node.func, f"unknown function {name!r}{nearest(name, _FUNCTIONS)}")
+        takes = _refused_arguments(name, node.args)
+        if takes is not None:
+            raise self.refusal(node, f"{name} takes {takes}")
+        return self.operation(node, _FUNCTIONS[name], *node.args)
 
     def link(self, node: ast.Compare, left: ast.expr, by: ast.cmpop, right: ast.expr) -> Node:
         """One comparison of a chain."""
         if isinstance(by, ast.Is | ast.IsNot):
             if not _is_null(right):
                 raise self.refusal(right, "`is` is for null alone; write ==")
-            missing = isinstance(by, ast.Is)
-            function = operations.is_missing if missing else operations.is_present
-            return self.operation(node, function, left)
-        if isinstance(by, ast.In | ast.NotIn):
-            negated = isinstance(by, ast.NotIn)
-            function = operations.not_membership if negated else operations.membership
-            return self.operation(node, function, left, *self.members(right))
+            return self.operation(node, pc.is_null if isinstance(by, ast.Is) else pc.is_valid, left)
+        if isinstance(by, ast.In):
+            return self.operation(node, operations.membership, left, *self.members(right))
+        if isinstance(by, ast.NotIn):
+            return self.operation(node, operations.no_membership, left, *self.members(right))
         return self.operation(node, _COMPARISONS[type(by)], left, right)
 
     def members(self, node: ast.expr) -> list[ast.expr]:
@@ -217,18 +200,18 @@ class _Reader(ast.NodeVisitor):
         return node.elts
 
     def operation(self, node: ast.expr, function: Function, *operands: ast.expr) -> Node:
-        nodes = tuple(self.read(operand) for operand in operands)
-        return Operation(self.formula, self.place(node), function, nodes)
+        nodes = [self.read(operand) for operand in operands]
+        return operation(function, nodes, partial(self.refusal, node))
 
     def refusal(self, node: ast.AST, words: str) -> UserError:
-        return pointing(self.formula, self.place(node), words)
+        return pointing(self.formula, *self.place(node), words)
 
-    def place(self, node: ast.AST) -> Place:
+    def place(self, node: ast.AST) -> tuple[int, int]:
         """Python counts in bytes of UTF-8, a person in characters."""
         if not isinstance(node, ast.expr) or node.end_col_offset is None:
-            return Place(0, len(self.formula))
-        ends = (node.col_offset, node.end_col_offset)
-        return Place(*(len(self.bytes[:end].decode()) for end in ends))
+            return 0, len(self.formula)
+        start, end = (self.bytes[:end].decode() for end in (node.col_offset, node.end_col_offset))
+        return len(start), len(end)
 
 
 def _is_null(node: ast.expr) -> bool:
@@ -243,3 +226,18 @@ def _is_whole(node: ast.expr) -> bool:
 
 def _is_text(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def _refused_arguments(name: str, arguments: list[ast.expr]) -> str | None:
+    """What the function takes, where it is not this; None where it is."""
+    if name in _OF_ONE:
+        return None if len(arguments) == 1 else "one value"
+    if name in _OF_SEVERAL:
+        return None if len(arguments) >= 2 else "two values or more, of one row"
+    num_times = 1 if name in times.OF_A_TIME else 2
+    # Then, as texts, the unit of numbers and a zone.
+    how = arguments[num_times:]
+    if len(arguments) >= num_times and len(how) <= 2 and all(map(_is_text, how)):
+        return None
+    first = "a time" if num_times == 1 else "two times"
+    return f"{first}, and perhaps a unit or a zone: 'ms', 'Asia/Tokyo'"

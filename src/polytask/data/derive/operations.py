@@ -5,7 +5,9 @@ missing out; what is undefined (x / 0, log of 0, sqrt of -1) is missing as well.
 which types do not go together; the caller adds the place.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import reduce
 from typing import TypeAlias
 
 import numpy as np
@@ -13,39 +15,39 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from polytask.columns.values import is_text, value_type
 from polytask.data.normalise import normalised
+from polytask.errors import UserError, nearest
 
 Value: TypeAlias = pa.ChunkedArray | pa.Scalar
 Function: TypeAlias = Callable[..., Value]
+Refusal = Callable[[str], UserError]
+"""Words -> an error that points at a part of the formula."""
 
 
 def canonical(column: pa.Table) -> Value:
     """The one column of a table in a type that formulas know."""
     value = normalised(column)[0]
-    kind = value.type.value_type if pa.types.is_dictionary(value.type) else value.type
+    kind = value_type(value.type)
     if pa.types.is_integer(kind):
         return value.cast(pa.int64())
-    if pa.types.is_floating(kind):
+    if pa.types.is_floating(kind) or pa.types.is_null(kind):
         return value.cast(pa.float64())
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+    if is_text(kind):
         return value.cast(pa.large_string())
-    if pa.types.is_null(kind):
-        return value.cast(pa.float64())
     if pa.types.is_boolean(kind) or pa.types.is_temporal(kind):
         return value
     raise ValueError(f"a column of type {value.type} cannot stand in a formula")
 
 
-def add(a: Value, b: Value) -> Value:
-    return _defined(pc.add_checked(*_numbers("+", a, b)))
+def arithmetic(symbol: str, compute: Function) -> Function:
+    """Numbers by a function of Arrow's, whole ones as whole numbers."""
+    return lambda *values: _defined(compute(*_numbers(symbol, *values)))
 
 
-def subtract(a: Value, b: Value) -> Value:
-    return _defined(pc.subtract_checked(*_numbers("-", a, b)))
-
-
-def multiply(a: Value, b: Value) -> Value:
-    return _defined(pc.multiply_checked(*_numbers("*", a, b)))
+def of_floats(symbol: str, compute: Function) -> Function:
+    """The same of numbers that are made floats."""
+    return lambda *values: _defined(compute(*_floats(symbol, *values)))
 
 
 def divide(a: Value, b: Value) -> Value:
@@ -71,31 +73,6 @@ def power(a: Value, b: Value) -> Value:
     return _defined(_null_where(undefined, pc.power(a, b)))
 
 
-def whole_power(a: Value, b: Value) -> Value:
-    """The power with a literal exponent 0, 1, 2, ...: whole numbers stay whole."""
-    return _defined(pc.power_checked(*_numbers("**", a, b)))
-
-
-def negate(a: Value) -> Value:
-    return pc.negate_checked(*_numbers("-", a))
-
-
-def plus(a: Value) -> Value:
-    return _numbers("+", a)[0]
-
-
-def absolute(a: Value) -> Value:
-    return pc.abs_checked(*_numbers("abs", a))
-
-
-def smallest(*values: Value) -> Value:
-    return pc.min_element_wise(*_numbers("min", *values), skip_nulls=False)
-
-
-def largest(*values: Value) -> Value:
-    return pc.max_element_wise(*_numbers("max", *values), skip_nulls=False)
-
-
 def logarithm(a: Value) -> Value:
     (a,) = _floats("log", a)
     return pc.ln(_null_where(pc.less_equal(a, 0.0), a))
@@ -106,43 +83,23 @@ def log1p(a: Value) -> Value:
     return pc.log1p(_null_where(pc.less_equal(a, -1.0), a))
 
 
-def exponential(a: Value) -> Value:
-    return pc.exp(*_floats("exp", a))
-
-
-def square_root(a: Value) -> Value:
-    return _defined(pc.sqrt(*_floats("sqrt", a)))
-
-
 def comparison(symbol: str, compare: Function) -> Function:
     """The comparison `symbol` of numbers, of texts, or of times; a text is read as a time."""
-
-    def compared(a: Value, b: Value) -> Value:
-        return compare(*_comparable(symbol, a, b))
-
-    return compared
+    return lambda a, b: compare(*_comparable(symbol, a, b))
 
 
 def all_of(*values: Value) -> Value:
     """SQL's `and`: false and null is false, true and null is null."""
-    return _folded(pc.and_kleene, [_truth("and", value) for value in values])
+    return reduce(pc.and_kleene, [_truth("and", value) for value in values])
 
 
 def any_of(*values: Value) -> Value:
     """SQL's `or`: true or null is true, false or null is null."""
-    return _folded(pc.or_kleene, [_truth("or", value) for value in values])
+    return reduce(pc.or_kleene, [_truth("or", value) for value in values])
 
 
 def negation(a: Value) -> Value:
     return pc.invert(_truth("not", a))
-
-
-def is_missing(a: Value) -> Value:
-    return pc.is_null(a)
-
-
-def is_present(a: Value) -> Value:
-    return pc.is_valid(a)
 
 
 def membership(a: Value, *members: Value) -> Value:
@@ -154,7 +111,7 @@ def membership(a: Value, *members: Value) -> Value:
     return _null_where(pc.is_null(value), pc.is_in(value, value_set=value_set))
 
 
-def not_membership(a: Value, *members: Value) -> Value:
+def no_membership(a: Value, *members: Value) -> Value:
     return pc.invert(membership(a, *members))
 
 
@@ -222,13 +179,6 @@ def _told(value: Value) -> str:
     return "a column of text" if _is_text(value) else f"a column of {value.type}"
 
 
-def _folded(function: Function, values: list[Value]) -> Value:
-    folded = values[0]
-    for value in values[1:]:
-        folded = function(folded, value)
-    return folded
-
-
 def _null_where(condition: Value, value: Value) -> Value:
     """Missing where the condition holds; the value elsewhere, also where the condition is null."""
     holds = pc.fill_null(condition, fill_value=False)
@@ -263,3 +213,51 @@ def _as_numpy(value: Value) -> NDArray[np.generic]:
         return np.asarray(value.as_py())
     array: NDArray[np.generic] = value.to_numpy()
     return array
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """The columns that a part of a formula reads, each once, and its value in every row."""
+
+    columns: tuple[str, ...]
+    evaluate: Callable[[pa.Table], Value]
+
+
+def pointing(formula: str, start: int, end: int, words: str) -> UserError:
+    """The error with the formula below it and characters `start` to `end`, exclusive, underlined."""
+    carets = "^" * max(end - start, 1)
+    return UserError(f"{words}\n    {formula}\n    {' ' * start}{carets}")
+
+
+def literal(value: bool | int | float | str) -> Node:
+    scalar = pa.scalar(value, pa.large_string() if isinstance(value, str) else None)
+    return Node((), lambda table: scalar)
+
+
+def column(name: str, refusal: Refusal) -> Node:
+    def evaluate(table: pa.Table) -> Value:
+        if name not in table.column_names:
+            raise refusal(f"the table lacks {name!r}{nearest(name, table.column_names)}")
+        try:
+            return canonical(table.select([name]))
+        except (ValueError, pa.ArrowException) as error:
+            raise refusal(f"{name!r}: {error}") from None
+
+    return Node((name,), evaluate)
+
+
+def operation(function: Function, operands: Sequence[Node], refusal: Refusal) -> Node:
+    """A function of the operands' values."""
+
+    def evaluate(table: pa.Table) -> Value:
+        values = [operand.evaluate(table) for operand in operands]
+        try:
+            return function(*values)
+        except (ValueError, pa.ArrowException) as error:
+            words = str(error)
+            if words.startswith("overflow"):
+                words = "a whole number beyond 64 bits; with `1.0 *` it becomes a float"
+            raise refusal(words) from None
+
+    columns = dict.fromkeys(name for operand in operands for name in operand.columns)
+    return Node(tuple(columns), evaluate)

@@ -13,6 +13,9 @@ from typing import TypeAlias
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from polytask.columns.times import iso_times
+from polytask.columns.values import is_number
+
 Value: TypeAlias = pa.ChunkedArray | pa.Scalar
 Function: TypeAlias = Callable[..., Value]
 
@@ -84,7 +87,7 @@ def _microseconds(when: Value, other: Value, how: tuple[Value, ...]) -> Value:
 
 def _timestamp(when: Value, unit: str | None) -> Value:
     kind = when.type
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+    if is_number(kind):
         if unit is None:
             raise ValueError("of a time that is a number say the unit, such as hour(time_ms, 'ms')")
         whole = pc.floor(when).cast(pa.int64()) if pa.types.is_floating(kind) else when
@@ -97,16 +100,10 @@ def _timestamp(when: Value, unit: str | None) -> Value:
         return when.cast(pa.timestamp("us"))
     if pa.types.is_dictionary(kind) or not pa.types.is_large_string(kind):
         raise ValueError(f"this takes a time, but here is {kind}")
-    return _from_text(when)
-
-
-def _from_text(when: Value) -> Value:
-    for kind in (pa.timestamp("us"), pa.timestamp("us", "UTC")):
-        try:
-            return when.cast(kind)
-        except pa.ArrowInvalid:
-            continue
-    raise ValueError("this takes a time, but the text is none such as 2022-04-01 18:30")
+    found = iso_times(when)
+    if found is None:
+        raise ValueError("this takes a time, but the text is none such as 2022-04-01 18:30")
+    return found
 
 
 def _unit_and_zone(how: tuple[Value, ...]) -> tuple[str | None, str | None]:

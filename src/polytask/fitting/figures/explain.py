@@ -9,7 +9,7 @@ from polytask.model import MultiTaskModel
 from polytask.records import GateFigures, MaskFigures, StitchFigures
 from polytask.streams import Batch
 from polytask.training.run import device_of
-from polytask.trunks import Explanation, Mask, collapse_warning, expert_uses, gate_use
+from polytask.trunks import Explanation, Mask, collapse_warning, expert_uses
 
 MOST_ROWS = 8192
 SHARED_GATE = "shared gate"
@@ -32,10 +32,11 @@ def explain_trunk(model: MultiTaskModel, table: Batch, *, most_rows: int = MOST_
     names = tuple(task.name for task in model.tasks)
     gates = []
     for gate in explanation.gates:
-        use = gate_use(gate)
-        name = SHARED_GATE if use.task is None else names[use.task]
-        experts = tuple(_named(expert, names) for expert in use.experts)
-        gates.append(GateFigures(name, use.level, experts, use.mean, use.std))
+        name = SHARED_GATE if gate.task is None else names[gate.task]
+        experts = tuple(_named(expert, names) for expert in gate.experts)
+        std_E, mean_E = torch.std_mean(gate.weights_BE.double(), dim=0, correction=0)
+        mean, std = tuple(mean_E.tolist()), tuple(std_E.tolist())
+        gates.append(GateFigures(name, gate.level, experts, mean, std))
     stitches = []
     for stitch in explanation.stitches:
         rows, sources = (
@@ -58,8 +59,7 @@ def _explain(model: MultiTaskModel, table: Batch, most_rows: int) -> Explanation
     device, was_training = device_of(model), model.training
     model.eval()
     try:
-        x_BD = model.encoder(table[index].to(device).inputs)
-        return model.trunk.explain(x_BD)
+        return model.explain(table[index].to(device).inputs)
     finally:
         model.train(was_training)
 

@@ -1,11 +1,11 @@
 """Tables -> tensors with encoders that are fitted already."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import torch
-from numpy.typing import NDArray
 
 from polytask.columns.values import coded
 from polytask.config import FitConfig
@@ -14,6 +14,7 @@ from polytask.data.labels import Encoded, LabelEncoder
 from polytask.data.options import ReadOptions
 from polytask.data.readers import require_columns
 from polytask.data.weights import encode_weights
+from polytask.errors import flag
 from polytask.inputs import FittedInputs
 from polytask.streams import Batch
 
@@ -35,7 +36,12 @@ def read_options(config: FitConfig, inputs: FittedInputs | None = None) -> ReadO
         name: words for one in inputs.by_name.values() for name, words in one.known_words().items()
     }
     numbers = inputs.by_name["numeric"].columns if "numeric" in inputs.by_name else ()
-    return options.as_fitted(numbers=list(numbers), texts=texts)
+    return replace(
+        options,
+        numbers={*options.numbers, *numbers},
+        text={*options.text, *texts},
+        values={**options.values, **texts},
+    )
 
 
 def apply_derivations(table: pa.Table, derivations: Sequence[Derivation]) -> pa.Table:
@@ -80,27 +86,19 @@ def encode_examples(
     with how many there are."""
     names = [task.name for task in targets.tasks]
     encoded = targets.encode(table)
-    weights_BT = encode_weights(
-        table,
-        targets.tasks,
-        weight_columns={k: v for k, v in config.weight.items() if isinstance(v, str)},
-        weight_numbers={},
-    )
+    columns = {k: v for k, v in config.weight.items() if isinstance(v, str)}
+    weights = encode_weights(table, targets.tasks, columns)
     batch = Batch(
         inputs=inputs.encode(table),
-        labels=_by_name(names, encoded.labels_BT),
-        weights={} if weights_BT is None else _by_name(names, weights_BT),
+        labels={name: torch.from_numpy(encoded.labels_BT[:, t]) for t, name in enumerate(names)},
+        weights={name: torch.from_numpy(weights_B) for name, weights_B in weights.items()},
         groups=None if config.group is None else _group_codes(table, config.group),
     )
     return batch, encoded
 
 
-def _by_name(names: Sequence[str], values_BT: NDArray[np.float32]) -> Mapping[str, torch.Tensor]:
-    return {name: torch.from_numpy(values_BT[:, t]) for t, name in enumerate(names)}
-
-
 def _group_codes(table: pa.Table, name: str) -> torch.Tensor:
     """Codes 0, 1, ... of the column's values within this table; a missing one is a group alone."""
     require_columns(table, [name], "--group")
-    codes_B = coded(table[name], f"--group {name}").codes_B.astype(np.int64)
+    codes_B = coded(table[name], flag("group", name)).codes_B.astype(np.int64)
     return torch.from_numpy(np.where(codes_B < 0, -1 - np.arange(len(codes_B)), codes_B))

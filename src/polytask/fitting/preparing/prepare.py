@@ -13,7 +13,7 @@ from polytask.data.leaks import find_leaks
 from polytask.data.notes import notes_of
 from polytask.data.readers import TableSource, read_table, require_columns
 from polytask.data.schema import Schema, infer_schema
-from polytask.errors import UserError, nearest
+from polytask.errors import UserError, flag, nearest
 from polytask.fitting.budget import with_budget
 from polytask.fitting.preparing.encoding import (
     apply_derivations,
@@ -160,7 +160,7 @@ def inspect_table(config: FitConfig, table: TableSource | None = None) -> tuple[
 def resolve_tasks(config: FitConfig, table: pa.Table) -> FitConfig:
     """The configuration with parsed tasks, whose columns and relations exist."""
     if not config.tasks:
-        raise UserError("there is no task: name one, such as `--task click:binary`")
+        raise UserError("there is no task: name one, such as --task=click:binary")
     parsed = [
         parse_task(task, table.column_names) if isinstance(task, str) else task
         for task in config.tasks
@@ -178,7 +178,9 @@ def resolve_tasks(config: FitConfig, table: pa.Table) -> FitConfig:
     given = {task.name: task.given for task in parsed if task.given} | dict(config.given)
     for child, parent in given.items():
         if parent not in names:
-            raise UserError(f"--given {child}={parent}: no task {parent!r}{nearest(parent, names)}")
+            raise UserError(
+                f"{flag('given', f'{child}={parent}')}: no task {parent!r}{nearest(parent, names)}"
+            )
     return config.model_copy(update={"tasks": tuple(parsed), "given": given})
 
 
@@ -214,12 +216,12 @@ def make_tasks(config: FitConfig) -> tuple[Task, ...]:
 def _transformed(kind: Kind, name: str, transform: str) -> Kind:
     if "transform" not in kind.option_names():
         raise UserError(
-            f"--transform {name}: log1p is for kinds that are quantities, not {kind.name}"
+            f"{flag('transform', name)}: log1p is for kinds that are quantities, not {kind.name}"
         )
     try:
         return make_kind({"name": kind.name, **kind.options(), "transform": transform})
     except UserError as error:
-        raise UserError(f"--transform {name}={transform}: {error}") from error
+        raise UserError(f"{flag('transform', f'{name}={transform}')}: {error.message}") from error
 
 
 def _label_words(config: FitConfig) -> tuple[str, ...]:
@@ -272,5 +274,5 @@ def _stop_at_leaks(leaks: Sequence[Leak], allowed: Sequence[str]) -> None:
     columns = ",".join(sorted({leak.column for leak in stops}))
     raise UserError(
         f"inputs that give the label away: {found}. If they are known only after the event, "
-        f"pass --after {columns}; if they are true inputs, --allow {columns}"
+        f"pass {flag('after', columns)}; if they are true inputs, {flag('allow', columns)}"
     )

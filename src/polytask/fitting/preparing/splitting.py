@@ -9,7 +9,7 @@ from polytask.config import FitConfig
 from polytask.data.derive import Derivation
 from polytask.data.readers import TableSource, read_table
 from polytask.data.splits import Split, split_by_cutoffs, split_by_key, split_random
-from polytask.errors import UserError
+from polytask.errors import UserError, flag
 from polytask.fitting.preparing.encoding import apply_derivations, read_options
 
 
@@ -97,7 +97,7 @@ def _by_time(config: FitConfig, table: pa.Table, *, valid_fraction: float) -> Sp
             table[config.time_column], valid_from=config.valid_from, test_from=config.test_from
         )
     except UserError as error:
-        raise UserError(f"--time-column {config.time_column}: {error}") from error
+        raise UserError(f"{flag('time-column', config.time_column)}: {error.message}") from error
     if config.valid_from is not None or valid_fraction == 0:
         return split
     inner = split_random(

@@ -9,7 +9,7 @@ import torch
 
 import polytask
 from polytask.balancing import Ranks
-from polytask.errors import UserError
+from polytask.errors import UserError, flag
 from polytask.records import EnvironmentRecord
 
 
@@ -53,7 +53,9 @@ def pick_device(name: str, ranks: Ranks | None = None) -> torch.device:
     if device.type != "cuda":
         return device
     if not torch.cuda.is_available():
-        raise UserError(f"--device {name}: torch {torch.__version__} sees no CUDA device here")
+        raise UserError(
+            f"{flag('device', name)}: torch {torch.__version__} sees no CUDA device here"
+        )
     return device if ranks is None else _own_cuda_device()
 
 
@@ -62,8 +64,8 @@ def _own_cuda_device() -> torch.device:
     place, count = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
     if place >= count:
         raise UserError(
-            f"torch sees {count} CUDA device(s) here, but there are more processes: start as many, "
-            f"--nproc-per-node {count}, or pass --device cpu"
+            f"torch sees {count} CUDA device(s) here, but there are more processes: start {count} "
+            "(torchrun's nproc-per-node), or pass --device=cpu"
         )
     torch.cuda.set_device(place)
     return torch.device("cuda", place)

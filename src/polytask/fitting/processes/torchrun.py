@@ -50,7 +50,7 @@ def raise_on_all(ranks: Ranks | None, act: Callable[[], Result]) -> Result:
     try:
         result = act()
     except UserError as error:
-        ranks.gather(str(error))
+        ranks.gather(error.message)
         raise
     told = next(filter(None, ranks.gather("")), None)
     if told is not None:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from polytask.config import FitConfig, read_config, write_config
 from polytask.data.labels import LabelEncoder
-from polytask.errors import UserError
+from polytask.errors import UserError, flag
 from polytask.files.lock import LOCK, Lock, require_unlocked
 from polytask.files.plain import is_part, require_plain
 from polytask.files.reading import parse_json, read_text
@@ -106,7 +106,7 @@ class RunFolder:
             inputs = FittedInputs.from_record(values["inputs"])
             return inputs, LabelEncoder.from_dict(values["targets"])
         except UserError as error:
-            raise UserError(f"{path}: {error}") from error
+            raise UserError(f"{path}: {error.message}") from error
 
     def has_encoders(self) -> bool:
         return require_plain(self.path / ENCODER)
@@ -132,7 +132,7 @@ class RunFolder:
                 raise UserError(
                     f"{self.path / name}: this is not the file that the weights were written with: "
                     "one of the two was changed, or is another run's. Put it back; a run that was "
-                    f"interrupted is mended by `polytask fit --resume {self.path}`"
+                    f"interrupted is mended by {flag('resume', self.path)}"
                 )
 
     def read_weights(self) -> dict[str, Tensor]:
@@ -191,7 +191,7 @@ def _require_free(path: Path, *, overwrite: bool) -> None:
         return
     if not overwrite:
         goes_on = RunFolder(path).checkpoints.exists()
-        hint = f", or go on with `polytask fit --resume {path}`" if goes_on else ""
+        hint = f", or go on with {flag('resume', path)}" if goes_on else ""
         raise UserError(f"{path}: the folder exists; pass --overwrite or name another --out{hint}")
     if not require_plain(path / OPTIONS):
         raise UserError(f"{path}: the folder holds something else than a run; name another --out")

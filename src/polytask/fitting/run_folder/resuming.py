@@ -9,7 +9,7 @@ from torch import nn
 from polytask.balancing import Balancer, Ranks
 from polytask.config import FitConfig
 from polytask.data.readers import TableSource
-from polytask.errors import UserError
+from polytask.errors import UserError, in_python
 from polytask.files.lock import Lock
 from polytask.fitting.events import Event, Finished, Notice
 from polytask.fitting.fitting import train_and_compare
@@ -47,7 +47,7 @@ def resume(
     own = OwnParts(encoder, trunk, balancer)
     for event in resume_events(run, table, own=own, parts=parts, threads=threads):
         if isinstance(event, Notice):
-            warnings.warn(event.text, UserWarning, stacklevel=2)
+            warnings.warn(in_python(event.text), UserWarning, stacklevel=2)
         elif isinstance(event, Finished):
             return event.run
     raise AssertionError("resume_events ends with Finished")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from html import escape
 from pathlib import Path
 from typing import TypeVar, overload
 
@@ -30,12 +31,13 @@ from polytask.model import MultiTaskModel
 from polytask.records import (
     Evaluation,
     Figures,
-    HistoryRecord,
+    History,
     RunRecord,
     append_history,
     write_figures,
     write_metrics,
 )
+from polytask.records.html import abridged
 from polytask.report import write_report
 from polytask.streams import Batch
 from polytask.task import Task
@@ -44,7 +46,7 @@ from polytask.training.evaluation import predict
 FrameT = TypeVar("FrameT", bound=ArrowStream)
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Run:
     """A trained model with its encoders, configuration, and the records of its folder.
 
@@ -63,12 +65,19 @@ class Run:
         return self.records.record
 
     @property
-    def history(self) -> list[HistoryRecord]:
+    def history(self) -> History:
         return self.records.history
 
     @property
     def figures(self) -> Figures | None:
         return self.records.figures
+
+    def __repr__(self) -> str:
+        folder = f", {self.config.out}" if self.config.out is not None else ""
+        return f"Run({abridged(task.name for task in self.tasks)}{folder}; {self.record})"
+
+    def _repr_html_(self) -> str:
+        return escape(repr(self)) if self.record is None else self.record._repr_html_()
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -81,9 +90,7 @@ class Run:
         UserError where the run has not ended.
         """
         if self.record is None:
-            raise UserError(
-                "this run has not ended, so it has no metrics; `polytask fit --resume RUN` ends it"
-            )
+            raise UserError("this run has not ended, so it has no metrics; --resume=RUN ends it")
         return self.record
 
     @overload

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from polytask.records import (
     Figures,
-    HistoryRecord,
+    History,
     RunRecord,
     read_figures,
     read_history,
@@ -25,7 +25,7 @@ class Records(Protocol):
     def figures(self) -> Figures | None: ...
 
     @property
-    def history(self) -> list[HistoryRecord]: ...
+    def history(self) -> History: ...
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class RecordsInMemory:
 
     record: RunRecord | None
     figures: Figures | None
-    history: list[HistoryRecord] = field(default_factory=list)
+    history: History = field(default_factory=History)
 
 
 @dataclass(frozen=True)
@@ -52,5 +52,5 @@ class RecordsOnDisk:
         return read_figures(self.folder)
 
     @cached_property
-    def history(self) -> list[HistoryRecord]:
+    def history(self) -> History:
         return read_history(self.folder)
