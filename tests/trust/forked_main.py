@@ -25,7 +25,6 @@ from polytask.cli import main
 for name in (
     "polytask.report.page",
     "polytask.cli.fitting",
-    "polytask.data.describe",
     "torch._dynamo",
 ):
     importlib.import_module(name)
