@@ -52,10 +52,5 @@ def test_pages_are_not_given_back_and_cleared_again() -> None:
 
 
 @pytest.mark.skipif(not _GLIBC, reason="settings of glibc's malloc")
-def test_afterwards_the_largest_go_back_again() -> None:
-    assert faults_a_step("afterwards") > 100
-
-
-@pytest.mark.skipif(not _GLIBC, reason="settings of glibc's malloc")
 def test_settings_of_the_environment_are_left_alone() -> None:
     assert faults_a_step("keep", MALLOC_TRIM_THRESHOLD_="65536") > 100
