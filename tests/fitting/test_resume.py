@@ -20,6 +20,7 @@ from polytask import fit
 from polytask.cli import main
 from polytask.config import validate_config
 from polytask.errors import UserError
+from polytask.files.plain import fresh_part
 from polytask.fitting import Finished, ModelFinished, Notice, fit_events, resume_events
 from polytask.fitting.own_parts import OwnParts
 from polytask.training.loop import TrainStep
@@ -148,16 +149,17 @@ def test_what_a_crash_leaves_half_written_is_done_again(
     run = tmp_path / "run"
     stop_after(run, table, steps=14)
     newest = run / "checkpoints" / "0" / "step-0000000012"
-    shutil.copytree(newest, newest.with_name("step-0000000014.part"))
-    cut(newest.with_name("step-0000000014.part") / TENSORS)
-    (run / "model.part").write_bytes(b"half")
+    half = fresh_part(newest.with_name("step-0000000014"))
+    shutil.copytree(newest, half)
+    cut(half / TENSORS)
+    fresh_part(run / "model.safetensors").write_bytes(b"half")
     with (run / "steps.jsonl").open("a") as file:
         file.write('{"model": "multi-ta')
     events = resume_events(run)
     finished = [next(e for e in events if isinstance(e, ModelFinished)) for _ in range(3)]
     assert [event.training.progress.step for event in finished] == [STEPS] * 3
     events.close()
-    (run / "metrics.json.part").write_text('{"tasks": {"cl')
+    fresh_part(run / "metrics.json").write_text('{"tasks": {"cl')
     assert go_on(run) == []
     assert contents(run) == whole
 
@@ -167,7 +169,7 @@ def test_killed_while_the_checkpoints_are_removed(
 ) -> None:
     run = tmp_path / "run"
     stop_after(run, table)
-    (run / "checkpoints.part" / "0").mkdir(parents=True)
+    (fresh_part(run / "checkpoints") / "0").mkdir(parents=True)
     go_on(run)
     assert contents(run) == whole
 

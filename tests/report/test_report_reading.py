@@ -42,7 +42,7 @@ def test_a_line_that_was_being_written_is_left_out(run_folder: Path) -> None:
         ("metrics.json", "{", r"metrics\.json: .*JSON"),
         ("metrics.json", "{}", r"metrics\.json: .*format 'polytask metrics'"),
         ("figures.json", '{"format": "polytask figures", "version": 2}', r"version 2 .* reads 1"),
-        ("run.yaml", "a: b: c", r"run\.yaml: .*YAML"),
+        ("run.yaml", "a: b: c", r"run\.yaml:1:5: mapping values"),
         ("run.yaml", "- a", r"run\.yaml: .*mapping"),
     ],
 )

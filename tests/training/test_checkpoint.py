@@ -22,6 +22,7 @@ from polytask.balancing import (
     Uncertainty,
 )
 from polytask.errors import UserError
+from polytask.files.plain import fresh_part
 from polytask.model import MultiTaskModel
 from polytask.streams import Batch, InMemoryStream
 from polytask.task import binary, regression
@@ -212,7 +213,7 @@ def saved_at(folder: Path, *steps: int) -> TrainingRun:
 
 
 def test_the_newest_two_are_kept_and_nothing_half_written(tmp_path: Path) -> None:
-    (tmp_path / "step-0000000002.part").mkdir()
+    fresh_part(tmp_path / "step-0000000002").mkdir()
     run = saved_at(tmp_path, 3, 5, 7)
     assert names_in(tmp_path) == ["step-0000000005", "step-0000000007"]
     Checkpoints(tmp_path).save(run, is_finished=True)

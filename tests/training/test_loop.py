@@ -104,6 +104,26 @@ def test_a_falling_metric_is_better() -> None:
     assert found == pytest.approx(-2.5)
 
 
+def test_an_undefined_metric_is_left_out_and_the_others_weigh_as_much() -> None:
+    monitor = Monitor((Term("a", "log_loss"), Term("b", "rmse", weight=3.0)))
+    tasks = [binary("a"), regression("b")]
+    found = monitor.score({"a": {"log_loss": math.nan}, "b": {"rmse": 1.0}}, tasks)
+    assert found == pytest.approx(-4.0)
+    values = {"a": {"log_loss": math.nan}, "b": {"rmse": math.nan}}
+    assert math.isnan(monitor.score(values, tasks))
+
+
+def test_without_any_metric_training_goes_to_its_end(
+    make_run: MakeRun, stream: InMemoryStream, valid: Batch
+) -> None:
+    run = make_run(epochs=8, patience=2)
+    run.monitor = Monitor((Term("a", "auc"),))
+    labels = {"a": torch.ones(len(valid)), "b": valid.labels["b"]}
+    steps = list(train(run, stream, valid=Batch(valid.inputs, labels)))
+    assert steps[-1].epoch == 7
+    assert run.progress.best_step == run.progress.step
+
+
 @pytest.mark.parametrize("bad", [math.inf, math.nan])
 def test_a_loss_that_is_not_finite_names_step_task_batch_and_rows(
     bad: float, make_run: MakeRun, table: Batch

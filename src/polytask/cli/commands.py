@@ -18,6 +18,8 @@ from polytask.cli.options import (
     with_column_options,
     with_fit_options,
 )
+from polytask.cli.stopping import TERMINATED, Terminated, terminated_in_order
+from polytask.cli.visible import visible
 from polytask.config import FitConfig
 from polytask.data.paths import matching_paths
 from polytask.errors import UserError
@@ -39,16 +41,32 @@ app = typer.Typer(
 def main() -> None:
     """Run a command; a mistake of the user's is one message and exit code 2."""
     try:
-        app()
+        with terminated_in_order():
+            try:
+                app()
+            finally:
+                sys.stdout.flush()
     except UserError as error:
         _stop(error.message)
-    except OSError as error:
-        if error.filename is None:
+    except (MemoryError, OSError, RuntimeError) as error:
+        words = _in_words(error)
+        if words is None:
             raise
-        _stop(f"{error.filename}: {error.strerror}")
-    except KeyboardInterrupt:
+        _stop(words)
+    except Terminated:
         typer.echo("stopped; what was saved stays", err=True)
-        sys.exit(130)
+        sys.exit(TERMINATED)
+
+
+def _in_words(error: Exception) -> str | None:
+    """What the system lacks: memory, room, rights; None for a mistake of ours."""
+    if isinstance(error, MemoryError) or "allocate memory" in str(error):
+        return (
+            f"there is not enough memory: {str(error).partition(chr(10))[0] or 'no more is given'}"
+        )
+    if isinstance(error, OSError):
+        return f"{error.filename or 'the output'}: {error.strerror or error}"
+    return None
 
 
 def _stop(message: str) -> None:
@@ -57,7 +75,7 @@ def _stop(message: str) -> None:
         # does not end, the mistake is this process's alone.
         time.sleep(_SECONDS_TO_SPEAK)
     typer.secho("error:", fg="red", bold=True, nl=False, err=True)
-    typer.echo(f" {message}", err=True)
+    typer.echo(f" {visible(message)}", err=True)
     sys.exit(2)
 
 
@@ -139,11 +157,11 @@ def evaluate(
     """Evaluate a run on another table, per task; counted in its metrics.json."""
     from polytask.cli.tables import console_for_tables, show_evaluation
     from polytask.fitting import load
-    from polytask.records import count_test_evaluation
+    from polytask.records import count_test_evaluation, read_metrics
 
     loaded = load(run)
+    read_metrics(run)  # Damage is told before the work is done.
     evaluations = loaded.evaluate(table)
-    count_test_evaluation(run)
     trained_on = loaded.config.table
     if trained_on is not None and table.exists() and trained_on.resolve() == table.resolve():
         typer.echo("note: the run was trained on rows of this very table", err=True)
@@ -151,7 +169,8 @@ def evaluate(
         show_evaluation(console_for_tables(), evaluations)
     else:
         flat = {task: evaluation.to_dict() for task, evaluation in evaluations.items()}
-        typer.echo(json.dumps(flat, indent=2))
+        typer.echo(json.dumps(flat, indent=2, allow_nan=False))
+    count_test_evaluation(run)
 
 
 @app.command()
@@ -170,17 +189,15 @@ def predict(
     overwrite: Annotated[bool, typer.Option(help="Replace an existing file.")] = False,
 ) -> None:
     """Write one row of predictions for each row of TABLE."""
-    from polytask.data.writing import writer_of
+    from polytask.data.writing import check_target, write_table
     from polytask.fitting import load
 
-    write = writer_of(out)
-    if out.exists() and not overwrite:
-        raise UserError(f"{out}: the file exists; pass --overwrite or name another --out")
+    check_target(out, sources=matching_paths(str(table)), overwrite=overwrite)
     kept = [name.strip() for name in keep.split(",") if name.strip()]
     predictions = load(run).predict(table, keep=kept)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write(predictions, out)
-    typer.echo(f"{predictions.num_rows} rows -> {out}: {', '.join(predictions.column_names)}")
+    write_table(predictions, out)
+    names = ", ".join(predictions.column_names)
+    typer.echo(visible(f"{predictions.num_rows} rows -> {out}: {names}"))
 
 
 @app.command()
@@ -189,8 +206,11 @@ def report(
     out: Annotated[
         Path | None, typer.Option(help="HTML file to write; report.html in the run's folder.")
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option(help="Replace a file that is no report of polytask's.")
+    ] = False,
 ) -> None:
     """Draw the report of a run anew: one HTML file that opens offline."""
     from polytask.report import write_report
 
-    typer.echo(f"report: {write_report(run, out=out)}")
+    typer.echo(f"report: {write_report(run, out=out, overwrite=overwrite)}")

@@ -1,5 +1,6 @@
 """`fit` as a person sees it: what was read, the progress, the table at the end."""
 
+import math
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,7 +17,9 @@ from rich.progress import (
 from rich.table import Column
 
 from polytask.balancing import Ranks
+from polytask.cli.stopping import told_how_to_resume
 from polytask.cli.tables import console_for_tables, show_cost, show_lines, show_results
+from polytask.cli.visible import visible
 from polytask.config import FitConfig
 from polytask.data.readers import TableSource
 from polytask.fitting import (
@@ -31,8 +34,8 @@ from polytask.fitting import (
     resume_events,
 )
 from polytask.fitting.processes.torchrun import is_first, launched
-from polytask.fitting.run_folder.folder import RunFolder
 from polytask.fitting.telling import finished_line, prepared_lines
+from polytask.training.evaluation import Validation
 from polytask.training.loop import TrainStep
 
 _REDRAW_SECONDS = 0.2
@@ -40,20 +43,13 @@ _REDRAW_SECONDS = 0.2
 
 def show_fit(config: FitConfig, table: TableSource | None = None, *, verbose: bool = False) -> None:
     """Fit and print; under torchrun the first process prints."""
-    try:
-        with launched() as ranks:
-            _show(fit_events(config, table, ranks=ranks), ranks, verbose=verbose)
-    except KeyboardInterrupt:
-        if table is None and config.out is not None and RunFolder(config.out).checkpoints.exists():
-            Console(stderr=True, soft_wrap=True).print(
-                f"go on with: polytask fit --resume {config.out}", markup=False
-            )
-        raise
+    with told_how_to_resume(config.out if table is None else None), launched() as ranks:
+        _show(fit_events(config, table, ranks=ranks), ranks, verbose=verbose)
 
 
 def show_resumed(folder: Path, *, threads: int | None, verbose: bool = False) -> None:
     """Go on with an interrupted fit and print."""
-    with launched() as ranks:
+    with told_how_to_resume(folder), launched() as ranks:
         _show(resume_events(folder, threads=threads, ranks=ranks), ranks, verbose=verbose)
 
 
@@ -95,11 +91,13 @@ class _Screen:
         self._console = console
         # The note gives way where the terminal is narrow, not the bar.
         self._bars = Progress(
-            TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
             BarColumn(bar_width=16, table_column=Column(min_width=16)),
             MofNCompleteColumn(table_column=Column(no_wrap=True)),
             TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
-            TextColumn("{task.fields[note]}", table_column=Column(ratio=1, no_wrap=True)),
+            TextColumn(
+                "{task.fields[note]}", markup=False, table_column=Column(ratio=1, no_wrap=True)
+            ),
             console=console,
             disable=not console.is_terminal,
             expand=True,
@@ -121,7 +119,7 @@ class _Screen:
         progress = event.training.progress
         self._model, self._validated, self._epoch = event, "", progress.epoch
         self._bar = self._bars.add_task(
-            event.name, total=event.total_steps, completed=progress.step, note=""
+            visible(event.name), total=event.total_steps, completed=progress.step, note=""
         )
         if not self._console.is_terminal:
             goes_on = f", going on after step {progress.step}" if progress.step else ""
@@ -139,11 +137,11 @@ class _Screen:
             if step.validation is not None or now - self._drawn >= _REDRAW_SECONDS:
                 self._drawn = now
                 note = f"{rate} {self._validated} {_losses(self._model, step)}"
-                self._bars.update(self._bar, completed=step.step, note=note)
+                self._bars.update(self._bar, completed=step.step, note=visible(note))
         elif ended or step.validation is not None:
             parts = [f"  epoch {step.epoch + 1}", f"step {step.step}", _losses(self._model, step)]
             if step.validation is not None:
-                parts.append(f"{self._validated}{' (best)' if step.validation.is_best else ''}")
+                parts.append(f"{self._validated}{' (best)' if _is_best(step.validation) else ''}")
             self._console.print(", ".join([*parts, rate]))
 
     def finish(self, event: ModelFinished) -> None:
@@ -162,7 +160,11 @@ def _losses(model: ModelStarted, step: TrainStep) -> str:
 
 def _metrics(metrics: Mapping[str, Mapping[str, float]]) -> str:
     return " ".join(
-        f"{task} {name} {value:.4f}"
+        f"{task} {name} {'undefined' if math.isnan(value) else f'{value:.4f}'}"
         for task, values in metrics.items()
         for name, value in values.items()
     )
+
+
+def _is_best(validation: Validation) -> bool:
+    return validation.is_best and not math.isnan(validation.score)

@@ -49,7 +49,9 @@ def config_from(options: Mapping[str, object]) -> FitConfig:
     over = validate_config(given, from_text=True)
     if path is None:
         return over
-    base = read_config(Path(str(path)))
+    # A file may come from a stranger, and its `out` name a run of one's own: only the command line
+    # says that a run may go.
+    base = read_config(Path(str(path))).model_copy(update={"overwrite": False})
     return base.model_copy(update={key: getattr(over, key) for key in over.model_fields_set})
 
 

@@ -6,6 +6,7 @@ from typing import Literal
 from rich.console import Console
 from rich.table import Table
 
+from polytask.cli.console import PlainConsole
 from polytask.data.schema import ColumnReport, Schema
 from polytask.fitting import Run
 from polytask.fitting.telling import reading_lines
@@ -17,8 +18,8 @@ _ONLY_WIDE = ("distinct", "missing", "examples")
 
 def console_for_tables() -> Console:
     """The terminal, or long lines into a pipe or a file, which have no width of their own."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(width=200, highlight=False, soft_wrap=True)
+    console = PlainConsole()
+    return console if console.is_terminal else PlainConsole(width=200)
 
 
 def show_lines(console: Console, lines: Iterable[str]) -> None:

@@ -52,6 +52,8 @@ class Coded:
 def coded(column: pa.ChunkedArray, what: str) -> Coded:
     """The column by codes; `what` names it in errors. Text is never copied row by row."""
     column = decoded(column)
+    if pa.types.is_null(column.type):
+        return Coded(pa.array([], pa.large_string()), np.full(len(column), -1, np.int32))
     if pa.types.is_dictionary(column.type):
         array = column.unify_dictionaries().combine_chunks()
         if array.dictionary.null_count or pc.count_distinct(array.dictionary).as_py() < len(
@@ -60,8 +62,6 @@ def coded(column: pa.ChunkedArray, what: str) -> Coded:
             array = array.dictionary_decode().dictionary_encode()
     else:
         array = _plain(column, what).dictionary_encode().combine_chunks()
-    if pa.types.is_null(column.type):
-        return Coded(pa.array([], pa.large_string()), np.full(len(column), -1, np.int32))
     values = array.dictionary
     if is_text(values.type):
         values = values.cast(pa.large_string())

@@ -236,8 +236,9 @@ def _construct(
     checked |= _check_options(what, options, own=own, hints=hints)
     try:
         return kind(**checked)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{what}: {error}") from error
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+        # Of a size that no memory holds torch speaks with a trace of C++ behind the first line.
+        raise UserError(f"{what}: {str(error).partition(chr(10))[0]}") from error
 
 
 def _check_options(

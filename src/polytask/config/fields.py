@@ -155,7 +155,7 @@ class FitConfig(_Strict):
     """Where gradient rules measure: at the seam (cheap) or exactly."""
 
     # Training
-    epochs: Count | None = None
+    epochs: Annotated[Count, Field(le=1_000_000)] | None = None
     """By the number of rows."""
     batch_size: Count | None = None
     """By the number of rows."""
@@ -179,9 +179,9 @@ class FitConfig(_Strict):
     """fp32, or bf16 (autocast)."""
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     """auto, cpu, cuda or cuda:1."""
-    threads: Count | None = None
+    threads: Annotated[Count, Field(le=4096)] | None = None
     """CPU threads."""
-    seed: Seed = 0
+    seed: Annotated[Seed, Field(lt=1 << 63)] = 0
     """Seed of weights, batches and dropout."""
     init_from: Location | None = None
     """Run to take weights from, by column and value."""

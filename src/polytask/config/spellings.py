@@ -90,15 +90,9 @@ def _parse_braces(value: object) -> object:
     """`{name: mmoe, num_experts: 4}` on a command line is the mapping that it would be in YAML."""
     if not isinstance(value, str) or not value.lstrip().startswith("{"):
         return value
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
+    from polytask.files.yaml import load_yaml
 
-    try:
-        return YAML(typ="safe", pure=True).load(value)
-    except YAMLError as error:
-        raise ValueError(
-            f"this is no mapping such as {{name: mmoe, num_experts: 4}}: {error}"
-        ) from error
+    return load_yaml(value, where="this is no mapping such as {name: mmoe, num_experts: 4}")
 
 
 def _as_kind(value: object) -> object:

@@ -9,6 +9,8 @@ from pydantic_core import ErrorDetails
 
 from polytask.config.fields import FitConfig, TaskConfig
 from polytask.errors import UserError, nearest
+from polytask.files.reading import read_text
+from polytask.files.yaml import MOST_BYTES, load_yaml
 
 _NEVER_WRAP = 1 << 20
 """A path stays on one line, whatever its length, so that it can be copied."""
@@ -18,16 +20,10 @@ def read_config(path: Path) -> FitConfig:
     """The configuration in a YAML file; UserError as `file:line:column: key: what is wrong`."""
     if not path.is_file():
         raise UserError(f"{path}: no such configuration file")
-    from ruamel.yaml import YAML
     from ruamel.yaml.comments import CommentedMap
-    from ruamel.yaml.error import MarkedYAMLError
 
-    try:
-        document = YAML(typ="rt").load(path.read_text(encoding="utf-8"))
-    except MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-        raise UserError(f"{place}: {error.problem or error.context}") from error
+    text = read_text(path, most_bytes=MOST_BYTES)
+    document = load_yaml(text, where=str(path), places=True)
     if not isinstance(document, CommentedMap):
         raise UserError(f"{path}: a configuration is a mapping of keys, such as `epochs: 10`")
     return validate_config(document, source=str(path))
@@ -41,7 +37,7 @@ def validate_config(
     `from_text`: values may be text where a number is due, as on a command line.
     """
     try:
-        plain = {key: _plain(value) for key, value in values.items()}
+        plain = {str(key): _plain(value) for key, value in values.items()}
         return FitConfig.model_validate(plain, strict=False if from_text else None)
     except ValidationError as error:
         lines = [_describe(detail, values, source) for detail in _distinct(error.errors())]

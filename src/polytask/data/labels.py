@@ -127,7 +127,9 @@ class LabelEncoder:
     @classmethod
     def from_dict(cls, data: object) -> "LabelEncoder":
         """The encoder of `to_dict`; foreign or newer data is a UserError."""
-        return from_record(_adapter, data, format_name=FORMAT, version=VERSION)
+        found = from_record(_adapter, data, format_name=FORMAT, version=VERSION)
+        parents_first(found.tasks)
+        return found
 
 
 _adapter = TypeAdapter(LabelEncoder)

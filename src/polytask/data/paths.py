@@ -16,6 +16,8 @@ def matching_paths(text: str) -> list[Path]:
     """One path, or those that match a pattern; UserError where there is none."""
     if _ADDRESS.match(text):
         raise UserError(f"{text} is an address: download the file first, and name its path")
+    if "\0" in text:
+        raise UserError(f"{text!r} is no path: it holds a NUL character")
     path = Path(text).expanduser()
     if not path.exists() and any(sign in text for sign in "*?["):
         found = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))

@@ -79,7 +79,10 @@ def split_by_cutoffs(
     """
     column = column.cast(value_type(column.type))
     _require_present(pc.sum(pc.is_null(column, nan_is_null=True)).as_py(), "the split column")
-    limits = pc.min_max(column)
+    try:
+        limits = pc.min_max(column)
+    except pa.ArrowNotImplementedError as error:
+        raise UserError(f"a column of {column.type} has no order to split by") from error
     message = f"the column goes from {limits['min']} to {limits['max']}"
     part_B = np.zeros(len(column), dtype=np.int8)
     bounds = [_bound(cutoff, column.type) for cutoff in (valid_from, test_from)]

@@ -1,7 +1,9 @@
 """Tables -> files, in the format that the file's name says."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.csv
@@ -9,8 +11,10 @@ import pyarrow.feather
 import pyarrow.parquet as pq
 
 from polytask.errors import UserError
+from polytask.files.plain import require_plain
+from polytask.files.writing import make_folder, written_whole
 
-Writer = Callable[[pa.Table, Path], None]
+Writer = Callable[[pa.Table, BinaryIO], None]
 
 
 def writer_of(path: Path) -> Writer:
@@ -28,22 +32,53 @@ def writer_of(path: Path) -> Writer:
     return found
 
 
-def _write_arrow(table: pa.Table, path: Path) -> None:
-    pyarrow.feather.write_feather(table, str(path), compression="uncompressed")
+def check_target(path: Path, *, sources: Sequence[Path], overwrite: bool) -> None:
+    """UserError unless a table may be written there: before the work is done whose result it holds.
+
+    What stands there goes with `overwrite` alone, and only if it is a plain file that is none of the
+    tables that are read.
+    """
+    writer_of(path)
+    if require_plain(path):
+        for source in sources:
+            if path.samefile(source) or source.resolve() in path.resolve().parents:
+                raise UserError(f"{path}: this is the table that is read; name another --out")
+        if not overwrite:
+            raise UserError(f"{path}: the file exists; pass --overwrite or name another --out")
+    above = next(parent for parent in path.absolute().parents if parent.exists())
+    if not above.is_dir():
+        raise UserError(f"{path}: {above} is no folder")
+    if not os.access(above, os.W_OK):
+        raise UserError(f"{path}: nothing can be written to {above}")
 
 
-def _write_csv(table: pa.Table, path: Path) -> None:
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write the table as a whole or not at all; UserError where the format cannot hold a column."""
+    write = writer_of(path)
+    make_folder(path.parent)
+    with written_whole(path) as file:
+        write(table, file)
+
+
+def _write_parquet(table: pa.Table, file: BinaryIO) -> None:
+    pq.write_table(table, file)
+
+
+def _write_arrow(table: pa.Table, file: BinaryIO) -> None:
+    pyarrow.feather.write_feather(table, file, compression="uncompressed")
+
+
+def _write_csv(table: pa.Table, file: BinaryIO) -> None:
     for field in table.schema:
         if pa.types.is_nested(field.type):
             raise UserError(
-                f"{path}: column {field.name!r} ({field.type}) has no place in a CSV file; "
-                "write .parquet"
+                f"column {field.name!r} ({field.type}) has no place in a CSV file; write .parquet"
             )
-    pyarrow.csv.write_csv(table, path)
+    pyarrow.csv.write_csv(table, file)
 
 
 _WRITERS: dict[str, Writer] = {
-    ".parquet": pq.write_table,
+    ".parquet": _write_parquet,
     ".csv": _write_csv,
     ".arrow": _write_arrow,
     ".feather": _write_arrow,

@@ -1,10 +1,9 @@
 """ModelPlan -> TrainingRun: models are tried out before the first is trained, and built when they are due."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
+from functools import partial
 
 import torch
-from torch import nn
-from torch.overrides import TorchFunctionMode
 
 from polytask.balancing import Balancer, Ranks
 from polytask.config.build import (
@@ -19,48 +18,25 @@ from polytask.errors import UserError
 from polytask.fitting.own_parts import OwnParts
 from polytask.fitting.plan import ModelPlan
 from polytask.fitting.preparing.prepare import Prepared
+from polytask.fitting.sizes import require_memory, sketched
 from polytask.inputs import FittedInputs
 from polytask.model import MultiTaskModel
 from polytask.task import Task
 from polytask.training.randomness import drawn_from
 from polytask.training.run import TrainingRun
 
-_DRAWING = frozenset(
-    {
-        *(torch.Tensor.normal_, torch.Tensor.uniform_),
-        *(nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_),
-    }
-)
 
-
-class _Undrawn(TorchFunctionMode):
-    """Weights stay as they were allocated: they take no time, and memory that is never touched none.
-
-    torch's meta device would be the other way, but drawing there imports torch's compiler, and with
-    it half a thousand modules.
-    """
-
-    def __torch_function__(
-        self,
-        function: Callable[..., object],
-        types: Sequence[type],
-        args: tuple[object, ...] = (),
-        kwargs: Mapping[str, object] | None = None,
-    ) -> object:
-        named = kwargs or {}
-        if function in _DRAWING:
-            return args[0] if args else named["tensor"]
-        return function(*args, **named)
-
-
-def try_out(plans: Sequence[ModelPlan], inputs: FittedInputs, own: OwnParts) -> None:
+def try_out(
+    plans: Sequence[ModelPlan], inputs: FittedInputs, own: OwnParts, device: torch.device
+) -> None:
     """Build every model without memory for its weights, its balancer and its monitor.
 
-    Raises UserError for an option that does not fit, before the first step of any.
+    Raises UserError for an option that does not fit, and for a model that no memory would hold,
+    before the first step of any.
     """
     for plan in plans:
-        with drawn_from(plan.config.seed), _Undrawn():
-            model_of(plan, inputs, own)
+        with drawn_from(plan.config.seed):
+            require_memory(sketched(partial(model_of, plan, inputs, own)), device)
         check_losses_suit(balancer_of(plan, own), plan.tasks)
         build_monitor(plan.config.monitor, plan.tasks, has_groups=plan.train.groups is not None)
 

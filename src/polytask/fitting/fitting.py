@@ -12,7 +12,8 @@ from polytask.balancing import Ranks
 from polytask.config import FitConfig, TaskConfig, validate_config, write_config
 from polytask.config.keywords import FitOptions, described_options
 from polytask.data.readers import TableSource
-from polytask.errors import UserError
+from polytask.errors import UserError, flag
+from polytask.files.writing import CannotWriteError
 from polytask.fitting.events import Event, Finished
 from polytask.fitting.own_parts import BalancerChoice, OwnParts, TrunkChoice, taken_apart
 from polytask.fitting.plan import plans_of
@@ -23,6 +24,7 @@ from polytask.fitting.run_folder.folder import RunFolder, check_free
 from polytask.fitting.run_folder.run import Run
 from polytask.fitting.session import Session
 from polytask.fitting.telling import is_notebook, tell
+from polytask.records.layout import OPTIONS
 from polytask.task import Task
 
 
@@ -128,10 +130,25 @@ def train_and_compare(
         )
         raise_on_all(ranks, session.check)
         yield prepared
-        if interrupted is not None:
-            raise_on_all(ranks, lambda: session.resume(interrupted))
-        yield from session.choose_threads()
-        for plan in session.plans:
-            yield from session.run(plan)
-        if is_first(ranks):
-            yield Finished(session.finish())
+        try:
+            yield from _trained(session, interrupted, ranks)
+        except CannotWriteError as error:
+            if config.out is None or not (config.out / OPTIONS).is_file():
+                raise
+            raise UserError(
+                f"{error.message}; what was saved stays, and {flag('resume', config.out)} ends it"
+            ) from error
+        finally:
+            session.close()
+
+
+def _trained(
+    session: Session, interrupted: RunFolder | None, ranks: Ranks | None
+) -> Iterator[Event]:
+    if interrupted is not None:
+        raise_on_all(ranks, lambda: session.resume(interrupted))
+    yield from session.choose_threads()
+    for plan in session.plans:
+        yield from session.run(plan)
+    if is_first(ranks):
+        yield Finished(session.finish())

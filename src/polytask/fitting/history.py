@@ -40,7 +40,7 @@ def validation_record(model: str, run: TrainingRun, validation: Validation) -> V
         model=model,
         step=validation.step,
         epoch=validation.epoch,
-        score=validation.score,
+        score=None if math.isnan(validation.score) else validation.score,
         is_best=validation.is_best,
         metrics={
             task: tuple(

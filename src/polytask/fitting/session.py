@@ -1,5 +1,6 @@
 """A fit under way: plans are trained one after another, and what is computed is kept on disk."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -8,6 +9,7 @@ import torch
 
 from polytask.balancing import Ranks
 from polytask.config import FitConfig
+from polytask.files.lock import Lock
 from polytask.fitting.budget import advice
 from polytask.fitting.building import start_training, try_out
 from polytask.fitting.comparing.comparison import Trained, summarize
@@ -22,8 +24,9 @@ from polytask.fitting.processes.threads import choose_threads, should_measure
 from polytask.fitting.processes.torchrun import is_first, raise_on_all
 from polytask.fitting.run_folder.folder import RunFolder
 from polytask.fitting.run_folder.loading import load
-from polytask.fitting.run_folder.run import Run
+from polytask.fitting.run_folder.run import Run, write_records
 from polytask.fitting.run_folder.run_checkpoints import RunCheckpoints
+from polytask.fitting.run_folder.run_records import RecordsInMemory
 from polytask.fitting.warm_start import warm_start
 from polytask.model import MultiTaskModel
 from polytask.records import History, HistoryRecord, ValidationRecord, append_history, read_history
@@ -49,6 +52,8 @@ class Session:
     models: dict[str, MultiTaskModel] = field(default_factory=dict)
     trained: dict[str, Trained] = field(default_factory=dict)
     has_warned: bool = False
+    unscored: set[str] = field(default_factory=set)
+    lock: Lock | None = None
 
     @property
     def folder(self) -> RunFolder | None:
@@ -57,7 +62,7 @@ class Session:
     def check(self) -> None:
         """Raise UserError for options that fit no model, before the first one is trained."""
         check_order(self.plans)
-        try_out(self.plans, self.prepared.inputs, self.own)
+        try_out(self.plans, self.prepared.inputs, self.own, self.device)
 
     def resume(self, interrupted: RunFolder) -> None:
         """Go on in the folder of an interrupted run."""
@@ -92,6 +97,7 @@ class Session:
                 self.checkpoints.after_step(run, step, number, is_main=plan.role == "main")
             yield step
             yield from self._warn_of_collapse(run, step, plan)
+            yield from self._warn_of_no_score(step, plan)
         if self.checkpoints is not None:
             self.checkpoints.after_training(run, number, is_main=plan.role == "main")
         if is_first(self.ranks):
@@ -106,7 +112,9 @@ class Session:
         scores = [
             record.score
             for record in self.history
-            if isinstance(record, ValidationRecord) and record.model == plan.name
+            if isinstance(record, ValidationRecord)
+            and record.model == plan.name
+            and record.score is not None
         ]
         return advice(plan.config, len(plan.train), scores)
 
@@ -118,28 +126,30 @@ class Session:
         targets = replace(self.prepared.targets, tasks=main.model.tasks)
         plan = next(plan for plan in self.plans if plan.role == "main")
         record = summarize(self.config, self.prepared, [main, *baselines], processes=processes)
-        run = Run(
-            self.config,
-            self.prepared.inputs,
-            targets,
-            main.model,
+        records = RecordsInMemory(
             replace(record, advice=tuple(self._advice(plan))),
-            self.history,
             make_figures(self.prepared, main.model, main.rows),
+            self.history,
         )
+        run = Run(self.config, self.prepared.inputs, targets, main.model, records)
         if self.folder:
-            self.folder.write_encoders(run.inputs, run.targets)
-            run.write_records(self.folder.path)
+            write_records(self.folder.path, records)
             write_report(self.folder.path)
             # The last act: as long as there are checkpoints, the run is not finished.
             self.folder.remove_checkpoints()
         return run
 
+    def close(self) -> None:
+        """Let other processes write the folder."""
+        if self.lock is not None:
+            self.lock.release()
+            self.lock = None
+
     def _begin(self, plan: ModelPlan, run: TrainingRun, number: int) -> list[Notice]:
         """Bring a fresh model to where it starts; before the first one of a new run make the folder."""
         notices = self._restore(plan, run, number)
         if number == 0 and self.checkpoints is None and self.config.out is not None:
-            folder = RunFolder.create(self.config.out, overwrite=self.config.overwrite)
+            folder, self.lock = RunFolder.create(self.config.out, overwrite=self.config.overwrite)
             self.checkpoints = RunCheckpoints.start(
                 folder, self.prepared, config=self.config, own=self.own
             )
@@ -178,6 +188,18 @@ class Session:
         if collapse is not None:
             self.has_warned = True
             yield Notice(f"step {step.step:,}: {collapse}")
+
+    def _warn_of_no_score(self, step: TrainStep, plan: ModelPlan) -> Iterator[Notice]:
+        """Once a model, where the validation rows define nothing to stop early by."""
+        validation = step.validation
+        if validation is None or plan.name in self.unscored or not math.isnan(validation.score):
+            return
+        self.unscored.add(plan.name)
+        names = [f"{task} {name}" for task, values in validation.metrics.items() for name in values]
+        yield Notice(
+            f"{plan.name}: no metric is defined on the validation rows ({', '.join(names)}): training "
+            "does not stop early, and the last weights are kept"
+        )
 
     def _log(self, name: str, run: TrainingRun, step: TrainStep) -> None:
         records: list[HistoryRecord] = []

@@ -3,13 +3,14 @@
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Annotated, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -23,7 +24,7 @@ from polytask.columns.values import (
     value_kind,
 )
 from polytask.errors import UserError
-from polytask.inputs.input import Feature, Input
+from polytask.inputs.input import Feature, Input, require_one_each
 from polytask.inputs.lookup import embedding
 
 MISSING_ID, UNSEEN_ID, FIRST_ID = 0, 1, 2
@@ -32,6 +33,10 @@ SPARSE_ABOVE = 500_000
 """Above this many rows in one table, Adam's pass over all rows costs more than the batch does."""
 
 _EMBEDDING_STD = 0.05
+_MOST_NUMBERS = 1 << 16
+
+# Of a million texts that are no numbers, one is enough to say so.
+_FIRST = Field(fail_fast=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,16 @@ class Vocabulary:
     """
 
     dtype: str
-    values: tuple[bool, ...] | tuple[int, ...] | tuple[float, ...] | tuple[str, ...]
+    values: (
+        Annotated[tuple[bool, ...], _FIRST]
+        | Annotated[tuple[int, ...], _FIRST]
+        | Annotated[tuple[float, ...], _FIRST]
+        | Annotated[tuple[str, ...], _FIRST]
+    )
+
+    def __post_init__(self) -> None:
+        if len(set(self.values)) < len(self.values):
+            raise UserError("a value stands twice in a vocabulary")
 
     @property
     def num_ids(self) -> int:
@@ -88,6 +102,11 @@ class Categories(Input):
     vocabularies: tuple[Vocabulary, ...]
     embedding_dim: int
     sparse_above: int = SPARSE_ABOVE
+
+    def __post_init__(self) -> None:
+        require_one_each(self.columns, self.vocabularies, "vocabularies")
+        if not 1 <= self.embedding_dim <= _MOST_NUMBERS:
+            raise UserError(f"{self.embedding_dim=} must be from 1 to {_MOST_NUMBERS:,}")
 
     @classmethod
     def fit(

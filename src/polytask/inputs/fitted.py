@@ -9,6 +9,7 @@ from torch import Tensor
 
 from polytask.columns.required import require_columns
 from polytask.errors import UserError, nearest
+from polytask.files.reading import parse_json
 from polytask.inputs.input import Feature, Input
 from polytask.inputs.joined import JoinedEncoder
 from polytask.inputs.registry import INPUTS
@@ -83,10 +84,11 @@ class FittedInputs:
     @classmethod
     def from_json(cls, text: str) -> "FittedInputs":
         """The inputs of `to_json`; a foreign, newer or damaged text is a UserError."""
-        try:
-            record = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise UserError(f"these inputs are no JSON: {error}") from error
+        return cls.from_record(parse_json(text, where="these inputs"))
+
+    @classmethod
+    def from_record(cls, record: object) -> "FittedInputs":
+        """The inputs of the values of `to_json`; UserErrors as of `from_json`."""
         if not isinstance(record, dict) or record.get("format") != FORMAT:
             found = record.get("format") if isinstance(record, dict) else type(record).__name__
             raise UserError(f"this is no {FORMAT!r} record: its format is {found!r}")
@@ -98,7 +100,13 @@ class FittedInputs:
         records = record.get("inputs")
         if not isinstance(records, dict):
             raise UserError(f"damaged {FORMAT!r} record: inputs: a mapping is due")
-        return cls({name: _kind(name).from_record(one) for name, one in records.items()})
+        if not records:
+            raise UserError(f"damaged {FORMAT!r} record: it has no inputs")
+        inputs = cls({name: _kind(name).from_record(one) for name, one in records.items()})
+        for name, one in inputs.by_name.items():
+            if not one.columns or len(set(one.columns)) < len(one.columns):
+                raise UserError(f"damaged {FORMAT!r} record: {name}: a column twice, or none")
+        return inputs
 
 
 def _kind(name: str) -> type[Input]:

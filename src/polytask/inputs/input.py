@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from polytask.columns.serial import from_record, to_record
+from polytask.errors import UserError
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,12 @@ class Input(ABC):
         fitted = from_record(_adapter(cls), record, format_name=_format(cls), version=1)
         assert isinstance(fitted, cls)
         return fitted
+
+
+def require_one_each(columns: Sequence[str], facts: Sequence[object], what: str) -> None:
+    """UserError unless each column has one of the facts: a record may have lost some."""
+    if len(columns) != len(facts):
+        raise UserError(f"{len(columns)} columns, but {len(facts)} {what}")
 
 
 def _format(kind: type[Input]) -> str:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from polytask.columns.numbers import finite_numbers
 from polytask.columns.values import type_name
 from polytask.errors import UserError
-from polytask.inputs.input import Feature, Input
+from polytask.inputs.input import Feature, Input, require_one_each
 
 NumericEncoding = Literal["standard", "quantile", "piecewise"]
 
@@ -29,6 +29,7 @@ _SOFT_LIMIT = 3.0
 _ROWS_A_BIN = 64
 _MOST_BINS = 16
 """Bins of few rows are learned by heart."""
+_LARGEST_NUM_BINS = 10_000
 
 _MOST_ROWS = 1_000_000
 """Quantiles of more rows than this are taken of a random million of them."""
@@ -55,6 +56,12 @@ class NumericScale:
                 f"a mean of {self.mean:g} and a deviation of {self.std:g}: "
                 "the values are too large to standardise; use their logarithm (--derive)"
             )
+        edges = np.array(self.edges, dtype=np.float32)
+        if not (np.isfinite(edges).all() and (np.diff(edges) > 0).all()):
+            raise UserError("the edges of its bins do not ascend")
+        quantiles = np.array(self.quantiles)
+        if not (np.isfinite(quantiles).all() and (np.diff(quantiles) >= 0).all()):
+            raise UserError("its quantiles do not ascend")
 
     @classmethod
     def fit(
@@ -109,6 +116,9 @@ class Numbers(Input):
 
     scales: tuple[NumericScale, ...]
 
+    def __post_init__(self) -> None:
+        require_one_each(self.columns, self.scales, "scales")
+
     @classmethod
     def fit(
         cls,
@@ -124,8 +134,8 @@ class Numbers(Input):
         """
         if num_bins is None:
             num_bins = min(max(table.num_rows // _ROWS_A_BIN, 2), _MOST_BINS)
-        if num_bins < 1:
-            raise UserError(f"{num_bins=} must be positive")
+        if not 1 <= num_bins <= _LARGEST_NUM_BINS:
+            raise UserError(f"{num_bins=} must be from 1 to {_LARGEST_NUM_BINS:,}")
         scales = (
             NumericScale.fit(
                 table[name], f"column {name!r}", encoding=numeric_encoding, num_bins=num_bins

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from polytask.columns.times import EpochUnit, epoch_unit_of, times
 from polytask.columns.values import decoded, is_number, type_name
 from polytask.errors import UserError
-from polytask.inputs.input import Feature, Input
+from polytask.inputs.input import Feature, Input, require_one_each
 
 _DAY = 86_400_000_000
 """Microseconds of a day."""
@@ -41,6 +41,13 @@ class Clock:
     last: int
     years: tuple[int, int]
     has_missing: bool
+
+    def __post_init__(self) -> None:
+        known = {*_PARTS, _ELAPSED, _LENGTH}
+        if not known.issuperset(self.parts) or len(set(self.parts)) < len(self.parts):
+            raise UserError(f"the parts of a time are not {', '.join(self.parts)}")
+        if self.first > self.last or self.years[0] > self.years[1]:
+            raise UserError("a time that ends before it begins")
 
     @classmethod
     def fit(
@@ -122,6 +129,9 @@ class Time(Input):
     """
 
     clocks: tuple[Clock, ...]
+
+    def __post_init__(self) -> None:
+        require_one_each(self.columns, self.clocks, "clocks")
 
     @classmethod
     def fit(

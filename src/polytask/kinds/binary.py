@@ -61,6 +61,12 @@ class Binary(Kind):
     classes: tuple[bool, ...] | tuple[int, ...] | tuple[str, ...] = fitted(())
     base_rate: float | None = fitted(None)
 
+    def __post_init__(self) -> None:
+        if self.classes and (len(self.classes) != 2 or len(set(self.classes)) != 2):
+            raise ValueError(f"no and yes are two different values, but {self.classes=}")
+        if self.base_rate is not None and not 0 <= self.base_rate <= 1:
+            raise ValueError(f"a rate is from 0 to 1, but {self.base_rate=}")
+
     def fit(self, column: pa.ChunkedArray, what: str) -> Self:
         read = self._read(column, what)
         labels_B = read.encode(column, what).values_B

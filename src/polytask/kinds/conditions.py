@@ -41,6 +41,13 @@ class Condition:
     operator: Operator
     values: tuple[bool, ...] | tuple[int, ...] | tuple[float, ...] | tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        is_bound = self.operator != "in"
+        if not self.values or (
+            is_bound and (len(self.values) > 1 or isinstance(self.values[0], str))
+        ):
+            raise ValueError(f"{self.operator} compares with no {self.values}")
+
     def evaluate(self, column: pa.ChunkedArray, what: str) -> NDArray[np.float64]:
         """1 where a row fulfils the condition, 0 where not, NaN where its value is missing."""
         if self.operator == "in":

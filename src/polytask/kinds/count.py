@@ -41,6 +41,10 @@ class Count(Kind):
     mean: float = fitted(1.0)
     constant_loss: float = fitted(1.0)
 
+    def __post_init__(self) -> None:
+        if not (0 < self.mean < math.inf and 0 <= self.constant_loss < math.inf):
+            raise ValueError(f"a count has no {self.mean=} with {self.constant_loss=}")
+
     def fit(self, column: pa.ChunkedArray, what: str) -> Self:
         labels_B = counts(column, what)
         require_variety(labels_B, what)

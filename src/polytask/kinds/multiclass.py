@@ -52,6 +52,9 @@ class Multiclass(Kind):
     def __post_init__(self) -> None:
         if len(self.classes) == 1 or len(set(self.classes)) < len(self.classes):
             raise ValueError(f"two classes or more are needed, all different, but {self.classes=}")
+        rates = self.frequencies
+        if rates and (len(rates) != len(self.classes) or not all(0 < rate < 1 for rate in rates)):
+            raise ValueError(f"{len(self.classes)} classes do not have the {self.frequencies=}")
 
     def fit(self, column: pa.ChunkedArray, what: str) -> Self:
         values = coded(column, what)

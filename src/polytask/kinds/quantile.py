@@ -46,6 +46,9 @@ class Quantile(Kind):
         ascending = all(low < high for low, high in zip(self.levels, self.levels[1:]))
         if not self.levels or not ascending or not 0 < self.levels[0] <= self.levels[-1] < 1:
             raise ValueError(f"levels must ascend between 0 and 1, but {self.levels=}")
+        Scale(self.transform, self.mean, self.std)
+        if len(self.starts) not in (0, len(self.levels)):
+            raise ValueError(f"{len(self.levels)} levels, but {len(self.starts)} starts")
 
     @property
     def scale(self) -> Scale:

@@ -1,5 +1,6 @@
 """A label column -> class indices, counts, or numbers, with words for what is wrong with it."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal, Self
 
@@ -87,6 +88,12 @@ class Scale:
     transform: Transform | None
     mean: float = 0.0
     std: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.mean) and 0 < self.std < math.inf):
+            raise ValueError(
+                f"a mean of {self.mean:g} and a deviation of {self.std:g} scale nothing"
+            )
 
     @classmethod
     def of(cls, column: pa.ChunkedArray, what: str, transform: Transform | None) -> Self:

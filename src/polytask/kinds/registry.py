@@ -98,6 +98,8 @@ def _validated(kind: type[Kind], values: Mapping[str, object]) -> Kind:
     try:
         # Through JSON text, because only there does strict validation take lists for tuples.
         return adapter.validate_json(json.dumps(values, default=str), strict=True)
+    except RecursionError as error:
+        raise UserError(f"{kind.name}: its options are nested too deeply") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"][:1])

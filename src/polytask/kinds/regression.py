@@ -1,5 +1,6 @@
 """A real number: squared error of the standardised label, or of its logarithm."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
@@ -41,6 +42,11 @@ class Regression(Kind):
     mean: float = fitted(0.0)
     std: float = fitted(1.0)
     smearing_factor: float = fitted(1.0)
+
+    def __post_init__(self) -> None:
+        Scale(self.transform, self.mean, self.std)
+        if not 0 < self.smearing_factor < math.inf:
+            raise ValueError(f"a smearing factor of {self.smearing_factor:g} is none")
 
     @property
     def scale(self) -> Scale:

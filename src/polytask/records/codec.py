@@ -7,7 +7,7 @@ from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
-from polytask.errors import UserError
+from polytask.files.reading import DamagedFileError, parse_json
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
@@ -22,10 +22,6 @@ class Recorded(Protocol):
 
 
 Record = TypeVar("Record", bound=Recorded)
-
-
-class DamagedRecordError(UserError):
-    """The text is no record of the kind that was expected."""
 
 
 def to_json(record: Recorded, *, indent: int | None = None) -> str:
@@ -43,21 +39,18 @@ def from_json(text: str, *kinds: type[Record], where: str) -> Record:
         record: Record = _adapter(kind).validate_json(text, strict=True)
         return record
     except ValidationError as error:
-        raise DamagedRecordError(f"{where}: {_first(error)}") from error
+        raise DamagedFileError(f"{where}: {_first(error)}") from error
 
 
 def _kind_of(text: str, kinds: tuple[type[Record], ...], where: str) -> type[Record]:
-    try:
-        values = json.loads(text)
-    except ValueError as error:
-        raise DamagedRecordError(f"{where}: this is no JSON: {error}") from error
+    values = parse_json(text, where=where)
     by_format = {kind.FORMAT: kind for kind in kinds}
     found = values.get("format") if isinstance(values, dict) else None
-    if found not in by_format:
+    if not isinstance(values, dict) or not isinstance(found, str) or found not in by_format:
         names = " or ".join(repr(name) for name in by_format)
-        raise DamagedRecordError(f"{where}: this is no record of polytask's: no format {names}")
+        raise DamagedFileError(f"{where}: this is no record of polytask's: no format {names}")
     if values.get("version") != VERSION:
-        raise DamagedRecordError(
+        raise DamagedFileError(
             f"{where}: version {values.get('version')!r} of the format; this polytask reads {VERSION}"
         )
     return by_format[found]

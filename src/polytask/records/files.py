@@ -7,17 +7,18 @@ that begins with the file.
 from dataclasses import replace
 from pathlib import Path
 
-from polytask.records.codec import DamagedRecordError, Record, from_json, to_json
+from polytask.files.reading import read_text
+from polytask.files.writing import append_line, write_text
+from polytask.records.codec import Record, from_json, to_json
 from polytask.records.figures import Figures
+from polytask.records.layout import FIGURES, METRICS, STEPS
 from polytask.records.run import RunRecord
 from polytask.records.steps import History, HistoryRecord, StepRecord, ValidationRecord
-
-METRICS, FIGURES, STEPS = "metrics.json", "figures.json", "steps.jsonl"
 
 
 def write_metrics(folder: Path, record: RunRecord) -> None:
     """metrics.json; whoever reads it meanwhile never sees half a file."""
-    _write(folder / METRICS, to_json(record, indent=2))
+    write_text(folder / METRICS, to_json(record, indent=2))
 
 
 def read_metrics(folder: Path) -> RunRecord | None:
@@ -35,7 +36,7 @@ def count_test_evaluation(folder: Path) -> None:
 
 def write_figures(folder: Path, figures: Figures) -> None:
     """figures.json."""
-    _write(folder / FIGURES, to_json(figures))
+    write_text(folder / FIGURES, to_json(figures))
 
 
 def read_figures(folder: Path) -> Figures | None:
@@ -45,8 +46,7 @@ def read_figures(folder: Path) -> Figures | None:
 
 def append_history(folder: Path, record: HistoryRecord) -> None:
     """A line more of steps.jsonl."""
-    with (folder / STEPS).open("a", encoding="utf-8") as file:
-        file.write(to_json(record) + "\n")
+    append_line(folder / STEPS, to_json(record))
 
 
 def read_history(folder: Path) -> History:
@@ -54,24 +54,11 @@ def read_history(folder: Path) -> History:
     path = folder / STEPS
     if not path.is_file():
         return History()
-    whole, _, _ = _text(path).rpartition("\n")
+    whole, _, _ = read_text(path).rpartition("\n")
     kinds: tuple[type[HistoryRecord], ...] = (StepRecord, ValidationRecord)
     lines = enumerate(whole.split("\n") if whole else [], start=1)
     return History(from_json(line, *kinds, where=f"{path}:{number}") for number, line in lines)
 
 
 def _read(path: Path, kind: type[Record]) -> Record | None:
-    return from_json(_text(path), kind, where=str(path)) if path.is_file() else None
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise DamagedRecordError(f"{path}: this is no text: {error}") from error
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    return from_json(read_text(path), kind, where=str(path)) if path.is_file() else None

@@ -34,7 +34,8 @@ class StepRecord:
 class ValidationRecord:
     """One validation of one model: its score, and each task's metrics (without intervals) and loss.
 
-    A metric that the validation rows do not define is left out.
+    A metric that the validation rows do not define is left out; where that is all of them, there is
+    no score.
     """
 
     FORMAT: ClassVar[str] = "polytask validation"
@@ -42,7 +43,7 @@ class ValidationRecord:
     model: str
     step: int
     epoch: int
-    score: float
+    score: float | None
     is_best: bool
     metrics: Mapping[str, tuple[MetricValue, ...]]
     losses: Mapping[str, float]

@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from polytask.errors import UserError
+from polytask.files.reading import read_text
+from polytask.files.yaml import MOST_BYTES, load_yaml
 from polytask.records import (
     Figures,
     RunRecord,
@@ -17,7 +16,7 @@ from polytask.records import (
     read_history,
     read_metrics,
 )
-from polytask.records.files import FIGURES, METRICS, STEPS
+from polytask.records.layout import FIGURES, METRICS, OPTIONS, STEPS, check_folder
 
 MULTI = "multi-task"
 """The name of the model for all tasks in steps.jsonl."""
@@ -53,17 +52,18 @@ def read_run(folder: Path) -> ReportedRun:
     """What the folder holds; UserError where it holds no run, or a file that cannot be read."""
     if not folder.is_dir():
         raise UserError(f"{folder}: no such run folder")
-    if not (folder / "run.yaml").is_file():
-        raise UserError(f"{folder}: this is no run folder, it lacks run.yaml")
-    text = (folder / "run.yaml").read_text(encoding="utf-8")
+    check_folder(folder)
+    if not (folder / OPTIONS).is_file():
+        raise UserError(f"{folder}: this is no run folder, it lacks {OPTIONS}")
+    text = read_text(folder / OPTIONS, most_bytes=MOST_BYTES)
     history = read_history(folder)
     validations: dict[str, list[ValidationRecord]] = {}
     for line in history:
         if isinstance(line, ValidationRecord):
             validations.setdefault(line.model, []).append(line)
-    return ReportedRun(
+    run = ReportedRun(
         folder=str(folder),
-        options=_read_options(folder / "run.yaml", text),
+        options=_read_options(folder / OPTIONS, text),
         options_text=text,
         metrics=read_metrics(folder),
         figures=read_figures(folder),
@@ -71,13 +71,27 @@ def read_run(folder: Path) -> ReportedRun:
         validations=validations,
         missing=tuple(n for n in (METRICS, FIGURES, STEPS) if not (folder / n).is_file()),
     )
+    _require_tasks_of(run)
+    return run
+
+
+def _require_tasks_of(run: ReportedRun) -> None:
+    """UserError where a record speaks of a task that run.yaml has not: it is another run's."""
+    named = {
+        METRICS: [] if run.metrics is None else [*run.metrics.tasks],
+        FIGURES: [] if run.figures is None else [scores.task for scores in run.figures.scores],
+    }
+    for file, tasks in named.items():
+        others = [task for task in tasks if run.tasks and task not in run.tasks]
+        if others:
+            raise UserError(
+                f"{run.folder}/{file}: it has a task {others[0]!r}, which {OPTIONS} has not: one of "
+                "the two files is another run's"
+            )
 
 
 def _read_options(path: Path, text: str) -> Mapping[str, object]:
-    try:
-        options = YAML(typ="safe").load(text)
-    except YAMLError as error:
-        raise UserError(f"{path}: this is no YAML: {error}") from error
+    options = load_yaml(text, where=str(path))
     if not isinstance(options, dict):
         raise UserError(f"{path}: a configuration is a mapping of keys")
     return options

@@ -15,7 +15,7 @@ from polytask.errors import UserError
 from polytask.model import Counts
 from polytask.streams import Batch, Stream
 from polytask.training.evaluation import Validation, calibrate, validate
-from polytask.training.memory import keep_freed_memory
+from polytask.training.memory import freed_memory_kept
 from polytask.training.optimizer import learning_rate_at
 from polytask.training.randomness import drawn_from
 from polytask.training.run import TrainingRun, autocast, device_of
@@ -42,8 +42,8 @@ def train(run: TrainingRun, stream: Stream, *, valid: Batch | None = None) -> It
     """Train for the settings' epochs, yielding after every step; all state advances before it.
 
     With `valid`, the model is validated `validations_per_epoch` times an epoch, training stops when
-    patience is out, and the best weights are put back at the end. malloc is told to keep what a
-    step frees (see `keep_freed_memory`). All of the run's ranks hand over
+    patience is out, and the best weights are put back at the end. Meanwhile malloc keeps what a
+    step frees (see `freed_memory_kept`). All of the run's ranks hand over
     the same stream; they begin where the first one is.
 
     Raises UserError where a loss is not finite, naming the step, the task and the rows.
@@ -66,8 +66,15 @@ def train(run: TrainingRun, stream: Stream, *, valid: Batch | None = None) -> It
     3 ['click', 'watch']
     6 ['click', 'watch']
     """
-    keep_freed_memory()
     share_state(run)
+    with freed_memory_kept():
+        yield from _steps(run, stream, valid)
+    if valid is not None:
+        run.restore_best()
+    calibrate(run, stream)
+
+
+def _steps(run: TrainingRun, stream: Stream, valid: Batch | None) -> Iterator[TrainStep]:
     settings, progress = run.settings, run.progress
     run.model.train()
     total_steps = sum(stream.num_batches(epoch) for epoch in range(settings.epochs))
@@ -85,9 +92,6 @@ def train(run: TrainingRun, stream: Stream, *, valid: Batch | None = None) -> It
             calibrate(run, stream)
             step = replace(step, validation=validate(run, valid))
         yield step
-    if valid is not None:
-        run.restore_best()
-    calibrate(run, stream)
 
 
 def _take_step(run: TrainingRun, stream: Stream, *, total_steps: int) -> TrainStep:
@@ -183,4 +187,5 @@ def _named_where_not_finite(run: TrainingRun, stream: Stream) -> Iterator[None]:
 
 def _validation_steps(per_epoch: int, validations: int) -> set[int]:
     """The batches after which to validate, evenly spaced; the last of the epoch always."""
+    validations = min(validations, per_epoch)
     return {max(1, round(per_epoch * (k + 1) / validations)) for k in range(validations)}

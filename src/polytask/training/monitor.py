@@ -1,5 +1,6 @@
 """What early stopping watches: a weighted sum of validation metrics, each in its better direction."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -36,15 +37,23 @@ class Monitor:
         return cls(tuple(Term(t.name, t.kind.main_metric, 1 / len(goals)) for t in goals))
 
     def score(self, values: Mapping[str, Mapping[str, float]], tasks: Sequence[Task]) -> float:
-        """The weighted sum of `values` by task and metric; a metric that is undefined counts 0."""
+        """The weighted sum of `values` by task and metric; NaN where none of them is defined.
+
+        A metric that is undefined is left out, and the others weigh as much as all did.
+        """
         kinds = {task.name: task.kind for task in tasks}
-        total = 0.0
+        total, defined = 0.0, 0.0
         for term in self.terms:
             value = values[term.task][term.metric]
+            if math.isnan(value):
+                continue
             is_higher = kinds[term.task].metric(term.metric).direction == "higher"
-            direction = 1.0 if is_higher else -1.0
-            total += direction * term.weight * (0.0 if value != value else value)
-        return total
+            total += (1.0 if is_higher else -1.0) * term.weight * value
+            defined += abs(term.weight)
+        everything = sum(abs(term.weight) for term in self.terms)
+        if defined == everything:
+            return total
+        return total * everything / defined if defined > 0 else math.nan
 
     def check(self, tasks: Sequence[Task]) -> None:
         """Raise UserError where a term names no task, or a metric without a better direction."""

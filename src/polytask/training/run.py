@@ -104,9 +104,12 @@ class TrainingRun:
         """Copy the weights where no `score` so far is higher; count the validation unless it is.
 
         Of equal scores the later weights are kept, for few validation rows tie long before training
-        is done; they earn no more patience.
+        is done; they earn no more patience. A score that is NaN says nothing: the newest weights are
+        kept, and training does not end early.
         """
         progress = self.progress
+        if math.isnan(score):
+            score, progress.validations_since_best = progress.best_score, -1
         is_first = progress.best_weights is None
         progress.validations_since_best += 1
         if score > progress.best_score or is_first:

@@ -9,10 +9,14 @@ from torch import Tensor
 
 from polytask import __version__
 from polytask.errors import UserError
+from polytask.training.adamw import AdamW
 from polytask.training.run import Progress, TrainingRun, device_of
-from polytask.training.state_files import State
+from polytask.training.state_files import DamagedStateError, ForeignStateError, State
+from polytask.training.tensor_files import differences, layouts_of
 
 PROGRESS, SETTINGS, ARITHMETIC, NUMBERS = "progress", "settings", "arithmetic", "optimizer numbers"
+
+_ENDLESS = float(1 << 63)
 
 
 def state_of(run: TrainingRun, *, is_finished: bool = False) -> State:
@@ -55,6 +59,21 @@ def settings_facts(run: TrainingRun) -> dict[str, str]:
     return {name: str(value) for name, value in settings.items() if name != "precision"}
 
 
+def require_whole(run: TrainingRun, state: State) -> None:
+    """DamagedStateError unless the state has what a run of this model needs: a ForeignStateError
+    where it is another model's. `run` is left alone."""
+    groups = (("model", run.model.state_dict()), ("balancer", run.balancer.state_dict()))
+    best = _without_prefix("best", state.tensors)
+    found = [(name, _without_prefix(name, state.tensors), tensors) for name, tensors in groups]
+    found += [("best", best, run.model.state_dict())] if best else []
+    for name, theirs, ours in found:
+        others = differences(layouts_of(theirs), layouts_of(ours))
+        if others:
+            raise ForeignStateError(f"it is not one of this model: {name}.{others[0]}")
+    _parse_progress(state)
+    _optimizer_slots(run, state)
+
+
 def apply_state(run: TrainingRun, state: State) -> None:
     """Bring a fresh run to where `state_of` found the other one.
 
@@ -68,10 +87,8 @@ def apply_state(run: TrainingRun, state: State) -> None:
     except (RuntimeError, ValueError, LookupError) as error:
         raise UserError(f"the checkpoint is not one of this model: {error}") from error
     device = device_of(run.model)
-    for field in fields(Progress):
-        if field.name in state.facts[PROGRESS]:
-            kind = type(getattr(Progress(), field.name))
-            setattr(run.progress, field.name, kind(state.facts[PROGRESS][field.name]))
+    for name, number in _parse_progress(state).items():
+        setattr(run.progress, name, number)
     run.progress.best_weights = {k: v.to(device) for k, v in best.items()} if best else None
 
 
@@ -94,8 +111,11 @@ def arithmetic_of(run: TrainingRun) -> dict[str, str]:
 
 def _progress_facts(progress: Progress) -> dict[str, str]:
     """Numbers as text: Python writes a float so that it is read back to the bit, inf as well."""
-    names = [field.name for field in fields(progress) if field.name != "best_weights"]
-    return {name: str(getattr(progress, name)) for name in names}
+    return {name: str(getattr(progress, name)) for name in _progress_names()}
+
+
+def _progress_names() -> list[str]:
+    return [field.name for field in fields(Progress) if field.name != "best_weights"]
 
 
 def _optimizer_values(run: TrainingRun) -> dict[str, object]:
@@ -108,14 +128,49 @@ def _optimizer_values(run: TrainingRun) -> dict[str, object]:
     }
 
 
-def _restore_optimizers(run: TrainingRun, state: State) -> None:
+def _parse_progress(state: State) -> dict[str, int | float]:
+    """How far the run had come; DamagedStateError where a number is missing or cannot be."""
+    facts = state.facts.get(PROGRESS, {})
+    numbers: dict[str, int | float] = {}
+    for name in _progress_names():
+        kind = type(getattr(Progress(), name))
+        try:
+            numbers[name] = kind(facts[name])
+        except (KeyError, ValueError) as error:
+            raise DamagedStateError(f"its facts lack {PROGRESS}: {name}") from error
+        # Only a score may be below 0, or infinite: none was better yet.
+        if name != "best_score" and not 0 <= numbers[name] < _ENDLESS:
+            raise DamagedStateError(f"its {PROGRESS} is impossible: {name} is {facts[name]}")
+    return numbers
+
+
+def _optimizer_slots(run: TrainingRun, state: State) -> list[dict[int, dict[str, object]]]:
+    """By optimizer, parameter and slot; DamagedStateError where the run has none of them."""
     values: dict[str, object] = dict(_without_prefix("optimizer", state.tensors))
-    values |= {name: json.loads(text) for name, text in state.facts[NUMBERS].items()}
+    if NUMBERS not in state.facts:
+        raise DamagedStateError(f"its facts lack {NUMBERS}")
     remembered: list[dict[int, dict[str, object]]] = [{} for _ in run.optimizers.all]
-    for name, value in values.items():
-        o, parameter, slot = name.split(".", maxsplit=2)
-        remembered[int(o)].setdefault(int(parameter), {})[slot] = value
-    for optimizer, slots in zip(run.optimizers.all, remembered):
+    known = [_parameters_of(optimizer) for optimizer in run.optimizers.all]
+    try:
+        values |= {name: json.loads(text) for name, text in state.facts[NUMBERS].items()}
+        for name, value in values.items():
+            o, parameter, slot = name.split(".", maxsplit=2)
+            shape = known[int(o)][int(parameter)].shape
+            if isinstance(value, Tensor) and value.ndim and value.shape != shape:
+                raise ForeignStateError(f"it is not one of this model: optimizer.{name}")
+            remembered[int(o)].setdefault(int(parameter), {})[slot] = value
+    except (ValueError, LookupError, RecursionError) as error:
+        raise DamagedStateError(f"its optimizers cannot be read: {error}") from error
+    return remembered
+
+
+def _parameters_of(optimizer: AdamW | torch.optim.Optimizer) -> list[Tensor]:
+    """In the order by which an optimizer's state counts them."""
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def _restore_optimizers(run: TrainingRun, state: State) -> None:
+    for optimizer, slots in zip(run.optimizers.all, _optimizer_slots(run, state)):
         optimizer.load_state_dict({**optimizer.state_dict(), "state": slots})
 
 

@@ -13,6 +13,8 @@ from polytask.trunks.ownership import TaskBlocks
 from polytask.trunks.registry import register_trunk
 from polytask.trunks.trunk import ExpertOutputs, Explanation, GateWeights, Trunk, require_counts
 
+_MOST_LEVELS = 1000
+
 
 class _Extraction(Trunk, ABC):
     """Levels of experts, of which each task has its own and all tasks share some."""
@@ -221,6 +223,8 @@ def _counts(
 
 
 def _check_merging(merge_from: int, num_levels: int, counts: Sequence[int]) -> None:
+    if num_levels > _MOST_LEVELS:
+        raise ValueError(f"at most {_MOST_LEVELS} levels, but {num_levels=}")
     if not 1 <= merge_from <= num_levels:
         raise ValueError(f"merge_from must be a level from 1 to {num_levels=}, but {merge_from=}")
     if merge_from > 1 and min(counts) == 0:

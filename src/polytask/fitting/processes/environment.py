@@ -1,9 +1,9 @@
-"""What a run does to the process, and undoes: its threads."""
+"""What a run does to the process, and undoes: threads, and the settings of torch."""
 
 import os
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 import torch
 
@@ -14,15 +14,35 @@ from polytask.records import EnvironmentRecord
 
 
 @contextmanager
-def borrowed(threads: int | None) -> Iterator[None]:
-    """Set the number of threads; put it back afterwards."""
-    before = torch.get_num_threads()
-    if threads is not None:
-        torch.set_num_threads(threads)
-    try:
+def borrowed(threads: int | None = None) -> Iterator[None]:
+    """torch's settings for the process as training and predicting need them; put back afterwards.
+
+    These are the threads, the type and device of new tensors, gradients and autocasting: what a
+    caller has set for models of his own would make another model here, or none.
+    """
+    before, dtype = torch.get_num_threads(), torch.get_default_dtype()
+    with ExitStack() as put_back:
+        put_back.callback(torch.set_num_threads, before)
+        put_back.callback(torch.set_default_dtype, dtype)
+        torch.set_default_dtype(torch.float32)
+        if threads is not None:
+            torch.set_num_threads(threads)
+        for setting in _changed_settings():
+            put_back.enter_context(setting)
         yield
-    finally:
-        torch.set_num_threads(before)
+
+
+def _changed_settings() -> Iterator[AbstractContextManager[object]]:
+    """Only what is not as by default: a context for the device makes every call of torch slower."""
+    if torch.get_default_device().type != "cpu":
+        yield torch.device("cpu")
+    if torch.is_inference_mode_enabled():
+        yield torch.inference_mode(False)
+    if not torch.is_grad_enabled():
+        yield torch.enable_grad()
+    for device in ("cpu", "cuda"):
+        if torch.is_autocast_enabled(device):
+            yield torch.autocast(device, enabled=False)
 
 
 def pick_device(name: str, ranks: Ranks | None = None) -> torch.device:

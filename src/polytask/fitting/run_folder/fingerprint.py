@@ -17,6 +17,19 @@ _CHANGES_NO_WEIGHT = {
     *("threads", "device", "log_every", "checkpoint_every", "intervals", "baseline"),
 }
 
+_LEFT_OUT = _CHANGES_NO_WEIGHT | set(Settings.__dataclass_fields__)
+
+
+def notes_for_weights(config: FitConfig, encoder_text: str) -> dict[str, str]:
+    """What a file of weights says of the two files beside it: checksums of what has to fit.
+
+    Of run.yaml, the options that shape a model or say how a table is read, where they are no
+    defaults: a later polytask may have more of them.
+    """
+    options = config.model_dump(mode="json", exclude=_LEFT_OUT, exclude_defaults=True)
+    text = json.dumps(options, sort_keys=True)
+    return {"run.yaml": _checksum(text.encode()), "encoder.json": _checksum(encoder_text.encode())}
+
 
 def fingerprint_of(config: FitConfig, prepared: Prepared) -> dict[str, str]:
     """The options that shape the models, and a checksum of all examples and encoders.
@@ -24,8 +37,7 @@ def fingerprint_of(config: FitConfig, prepared: Prepared) -> dict[str, str]:
     The examples are what training reads: whatever changed in a file, in how it was derived or
     split, is in them, and a file that was merely moved or written anew is not.
     """
-    left_out = _CHANGES_NO_WEIGHT | set(Settings.__dataclass_fields__)
-    options = config.model_dump(mode="json", exclude=left_out)
+    options = config.model_dump(mode="json", exclude=_LEFT_OUT)
     origin = {f"option {name}": json.dumps(value) for name, value in options.items()}
     parts = {"training": prepared.train, "validation": prepared.valid, "test": prepared.test}
     origin |= {f"{name} rows": _describe(part) for name, part in parts.items()}

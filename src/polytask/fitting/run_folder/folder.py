@@ -1,93 +1,147 @@
 """The folder of a run: what lies in it, and when it may be written."""
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from polytask.config import FitConfig, read_config, write_config
 from polytask.data.labels import LabelEncoder
 from polytask.errors import UserError, flag
+from polytask.files.lock import LOCK, Lock, require_unlocked
+from polytask.files.plain import is_part, require_plain
+from polytask.files.reading import parse_json, read_text
+from polytask.files.writing import CannotWriteError, cut, make_folder, write_text
+from polytask.fitting.run_folder.fingerprint import notes_for_weights
 from polytask.inputs import FittedInputs
-from polytask.records.files import FIGURES, METRICS, STEPS
-from polytask.training.state_files import apart, remove
-
-FILES = (
-    *("run.yaml", "encoder.json", "model.safetensors", STEPS, METRICS),
-    *(FIGURES, "report.html"),
+from polytask.records.layout import (
+    CHECKPOINTS,
+    ENCODER,
+    FILES,
+    METRICS,
+    OPTIONS,
+    STEPS,
+    WEIGHTS,
+    check_folder,
+    model_number,
+    remove_files,
+    remove_model,
+    remove_parts,
+    retire_checkpoints,
+)
+from polytask.training.tensor_files import (
+    differences,
+    layouts_of,
+    read_layouts,
+    read_tensors,
+    write_tensors,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """run.yaml, JSON, safetensors and report.html (see FILES): no file runs code."""
+    """run.yaml, JSON, safetensors and report.html (see `records.layout`): no file runs code."""
 
     path: Path
 
     @classmethod
-    def create(cls, path: Path, *, overwrite: bool) -> "RunFolder":
-        """A new folder; an existing one only with `overwrite`, and only if it holds a run."""
+    def create(cls, path: Path, *, overwrite: bool) -> tuple["RunFolder", Lock]:
+        """A new folder; an existing one only with `overwrite`, and only if it holds a run.
+
+        The lock is the caller's, to be released when the run is written.
+        """
         check_free(path, overwrite=overwrite)
-        path.mkdir(parents=True, exist_ok=True)
-        folder = cls(path)
-        folder.remove_checkpoints()
-        # run.yaml goes last: until then the folder is known to hold a run.
-        for name in reversed(FILES):
-            (path / name).unlink(missing_ok=True)
-        return folder
+        make_folder(path)
+        lock = Lock.take(path)
+        try:
+            # Another process may have been faster.
+            _require_free(path, overwrite=overwrite)
+            retire_checkpoints(path)
+            remove_parts(path)
+            remove_files(path)
+        except BaseException:
+            lock.release()
+            raise
+        return cls(path), lock
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
-        """An existing run; UserError where the folder holds none."""
+        """An existing run; UserError where the folder holds none, or a link in the place of a file."""
         if not path.is_dir():
             raise UserError(f"{path}: no such run folder")
-        missing = [name for name in FILES[:3] if not (path / name).is_file()]
+        check_folder(path)
+        needed = (OPTIONS, ENCODER, WEIGHTS)
+        missing = [name for name in needed if not (path / name).is_file()]
         if missing:
             raise UserError(f"{path}: this is no finished run, it lacks {', '.join(missing)}")
         return cls(path)
 
-    def write_setup(self, config: FitConfig, inputs: FittedInputs, targets: LabelEncoder) -> None:
-        _write(self.path / "run.yaml", write_config(config))
-        self.write_encoders(inputs, targets)
+    def write_config(self, config: FitConfig) -> None:
+        write_text(self.path / OPTIONS, write_config(config))
 
-    def write_encoders(self, inputs: FittedInputs, targets: LabelEncoder) -> None:
-        encoder = {"inputs": json.loads(inputs.to_json()), "targets": targets.to_dict()}
-        _write(self.path / "encoder.json", json.dumps(encoder, indent=1, allow_nan=False))
+    def write_encoders(self, text: str) -> None:
+        """The text is of `encoder_text`."""
+        write_text(self.path / ENCODER, text)
 
-    def write_weights(self, model: nn.Module) -> None:
-        target = self.path / "model.safetensors"
-        part = target.with_suffix(".part")
-        save_file(apart(model.state_dict()), part)
-        part.replace(target)
+    def write_weights(self, model: nn.Module, config: FitConfig, text: str) -> None:
+        """With checksums of the options and of the text of the encoders that they belong to."""
+        notes = notes_for_weights(config, text)
+        write_tensors(self.path / WEIGHTS, model.state_dict(), notes)
+
+    def require_there(self) -> None:
+        """CannotWriteError where somebody has removed the folder: it would be made anew without options."""
+        if not (self.path / OPTIONS).is_file():
+            raise CannotWriteError(f"{self.path}: the folder of the run is gone, or was emptied")
 
     def read_config(self) -> FitConfig:
-        return read_config(self.path / "run.yaml")
+        return read_config(self.path / OPTIONS)
 
     def read_encoders(self) -> tuple[FittedInputs, LabelEncoder]:
-        path = self.path / "encoder.json"
+        path = self.path / ENCODER
+        values = parse_json(read_text(path), where=str(path))
+        if not isinstance(values, dict) or not {"inputs", "targets"} <= values.keys():
+            raise UserError(f"{path}: this is no encoder file of polytask")
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            inputs = FittedInputs.from_json(json.dumps(values["inputs"]))
+            inputs = FittedInputs.from_record(values["inputs"])
             return inputs, LabelEncoder.from_dict(values["targets"])
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise UserError(f"{path}: this is no encoder file of polytask: {error}") from error
+        except UserError as error:
+            raise UserError(f"{path}: {error.message}") from error
 
-    def read_weights(self) -> dict[str, torch.Tensor]:
-        path = self.path / "model.safetensors"
-        try:
-            return load_file(path)
-        except SafetensorError as error:
-            raise UserError(f"{path}: damaged weights: {error}") from error
+    def has_encoders(self) -> bool:
+        return require_plain(self.path / ENCODER)
+
+    def check_weights(self, sketch: nn.Module, config: FitConfig) -> None:
+        """UserError unless the weights are those of such a model, and of the two files beside them.
+
+        Only the beginning of the file is read; the sketch needs no memory, on the meta device.
+        """
+        path = self.path / WEIGHTS
+        layouts, notes = read_layouts(path)
+        others = differences(layouts, layouts_of(sketch.state_dict()))
+        if others:
+            more = f" and {len(others) - 1:,} more" if len(others) > 1 else ""
+            raise UserError(
+                f"{path}: the weights do not fit the model of run.yaml ({others[0]}{more}); a run "
+                "with an encoder or a trunk of your own is loaded with load(path, encoder=..., "
+                "trunk=...)"
+            )
+        due = notes_for_weights(config, read_text(self.path / ENCODER))
+        for name, checksum in due.items():
+            if notes.get(name) != checksum:
+                raise UserError(
+                    f"{self.path / name}: this is not the file that the weights were written with: "
+                    "one of the two was changed, or is another run's. Put it back; a run that was "
+                    f"interrupted is mended by {flag('resume', self.path)}"
+                )
+
+    def read_weights(self) -> dict[str, Tensor]:
+        return read_tensors(self.path / WEIGHTS)
 
     @property
     def checkpoints(self) -> Path:
         """One folder a model, by its number; there as long as the run is not finished."""
-        return self.path / "checkpoints"
+        return self.path / CHECKPOINTS
 
     def is_finished(self) -> bool:
         return (self.path / METRICS).is_file() and not self.checkpoints.exists()
@@ -95,16 +149,12 @@ class RunFolder:
     def remove_checkpoints(self, *, after: int | None = None) -> None:
         """Those of the models after number `after`, or all of them."""
         if after is None:
-            # Renamed first, so that a kill in the middle leaves no half of them to go on from.
-            going = self.path / "checkpoints.part"
-            remove(going)
-            if self.checkpoints.exists():
-                self.checkpoints.rename(going)
-                remove(going)
-        elif self.checkpoints.exists():
-            for folder in [*self.checkpoints.iterdir()]:
-                if folder.name.isdigit() and int(folder.name) > after:
-                    remove(folder)
+            retire_checkpoints(self.path)
+            return
+        for folder in sorted(self.checkpoints.iterdir()) if self.checkpoints.exists() else []:
+            number = model_number(folder)
+            if number is not None and number > after:
+                remove_model(folder)
 
     def log_bytes(self) -> int:
         path = self.path / STEPS
@@ -115,30 +165,45 @@ class RunFolder:
         path = self.path / STEPS
         length = self.log_bytes()
         if length > num_bytes:
-            os.truncate(path, num_bytes)
+            cut(path, num_bytes)
         elif length < num_bytes and path.is_file():
-            os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
+            cut(path, path.read_bytes().rfind(b"\n") + 1)
         return length >= num_bytes
 
 
 def check_free(path: Path, *, overwrite: bool) -> None:
-    """UserError unless a run may be written there."""
+    """UserError unless a run may be written there, now and by this process."""
+    if "\0" in str(path):
+        raise UserError(f"{str(path)!r} is no path: it holds a NUL character")
+    if path.is_dir():
+        require_unlocked(path)
+    _require_free(path, overwrite=overwrite)
+
+
+def _require_free(path: Path, *, overwrite: bool) -> None:
     if not path.exists():
+        if path.is_symlink():
+            raise UserError(f"{path}: this is a link that leads nowhere; name another --out")
         return
     if not path.is_dir():
         raise UserError(f"{path}: the output is a folder, but a file of this name exists")
-    if not any(path.iterdir()):
+    if all(entry.name == LOCK or is_part(entry.name, FILES) for entry in path.iterdir()):
         return
     if not overwrite:
         goes_on = RunFolder(path).checkpoints.exists()
         hint = f", or go on with {flag('resume', path)}" if goes_on else ""
         raise UserError(f"{path}: the folder exists; pass --overwrite or name another --out{hint}")
-    if not (path / "run.yaml").is_file():
+    if not require_plain(path / OPTIONS):
         raise UserError(f"{path}: the folder holds something else than a run; name another --out")
+    check_folder(path)
 
 
-def _write(path: Path, text: str) -> None:
-    """Write beside and rename, so that no reader ever sees half a file."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+def inputs_text(inputs: FittedInputs) -> str:
+    """The larger part of encoder.json, which stays the same while a run is trained."""
+    return json.dumps(json.loads(inputs.to_json()), indent=1, allow_nan=False)
+
+
+def encoder_text(of_inputs: str, targets: LabelEncoder) -> str:
+    """All of encoder.json; what kinds settle after training, such as smearing, is in the targets."""
+    of_targets = json.dumps(targets.to_dict(), indent=1, allow_nan=False)
+    return f'{{"inputs": {of_inputs},\n"targets": {of_targets}}}'

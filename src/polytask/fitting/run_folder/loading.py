@@ -5,11 +5,14 @@ from pathlib import Path
 from torch import nn
 
 from polytask.config.build import build_model
-from polytask.errors import UserError
 from polytask.fitting.own_parts import OwnParts, TrunkFactory
+from polytask.fitting.processes.environment import borrowed
+from polytask.fitting.run_folder.agreement import check_agreement
 from polytask.fitting.run_folder.folder import RunFolder
 from polytask.fitting.run_folder.run import Run
-from polytask.records import read_figures, read_history, read_metrics
+from polytask.fitting.run_folder.run_records import RecordsOnDisk
+from polytask.fitting.sizes import sketched
+from polytask.model import MultiTaskModel
 from polytask.trunks import Trunk
 
 
@@ -23,30 +26,26 @@ def load(
 
     A run that has not ended is loaded with the best weights so far, and has no metrics.
     """
-    own = OwnParts(encoder, trunk)
-    folder = RunFolder.open(Path(path))
+    with borrowed():
+        return _load(RunFolder.open(Path(path)), OwnParts(encoder, trunk))
+
+
+def _load(folder: RunFolder, own: OwnParts) -> Run:
     config = folder.read_config()
     inputs, targets = folder.read_encoders()
-    model = build_model(
-        config,
-        targets.tasks,
-        inputs=inputs,
-        encoder=own.fresh_encoder(),
-        trunk=own.fresh_trunk,
-    )
-    try:
-        model.load_state_dict(folder.read_weights())
-    except RuntimeError as error:
-        raise UserError(
-            f"{path}: the weights do not fit the model of run.yaml; a run with an encoder or "
-            f"a trunk of your own is loaded with load(path, encoder=..., trunk=...): {error}"
-        ) from error
-    return Run(
-        config,
-        inputs,
-        targets,
-        model,
-        read_metrics(folder.path),
-        read_history(folder.path),
-        read_figures(folder.path),
-    )
+    check_agreement(config, targets, where=folder.path)
+
+    def build() -> MultiTaskModel:
+        return build_model(
+            config,
+            targets.tasks,
+            inputs=inputs,
+            encoder=own.fresh_encoder(),
+            trunk=own.fresh_trunk,
+        )
+
+    # Sizes are compared before memory is taken for them.
+    folder.check_weights(sketched(build), config)
+    model = build()
+    model.load_state_dict(folder.read_weights())
+    return Run(config, inputs, targets, model, RecordsOnDisk(folder.path))

@@ -7,14 +7,18 @@ from pathlib import Path
 from torch import nn
 
 from polytask.balancing import Balancer, Ranks
+from polytask.config import FitConfig
 from polytask.data.readers import TableSource
 from polytask.errors import UserError, in_python
+from polytask.files.lock import Lock
 from polytask.fitting.events import Event, Finished, Notice
 from polytask.fitting.fitting import train_and_compare
 from polytask.fitting.own_parts import OwnParts, TrunkFactory
+from polytask.fitting.processes.torchrun import is_first, raise_on_all
 from polytask.fitting.run_folder.folder import RunFolder
 from polytask.fitting.run_folder.loading import load
 from polytask.fitting.run_folder.run import Run
+from polytask.records.layout import OPTIONS, check_folder, remove_parts
 from polytask.trunks import Trunk
 
 
@@ -60,26 +64,47 @@ def resume_events(
 ) -> Iterator[Event]:
     """The same as a sequence of events, with a Notice of all that somebody should know."""
     path, own = Path(run), own or OwnParts()
-    folder = RunFolder(path)
-    if not (path / "run.yaml").is_file():
+    if not (path / OPTIONS).is_file():
         raise UserError(
             f"{path}: there is no run.yaml to go on from; a run that stopped before its first step "
             "is started again by its own command"
         )
-    if folder.is_finished():
-        # A kill while they were removed leaves them under another name.
-        folder.remove_checkpoints()
-        yield Notice(f"{path} is finished: nothing was left to do")
-        yield Finished(load(path, encoder=own.encoder, trunk=own.trunk))
-        return
-    config = folder.read_config().model_copy(update={"out": path})
+    lock = raise_on_all(ranks, lambda: _taken(path) if is_first(ranks) else None)
+    try:
+        folder = RunFolder(path)
+        if folder.is_finished():
+            yield Notice(f"{path} is finished: nothing was left to do")
+            yield Finished(load(path, encoder=own.encoder, trunk=own.trunk))
+            return
+        config = _config_of(folder, table, threads=threads)
+        yield from train_and_compare(
+            config, table, own=own, parts=parts or {}, ranks=ranks, interrupted=folder
+        )
+    finally:
+        if lock is not None:
+            lock.release()
+
+
+def _taken(path: Path) -> Lock:
+    """The lock of a folder in which everything is what it seems, and nothing half written is left."""
+    check_folder(path)
+    lock = Lock.take(path)
+    try:
+        remove_parts(path)
+    except BaseException:
+        lock.release()
+        raise
+    return lock
+
+
+def _config_of(folder: RunFolder, table: TableSource | None, *, threads: int | None) -> FitConfig:
+    """The options of run.yaml, for this folder."""
+    config = folder.read_config().model_copy(update={"out": folder.path})
     if threads is not None:
         config = config.model_copy(update={"threads": threads})
     if table is None and config.table is None:
         raise UserError(
-            f"{path}: the table of this run was handed over in memory and is in no file; go on from "
-            "Python: polytask.resume(run, table)"
+            f"{folder.path}: the table of this run was handed over in memory and is in no file; go on "
+            "from Python: polytask.resume(run, table)"
         )
-    yield from train_and_compare(
-        config, table, own=own, parts=parts or {}, ranks=ranks, interrupted=folder
-    )
+    return config

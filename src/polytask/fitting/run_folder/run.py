@@ -6,7 +6,9 @@ from html import escape
 from pathlib import Path
 from typing import TypeVar, overload
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from polytask.config import FitConfig, write_config
 from polytask.data.frames import ArrowStream, as_given
@@ -21,7 +23,9 @@ from polytask.fitting.preparing.encoding import (
 )
 from polytask.fitting.preparing.lacking import with_lacking_labels
 from polytask.fitting.preparing.prepare import unknown_classes
-from polytask.fitting.run_folder.folder import RunFolder
+from polytask.fitting.processes.environment import borrowed
+from polytask.fitting.run_folder.folder import RunFolder, encoder_text, inputs_text
+from polytask.fitting.run_folder.run_records import Records, RecordsInMemory
 from polytask.inputs import FittedInputs
 from polytask.model import MultiTaskModel
 from polytask.records import (
@@ -47,16 +51,26 @@ class Run:
     """A trained model with its encoders, configuration, and the records of its folder.
 
     `record` is metrics.json and `figures` is figures.json, both None for a run that has not ended;
-    `history` is steps.jsonl.
+    `history` is steps.jsonl. Of a loaded run each is read when it is first asked for.
     """
 
     config: FitConfig
     inputs: FittedInputs
     targets: LabelEncoder
     model: MultiTaskModel
-    record: RunRecord | None
-    history: History
-    figures: Figures | None
+    records: Records
+
+    @property
+    def record(self) -> RunRecord | None:
+        return self.records.record
+
+    @property
+    def history(self) -> History:
+        return self.records.history
+
+    @property
+    def figures(self) -> Figures | None:
+        return self.records.figures
 
     def __repr__(self) -> str:
         folder = f", {self.config.out}" if self.config.out is not None else ""
@@ -115,9 +129,11 @@ class Run:
 
     def _predictions(self, read: pa.Table) -> dict[str, pa.Array]:
         rows = Batch(encode_inputs(self.config, read, self.inputs))
-        predictions = predict(self.model, rows, precision=self.config.precision)
+        with borrowed():
+            predictions = predict(self.model, rows, precision=self.config.precision)
         named: dict[str, pa.Array] = {}
         for task in self.tasks:
+            _require_finite(task, predictions.values[task.name])
             columns = task.kind.named_predictions(task.name, predictions.values[task.name])
             named |= {name: pa.array(values_B) for name, values_B in columns.items()}
             if task.given is not None:
@@ -135,7 +151,8 @@ class Run:
         read = read_table(table, options=read_options(self.config, self.inputs))
         known = with_lacking_labels(self.config, read, self.inputs, self.targets)
         examples, encoded = encode_examples(known.config, known.table, self.inputs, self.targets)
-        predictions = predict(self.model, examples, precision=self.config.precision)
+        with borrowed():
+            predictions = predict(self.model, examples, precision=self.config.precision)
         rows = rows_by_task(self.tasks, predictions, examples)
         return score_tasks(
             rows,
@@ -149,17 +166,37 @@ class Run:
         """Write a folder like that of `polytask fit --out`, with its report."""
         # Whatever cannot be written is said before the folder is made.
         write_config(self.config)
-        folder = RunFolder.create(Path(path), overwrite=overwrite)
-        folder.write_setup(self.config, self.inputs, self.targets)
-        folder.write_weights(self.model)
-        for record in self.history:
-            append_history(folder.path, record)
-        self.write_records(folder.path)
-        write_report(folder.path)
+        # They may lie in the folder that is to be replaced.
+        kept = RecordsInMemory(self.record, self.figures, self.history)
+        folder, lock = RunFolder.create(Path(path), overwrite=overwrite)
+        try:
+            folder.write_config(self.config)
+            text = encoder_text(inputs_text(self.inputs), self.targets)
+            folder.write_encoders(text)
+            folder.write_weights(self.model, self.config, text)
+            for record in kept.history:
+                append_history(folder.path, record)
+            write_records(folder.path, kept)
+            write_report(folder.path)
+        finally:
+            lock.release()
 
-    def write_records(self, folder: Path) -> None:
-        """metrics.json and figures.json, as far as the run has them."""
-        if self.figures is not None:
-            write_figures(folder, self.figures)
-        if self.record is not None:
-            write_metrics(folder, self.record)
+
+def write_records(folder: Path, records: Records) -> None:
+    """metrics.json and figures.json, as far as the run has them."""
+    if records.figures is not None:
+        write_figures(folder, records.figures)
+    if records.record is not None:
+        write_metrics(folder, records.record)
+
+
+def _require_finite(task: Task, values: NDArray[np.floating]) -> None:
+    """UserError where a prediction is no number, in the words of an evaluation."""
+    is_finite = np.isfinite(values)
+    bad_B = ~(is_finite.all(axis=1) if values.ndim > 1 else is_finite)
+    if bad_B.any():
+        raise UserError(
+            f"{task.what}: {int(bad_B.sum())} of {len(values)} predictions are not finite, the first "
+            f"in row {int(np.argmax(bad_B))}: the weights are damaged, or the table holds numbers far "
+            "beyond those of the training rows"
+        )
