@@ -140,8 +140,8 @@ def test_gates_are_those_of_the_model_on_evenly_spread_rows(fitted: Run, log: pa
     fitted.model.eval()
     with torch.inference_mode():
         # The rows of all members of the ensemble.
-        x_ND = fitted.model.members(fitted.model.encoder(inputs))
-        weights_BE = fitted.model.trunk.gates[0](x_ND)
+        x_BD = fitted.model.members(fitted.model.encoder(inputs))
+        weights_BE = fitted.model.trunk.gates[0](x_BD)
     assert [gate.task for gate in figures] == ["click", "like", "watch", "follow"]
     assert figures[0].mean == pytest.approx(weights_BE.mean(0).tolist(), abs=1e-6)
     assert figures[0].std == pytest.approx(weights_BE.std(0, correction=0).tolist(), abs=1e-6)

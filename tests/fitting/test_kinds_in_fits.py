@@ -30,7 +30,6 @@ SMALL = {
     "trunk": "shared_bottom",
     "hidden": (16,),
     "tower_hidden": (8,),
-    "ensemble": 1,
     "batch_size": 256,
     "baseline": "none",
     "intervals": False,
@@ -98,7 +97,7 @@ def test_quantiles_hold_the_shares_that_they_name() -> None:
     table = pa.table({"x": x, "y": y})
     run = fit(table, [quantile("y", levels=(0.1, 0.5, 0.9))], epochs=8, **SMALL)
     scores = run.metrics.tasks["y"].test
-    assert scores["coverage"].value == pytest.approx(1.0, abs=0.04)
+    assert scores["coverage"].value == pytest.approx(1.0, abs=0.05)
     # The exact quantiles are 3 x + exp(x / 2) z; their skill on these rows is the most there is.
     exact = 3.0 * x[:, None] + np.exp(0.5 * x)[:, None] * np.array([-1.2816, 0.0, 1.2816])
     kind = run.tasks[0].kind
@@ -162,7 +161,7 @@ def contaminated() -> pa.Table:
 
 def test_a_kind_from_outside_is_trained_by_its_own_loss(huber: type[Huber], tmp_path: Path) -> None:
     table = contaminated()
-    options = SMALL | {"epochs": 6, "learning_rate": 0.01}
+    options = SMALL | {"epochs": 6, "learning_rate": 0.01, "ensemble": 1}
     by_object = fit(table, [Task("y", "y", huber(delta=0.5))], out=tmp_path / "run", **options)
     x, predicted = table["x"].to_numpy(), by_object.predict(table)["y"].to_numpy()
     assert np.abs(predicted - 2 * x - 10).mean() < 0.5

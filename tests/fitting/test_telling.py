@@ -1,6 +1,7 @@
 """What Python prints of a fit, and how results show themselves."""
 
 import sys
+from dataclasses import replace
 from types import ModuleType
 
 import pytest
@@ -76,6 +77,5 @@ def test_a_notebook_shows_tables_of_them(fitted: polytask.Run) -> None:
     assert f"<td>{gain}</td>" in shown
     evaluation = fitted.evaluate(short_video_log(300))["click"]
     assert f"<td>auc</td><td>{evaluation['auc']}</td>" in evaluation._repr_html_()
-    fitted.record, kept = None, fitted.record
-    assert fitted._repr_html_() == "Run(click, like; None)"
-    fitted.record = kept
+    unended = replace(fitted, records=replace(fitted.records, record=None))
+    assert unended._repr_html_() == "Run(click, like; None)"

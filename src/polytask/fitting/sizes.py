@@ -15,13 +15,14 @@ _CGROUP = Path("/sys/fs/cgroup/memory.max")
 _COPIES = 4
 """In training: the weights, their gradients and the two moments of AdamW."""
 
-
 _DRAWING = frozenset(
     {
         *(torch.Tensor.normal_, torch.Tensor.uniform_),
         *(nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_),
     }
 )
+
+_DRAWN = frozenset({torch.randn, torch.rand})
 
 
 class _Undrawn(TorchFunctionMode):
@@ -38,7 +39,7 @@ class _Undrawn(TorchFunctionMode):
         named = kwargs or {}
         if function in _DRAWING:
             return args[0] if args else named["tensor"]
-        return function(*args, **named)
+        return (torch.empty if function in _DRAWN else function)(*args, **named)
 
 
 def sketched(build: Callable[[], MultiTaskModel]) -> MultiTaskModel:

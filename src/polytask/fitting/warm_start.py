@@ -81,11 +81,8 @@ def _common_tasks(model: MultiTaskModel, source: MultiTaskModel) -> dict[int, in
 def _inherit_members(model: MultiTaskModel, source: MultiTaskModel, features: Pairs) -> set[str]:
     """The scales of an ensemble of as many members, by the features that they scale."""
     ours, theirs = model.members, source.members
-    if ours is None or theirs is None or ours.num_members != theirs.num_members:
+    if ours is None or theirs is None or ours.num_members != theirs.num_members or not features[0]:
         return set()
-    if ours.scales.shape == theirs.scales.shape:
-        # Also the scales of what fills x up to a round width.
-        ours.scales.copy_(theirs.scales)
     _copy(ours.scales, theirs.scales, features)
     return {"members.scales"}
 

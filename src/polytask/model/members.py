@@ -61,8 +61,13 @@ class MemberHeads(nn.Module):
     def __init__(self, heads: Iterable[nn.Linear]) -> None:
         super().__init__()
         drawn = list(heads)
-        self.weight = nn.Parameter(torch.stack([head.weight.detach() for head in drawn]))
-        self.bias = nn.Parameter(torch.stack([head.bias.detach() for head in drawn]))
+        first = drawn[0]
+        self.weight = nn.Parameter(torch.empty(len(drawn), *first.weight.shape))
+        self.bias = nn.Parameter(torch.empty(len(drawn), *first.bias.shape))
+        with torch.no_grad():
+            for k, head in enumerate(drawn):
+                self.weight[k].copy_(head.weight)
+                self.bias[k].copy_(head.bias)
 
     def forward(self, h_NH: Tensor) -> Tensor:
         h_BKH = h_NH.view(-1, len(self.weight), h_NH.shape[-1])
@@ -82,6 +87,8 @@ def head_of(width: int, task: Task, *, num_members: int = 1) -> nn.Module:
 
 def _linear(width: int, task: Task) -> nn.Linear:
     head = nn.Linear(width, task.kind.num_outputs)
-    with torch.no_grad():
+    # A model that is only tried out has no memory, but its kinds calculate: torch's arithmetic without
+    # memory would import its compiler.
+    with torch.no_grad(), torch.device("cpu"):
         head.bias.copy_(task.kind.initial_bias())
     return head

@@ -82,7 +82,7 @@ class Experts(nn.Module):
         self.first = rectified(in_features, num_experts * hidden[0])
         shapes = list(itertools.pairwise(hidden))
         self.weights = nn.ParameterList(
-            torch.randn(num_experts, i, o) * math.sqrt(2 / i) for i, o in shapes
+            nn.init.normal_(torch.empty(num_experts, i, o), std=math.sqrt(2 / i)) for i, o in shapes
         )
         self.biases = nn.ParameterList(torch.zeros(num_experts, 1, o) for _, o in shapes)
 
