@@ -11,7 +11,13 @@ from sklearn.metrics import roc_auc_score
 import polytask
 from polytask.config import validate_config
 from polytask.fitting import Notice, fit_events
-from polytask.fitting.budget import FEWEST_STEPS, advice, still_rises, with_budget
+from polytask.fitting.budget import (
+    FEWEST_STEPS,
+    advice,
+    budget_in_words,
+    still_rises,
+    with_budget,
+)
 from polytask.fitting.processes.threads import fastest
 
 
@@ -96,3 +102,11 @@ def test_the_faster_number_of_threads_is_chosen(one: float, two: float, chosen: 
     assert choice.threads == chosen
     assert f"threads: {chosen}" in choice.in_words and "ms with 2" in choice.in_words
     assert now[0] == 2
+
+
+@pytest.mark.parametrize(("rows", "members"), [(20, 8), (10_000, 8), (10_001, 1), (1_000_000, 1)])
+def test_few_rows_are_learned_by_an_ensemble(rows: int, members: int) -> None:
+    config = with_budget(validate_config({}), rows)
+    assert config.ensemble == members
+    assert ("an ensemble of 8" in budget_in_words(config, rows)) == (members == 8)
+    assert with_budget(validate_config({"ensemble": 3}), rows).ensemble == 3

@@ -228,8 +228,10 @@ def test_a_log_that_lost_its_end_is_told_of(
     (notice,) = go_on(run)
     assert "steps.jsonl has lost lines" in notice
     ended = contents(run)
-    for name in ("model.safetensors", "metrics.json"):
-        assert ended[name] == whole[name]
+    assert ended["model.safetensors"] == whole["model.safetensors"]
+    # Whether validation still rose cannot be read from lines that are lost.
+    metrics, expected = ({**each["metrics.json"], "advice": None} for each in (ended, whole))
+    assert metrics == expected
     assert ended["steps.jsonl"][-30:] == whole["steps.jsonl"][-30:]
 
 

@@ -204,6 +204,10 @@ def rewrite(folder: Path, tasks: dict[str, TaskResult]) -> Document:
     record = read_metrics(folder)
     assert record is not None
     write_metrics(folder, replace(record, tasks=tasks))
+    options = folder / "run.yaml"
+    names = "".join(f"- name: {name}\n  column: {name}\n" for name in tasks)
+    text = re.sub(r"tasks:\n.*allow:", f"tasks:\n{names}allow:", options.read_text(), flags=re.S)
+    options.write_text(text)
     for name in ("figures.json", "steps.jsonl"):
         (folder / name).unlink(missing_ok=True)
     return report(folder)

@@ -14,7 +14,7 @@ _PATIENT_STEPS = 250
 _FEWEST_VALIDATIONS = 3
 _LEARNS_LITTLE = 100
 _ENSEMBLE = 8
-_MOST_ROWS_OF_ENSEMBLE = 20_000
+_MOST_ROWS_OF_ENSEMBLE = 10_000
 """Eight networks in one gain most where rows are few, and cost little there."""
 
 
@@ -23,7 +23,7 @@ def with_budget(config: FitConfig, num_rows: int) -> FitConfig:
 
     About 50 batches an epoch, of 16 to 1,024 rows; 1,000 steps or more, in 6 to 40 epochs; patience
     for 250 steps, in 3 validations or more. From about 170,000 rows on that is batches of 1,024
-    for 6 epochs; small tables get steps enough to learn from. Up to 20,000 rows the model is an
+    for 6 epochs; small tables get steps enough to learn from. Up to 10,000 rows the model is an
     ensemble of 8.
 
     >>> with_budget(FitConfig(), 400).epochs, with_budget(FitConfig(), 400).batch_size

@@ -26,6 +26,7 @@ class MultiTaskModel(nn.Module):
 
     **Shape** named inputs, each (B, ...) -> Outputs.
 
+    >>> import torch
     >>> from polytask.inputs import SingleInput
     >>> from polytask.task import binary
     >>> from polytask.trunks import SharedBottom
