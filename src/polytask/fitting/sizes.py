@@ -39,7 +39,8 @@ class _Undrawn(TorchFunctionMode):
         named = kwargs or {}
         if function in _DRAWING:
             return args[0] if args else named["tensor"]
-        return (torch.empty if function in _DRAWN else function)(*args, **named)
+        undrawn: Callable[..., object] = torch.empty if function in _DRAWN else function
+        return undrawn(*args, **named)
 
 
 def sketched(build: Callable[[], MultiTaskModel]) -> MultiTaskModel:
