@@ -26,7 +26,7 @@ _NUM_QUANTILES = 256
 _SOFT_LIMIT = 3.0
 """Deviations from the mean beyond which a clipped value cannot go."""
 
-_ROWS_A_BIN = 64
+_ROWS_A_BIN = 50
 _MOST_BINS = 16
 """Bins of few rows are learned by heart."""
 _LARGEST_NUM_BINS = 10_000
@@ -128,7 +128,7 @@ class Numbers(Input):
         numeric_encoding: NumericEncoding = "piecewise",
         num_bins: int | None = None,
     ) -> Self:
-        """`num_bins` of None is one a 64 rows, from 2 to 16.
+        """`num_bins` of None is one a 50 rows, from 2 to 16.
 
         UserErrors: text or infinities among numbers, numbers too large to standardise.
         """
