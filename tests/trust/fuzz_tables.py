@@ -185,7 +185,13 @@ def draw_options(r: random.Random, tasks: Sequence[str], columns: Sequence[str])
         [f"--inputs={column}"],
     ]
     chosen = [option for options in rare if r.random() < 0.1 for option in options]
-    return [*likely, *chosen, "--epochs=1", "--ensemble=1", f"--baseline={r.choice(['none', 'none', 'single'])}"]
+    return [
+        *likely,
+        *chosen,
+        "--epochs=1",
+        "--ensemble=1",
+        f"--baseline={r.choice(['none', 'none', 'single'])}",
+    ]
 
 
 def damaged(r: random.Random, table: pa.Table) -> pa.Table:

@@ -118,8 +118,8 @@ def run_all(seeds: range, folder: Path, forked: Forked) -> None:
     assert not faults, "\n".join(faults)
 
 
-def test_sixty_hostile_tables(tmp_path: Path, forked: Forked) -> None:
-    run_all(range(60), tmp_path, forked)
+def test_thirty_hostile_tables(tmp_path: Path, forked: Forked) -> None:
+    run_all(range(30), tmp_path, forked)
 
 
 @pytest.mark.slow
