@@ -179,7 +179,7 @@ class NumericBins(nn.Module):
 
     A column with edges b_0 < ... < b_K gives K values, the share of each bin that lies below x
     (Gorishniy et al., NeurIPS 2022, eq. 1), and x / sqrt(1 + (x / 3)^2) for what is smooth in x
-    (Holzmueller et al., NeurIPS 2024, section 3). A column without edges gives x itself. Missing is 0.
+    (smooth clipping: Holzmueller et al., NeurIPS 2024, RealMLP). A column without edges gives x itself. Missing is 0.
     DIFF: the two outer bins are closed, so an outlier at prediction time cannot explode.
 
     **Shape** (B, N) with NaN where missing -> (B, out_features).

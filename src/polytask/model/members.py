@@ -15,8 +15,8 @@ class Members(nn.Module):
     are trained on their own losses, and their outputs are averaged: an ensemble at the cost of a
     wider batch, whose shared weights keep it from overfitting.
 
-    Source: Gorishniy, Kotelnikov and Babenko, TabM, ICLR 2025, section 3.4 (TabM-mini): only the
-    first adapter is kept, drawn from a normal distribution.
+    Source: Gorishniy, Kotelnikov and Babenko, TabM, ICLR 2025 (TabM-mini: of the adapters of an
+    ensemble only the first, on the inputs, is kept), drawn from a normal distribution.
     DIFF: one adapter for all experts and gates, and outputs are averaged before the link (logits, not
     probabilities), so that a task's output stays one vector a row.
 

@@ -23,7 +23,7 @@ def drawn_from(seed: int, device: torch.device | None = None) -> Iterator[None]:
     """
     devices = [device] if device is not None and device.type == "cuda" else []
     with _DRAWING, torch.random.fork_rng(devices=devices):
-        # torch.manual_seed asks every kind of accelerator too, which costs up to a millisecond a step.
+        # torch.manual_seed asks every kind of accelerator too, which costs two hundred times as much.
         torch.default_generator.manual_seed(seed)
         for each in devices:
             with torch.cuda.device(each):
