@@ -4,14 +4,16 @@ from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from functools import partial
 
+import numpy as np
 import pyarrow as pa
 import pytest
 import torch
 
-from polytask.inputs import INPUTS, Categories, Feature, FittedInputs, Input, Numbers, Time
+from polytask.inputs import INPUTS, Categories, Feature, FittedInputs, Image, Input, Numbers, Time
 from polytask.inputs.testing import check_input
 
 START = datetime(2024, 2, 27)
+PICTURES = np.random.default_rng(0).integers(0, 256, (8, 18, 20, 3)).tolist()
 TABLES: dict[str, tuple[pa.Table, pa.Table]] = {
     "categorical": (
         pa.table({"city": ["a", "b", "a", None], "id": [1, 2**60, 1, 7]}),
@@ -39,12 +41,17 @@ TABLES: dict[str, tuple[pa.Table, pa.Table]] = {
             }
         ),
     ),
+    "image": (
+        pa.table({"photo": PICTURES[:4], "side": PICTURES[4:]}),
+        pa.table({"photo": [None, PICTURES[1]], "side": [PICTURES[0], PICTURES[4]]}),
+    ),
 }  # fmt: skip
 MEMBERS: dict[str, tuple[str, Callable[..., Input]]] = {
     **{name: (name, kind.fit) for name, kind in INPUTS.items() if name in TABLES},
     "sparse": ("categorical", partial(Categories.fit, min_count=1, sparse_above=4)),
     "standard": ("numeric", partial(Numbers.fit, numeric_encoding="standard")),
     "quantile": ("numeric", partial(Numbers.fit, numeric_encoding="quantile")),
+    "lenet": ("image", partial(Image.fit, network="lenet", width=3, shared=True, flip=True)),
     "in Tokyo": ("time", partial(Time.fit, time_zone="Asia/Tokyo")),
 }
 
@@ -67,7 +74,7 @@ def test_all_inputs_together_export_with_a_free_batch_size() -> None:
     exported = torch.export.export(encoder, (batch,), dynamic_shapes=(free,)).module()
     for rows in (
         {k: v[:1] for k, v in batch.items()},
-        {k: v.repeat(5, 1) for k, v in batch.items()},
+        {k: torch.cat([v] * 5) for k, v in batch.items()},
     ):
         torch.testing.assert_close(exported(rows), encoder(rows), rtol=0, atol=0)
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
-from polytask.choices import GivenConflict, NumericEncoding, Schedule
+from polytask.choices import GivenConflict, NumericEncoding, OnBadRow, Schedule
 from polytask.config.spellings import (
     Columns,
     Count,
@@ -78,6 +78,8 @@ class FitConfig(_Strict):
     """INPUT=COLUMNS: what reads a column, such as time=created."""
     text: Names = ()
     """Columns to read as text, as they are written."""
+    on_bad_row: OnBadRow = "stop"
+    """What to do with rows that an input cannot read, such as a broken picture."""
     missing: Words | None = None
     """Words for missing, for all columns or as COLUMN=WORD; else the usual. In label columns also
     numbers, such as -1."""

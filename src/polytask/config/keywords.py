@@ -5,7 +5,7 @@ from datetime import date
 from pathlib import Path
 from typing import Literal, TypedDict
 
-from polytask.choices import GivenConflict, NumericEncoding, Schedule
+from polytask.choices import GivenConflict, NumericEncoding, OnBadRow, Schedule
 from polytask.config.fields import FitConfig, description, shown_default
 from polytask.data.options import Decimal
 from polytask.data.readers import TableSource
@@ -25,6 +25,7 @@ class FitOptions(TypedDict, total=False):
     numeric: str | tuple[str, ...] | list[str]
     columns: str | Mapping[str, str | tuple[str, ...] | list[str]]
     text: str | tuple[str, ...] | list[str]
+    on_bad_row: OnBadRow
     missing: str | float | tuple[str | float, ...] | list[str | float] | None
     decimal: Decimal | None
     encoding: str

@@ -106,7 +106,7 @@ def _coded_inputs(
     """Each input as codes from 0; what is missing has the last code."""
     is_sample = len(rows) < table.num_rows
     for name in (name for names in schema.inputs.values() for name in names):
-        if pa.types.is_nested(table[name].type):
+        if pa.types.is_nested(table[name].type) or _holds_bytes(table[name].type):
             continue
         column = table[name].take(pa.array(rows)) if is_sample else table[name]
         if pa.types.is_temporal(column.type):
@@ -117,6 +117,10 @@ def _coded_inputs(
             found = coded(column, f"column {name!r}")
             codes_B = found.codes_B.astype(np.int64)
             yield name, np.where(codes_B < 0, len(found.values), codes_B)
+
+
+def _holds_bytes(dtype: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(dtype) or pa.types.is_large_binary(dtype))
 
 
 def _binned(values_B: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -1,14 +1,14 @@
 """Plans: every model of a fit, known before the first one is trained."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from polytask.config import FitConfig
 from polytask.config.build import options_for_tasks
 from polytask.fitting.preparing.prepare import Prepared
-from polytask.streams import Batch, InMemoryStream, Stream
+from polytask.streams import Augmentation, Batch, InMemoryStream, Stream, with_augmented
 from polytask.task import Task
 
 MULTI_TASK = "multi-task"
@@ -39,11 +39,12 @@ class ModelPlan:
     valid: Batch | None
     test: Batch | None
     start: From | None = None
+    augmented: Mapping[str, Augmentation] = field(default_factory=dict)
 
     def stream(self) -> Stream:
         """The training rows in batches."""
         assert self.config.batch_size is not None
-        return InMemoryStream(self.train, self.config.batch_size)
+        return with_augmented(InMemoryStream(self.train, self.config.batch_size), self.augmented)
 
 
 def plans_of(config: FitConfig, prepared: Prepared) -> list[ModelPlan]:
@@ -79,6 +80,7 @@ def multi_task(config: FitConfig, prepared: Prepared) -> ModelPlan:
         prepared.valid,
         prepared.test,
         None if config.init_from is None else From(config.init_from),
+        _augmented(prepared),
     )
 
 
@@ -95,7 +97,17 @@ def single_task(config: FitConfig, prepared: Prepared, position: int) -> ModelPl
         prepared.train,
         prepared.valid,
         prepared.test,
+        augmented=_augmented(prepared),
     )
+
+
+def _augmented(prepared: Prepared) -> dict[str, Augmentation]:
+    """The inputs whose training rows differ from epoch to epoch."""
+    return {
+        name: Augmentation(one.num_draws, one.augment)
+        for name, one in prepared.inputs.by_name.items()
+        if one.num_draws
+    }
 
 
 def _alone(prepared: Prepared, position: int) -> Task:

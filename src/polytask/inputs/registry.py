@@ -6,6 +6,7 @@ from typing import TypeVar
 from torch import nn
 
 from polytask.inputs.categories import Categories
+from polytask.inputs.image import Image
 from polytask.inputs.input import Input
 from polytask.inputs.numbers import Numbers
 from polytask.inputs.time import Time
@@ -18,6 +19,7 @@ INPUTS: dict[str, type[Input]] = {
     "categorical": Categories,
     "numeric": Numbers,
     "time": Time,
+    "image": Image,
 }
 
 

@@ -1,5 +1,6 @@
 """Batches: named tensors of some rows, and streams that are a function of (seed, epoch, index)."""
 
+from polytask.streams.augmented import Augmentation, row_draws, with_augmented
 from polytask.streams.batch import Batch
 from polytask.streams.generated import with_generated
 from polytask.streams.in_memory import InMemoryStream
@@ -9,11 +10,14 @@ from polytask.streams.order import epoch_order
 from polytask.streams.stream import Stream
 
 __all__ = [
+    "Augmentation",
     "Batch",
     "InMemoryStream",
     "Mixture",
     "NamedTensors",
     "Stream",
     "epoch_order",
+    "row_draws",
+    "with_augmented",
     "with_generated",
 ]

@@ -14,6 +14,7 @@ from polytask.training.run import Precision, TrainingRun, autocast, device_of
 from polytask.training.scoring import Array, TaskRows
 
 PREDICTION_BATCH = 8192
+_MOST_ENTRIES, _FEWEST_AT_ONCE = 1 << 21, 16
 _CALIBRATION_ROWS = 100_000
 
 
@@ -165,7 +166,7 @@ def _predict(
     """Predictions piece by piece; `watch` sees what the model made of each: on the host, and moved."""
     values: dict[str, list[Tensor]] = {task.name: [] for task in model.tasks}
     conditional: dict[str, list[Tensor]] = {t.name: [] for t in model.tasks if t.given is not None}
-    device = device_of(model)
+    device, batch_size = device_of(model), min(batch_size, _rows_at_once(batch))
     with _evaluating(model, precision):
         # A table without rows is one piece without rows: its predictions have their shapes.
         for start in range(0, max(len(batch), 1), batch_size):
@@ -178,6 +179,12 @@ def _predict(
                 if task.given is not None:
                     conditional[task.name].append(task.kind.predict(own))
     return Predictions(_joined(values), _joined(conditional))
+
+
+def _rows_at_once(batch: Batch) -> int:
+    """Rows of pictures come in small pieces: what a network makes of a row is many times the row."""
+    width = sum(tensor[:1].numel() for tensor in batch.inputs.values())
+    return max(_FEWEST_AT_ONCE, _MOST_ENTRIES // max(width, 1))
 
 
 @contextmanager

@@ -8,13 +8,14 @@ import pyarrow as pa
 from polytask.config import FitConfig, TaskConfig, parse_task
 from polytask.config.build import build_inputs
 from polytask.data.derive import Derivation, parse_derivation
-from polytask.data.labels import LabelCount, LabelEncoder
+from polytask.data.labels import Encoded, LabelCount, LabelEncoder
 from polytask.data.leaks import find_leaks
 from polytask.data.notes import notes_of
 from polytask.data.readers import TableSource, read_table, require_columns
 from polytask.data.schema import Schema, infer_schema
 from polytask.errors import UserError, flag, nearest
 from polytask.fitting.budget import with_budget
+from polytask.fitting.preparing.bad_rows import rows_named, without_bad_rows
 from polytask.fitting.preparing.encoding import (
     apply_derivations,
     derived_from,
@@ -22,7 +23,7 @@ from polytask.fitting.preparing.encoding import (
     made_from,
     read_options,
 )
-from polytask.fitting.preparing.splitting import split_in_words, split_table
+from polytask.fitting.preparing.splitting import Parts, split_in_words, split_table
 from polytask.inputs import FittedInputs
 from polytask.kinds import Kind, infer_kind, make_kind
 from polytask.kinds.columns import label_column
@@ -83,6 +84,10 @@ def prepare(
     train = split.train
     config, kind_reasons = resolve_kinds(config, train)
     schema = _schema(config, train, derivations)
+    bad_rows: tuple[str, ...] = ()
+    if config.on_bad_row == "drop":
+        split, bad_rows = without_bad_rows(split, schema.inputs)
+        train = split.train
     if not schema.inputs:
         reasons = "; ".join(f"{column.name}: {column.reason}" for column in schema.columns[:8])
         raise UserError(f"no column is left as an input ({reasons}); name some with --inputs")
@@ -94,13 +99,9 @@ def prepare(
     )
     leaks = find_leaks(train, schema, fitted.encode(train).labels_BT, fitted.tasks)
     _stop_at_leaks(leaks, config.allow)
-    inputs = FittedInputs.fit(train, schema.inputs, fits=fits)
-    tables = {"train": train, "valid": split.valid, "test": split.test}
-    encoded = {
-        name: encode_examples(config, part, inputs, fitted)
-        for name, part in tables.items()
-        if part is not None
-    }
+    with rows_named(split, "train"):
+        inputs = FittedInputs.fit(train, schema.inputs, fits=fits)
+    encoded = _encoded(config, split, inputs, fitted)
     examples = {name: each for name, (each, _) in encoded.items()}
     counts = {name: labels.counts for name, (_, labels) in encoded.items()}
     return Prepared(
@@ -115,9 +116,20 @@ def prepare(
         counts["train"],
         tuple(leaks),
         split_in_words(config, named=parts or {}),
-        _reading_notes(schema, {name: tables[name] for name in encoded}),
+        (*bad_rows, *_reading_notes(schema, split.tables())),
         {name: unknown_classes(each) for name, each in counts.items()},
     )
+
+
+def _encoded(
+    config: FitConfig, parts: Parts, inputs: FittedInputs, targets: LabelEncoder
+) -> dict[str, tuple[Batch, Encoded]]:
+    """The examples of each part."""
+    encoded = {}
+    for name, table in parts.tables().items():
+        with rows_named(parts, name):
+            encoded[name] = encode_examples(config, table, inputs, targets)
+    return encoded
 
 
 def _reading_notes(schema: Schema, parts: Mapping[str, pa.Table]) -> tuple[str, ...]:

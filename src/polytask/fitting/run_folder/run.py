@@ -16,6 +16,7 @@ from polytask.data.labels import LabelEncoder
 from polytask.data.readers import TableSource, read_table, require_columns
 from polytask.errors import UserError
 from polytask.fitting.comparing.score import rows_by_task, score_tasks
+from polytask.fitting.preparing.bad_rows import readable
 from polytask.fitting.preparing.encoding import (
     encode_examples,
     encode_inputs,
@@ -150,7 +151,11 @@ class Run:
         """
         read = read_table(table, options=read_options(self.config, self.inputs))
         known = with_lacking_labels(self.config, read, self.inputs, self.targets)
-        examples, encoded = encode_examples(known.config, known.table, self.inputs, self.targets)
+        rows_left = known.table
+        if self.config.on_bad_row == "drop":
+            columns = {name: one.columns for name, one in self.inputs.by_name.items()}
+            rows_left = readable(known.table, columns).table
+        examples, encoded = encode_examples(known.config, rows_left, self.inputs, self.targets)
         with borrowed():
             predictions = predict(self.model, examples, precision=self.config.precision)
         rows = rows_by_task(self.tasks, predictions, examples)
