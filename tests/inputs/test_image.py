@@ -161,8 +161,8 @@ def test_a_network_in_training_reads_each_row_alone(name: str) -> None:
 
 
 def test_lenet_is_that_of_multimnist() -> None:
-    parameters = sum(p.numel() for p in build_network("lenet", Form(36, 36, 1), 50).parameters())
-    assert parameters == (25 * 10 + 10) + (250 * 20 + 20) + (720 * 50 + 50)
+    parameters = sum(p.numel() for p in build_network("lenet", Form(28, 28, 1), 50).parameters())
+    assert parameters == (25 * 10 + 10) + (250 * 20 + 20) + (320 * 50 + 50)
 
 
 def test_wrong_options_are_one_message() -> None:

@@ -37,7 +37,8 @@ class LeNet(nn.Sequential):
     """Two convolutions of 5 x 5 with 10 and 20 channels, pooled, and a layer of `width` features.
 
     The encoder of MultiMNIST (Sener and Koltun, NeurIPS 2018, appendix), after LeCun et al. 1998.
-    DIFF: without the dropout of the authors' code; --dropout is that of trunk and towers.
+    DIFF: the authors drop half of the channels of the second convolution in training; here none is
+    dropped (--dropout is that of trunk and towers).
 
     **Shape** (B, C, H, W) -> (B, width).
 
