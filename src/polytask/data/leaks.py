@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from polytask.columns.numbers import finite_numbers
 from polytask.columns.values import coded, is_number
 from polytask.data.schema import Schema
+from polytask.errors import UserError, flag
 from polytask.records import Leak
 from polytask.records.run import LeakMetric
 from polytask.task import Task
@@ -54,6 +55,19 @@ def find_leaks(
             if value > warn_above[metric]:
                 leaks.append(Leak(name, task.name, metric, value))
     return sorted(leaks, key=lambda leak: -leak.value)
+
+
+def stop_at_leaks(leaks: Sequence[Leak], allowed: Sequence[str]) -> None:
+    """UserError for leaks that are too good to be trained on unseen, and not allowed by name."""
+    stops = [leak for leak in leaks if leak.stops and leak.column not in allowed]
+    if not stops:
+        return
+    found = "; ".join(leak.finding for leak in stops)
+    columns = ",".join(sorted({leak.column for leak in stops}))
+    raise UserError(
+        f"inputs that give the label away: {found}. If they are known only after the event, "
+        f"pass {flag('after', columns)}; if they are true inputs, {flag('allow', columns)}"
+    )
 
 
 def _measured(

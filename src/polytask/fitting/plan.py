@@ -1,14 +1,25 @@
 """Plans: every model of a fit, known before the first one is trained."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+import torch
+
 from polytask.config import FitConfig
 from polytask.config.build import options_for_tasks
+from polytask.fitting.mixing import batches_by_set
+from polytask.fitting.preparing.data_sets import DataSet
 from polytask.fitting.preparing.prepare import Prepared
-from polytask.streams import Augmentation, Batch, InMemoryStream, Stream, with_augmented
+from polytask.streams import (
+    Augmentation,
+    Batch,
+    InMemoryStream,
+    Mixture,
+    Stream,
+    with_augmented,
+)
 from polytask.task import Task
 
 MULTI_TASK = "multi-task"
@@ -40,11 +51,36 @@ class ModelPlan:
     test: Batch | None
     start: From | None = None
     augmented: Mapping[str, Augmentation] = field(default_factory=dict)
+    data_sets: tuple[DataSet, ...] = ()
+    batches: tuple[int, ...] = ()
 
     def stream(self) -> Stream:
-        """The training rows in batches."""
+        """The training rows in batches; of several data sets each has `batches` of an epoch."""
+        if not self.data_sets:
+            return self._batched(self.train)
+        streams = [self._batched(self._numbered(each.rows["train"])) for each in self.data_sets]
+        return Mixture(streams, batches=self.batches)
+
+    def tasks_and_rows(
+        self, part: str, tasks: Sequence[Task]
+    ) -> Iterator[tuple[list[Task], slice]]:
+        """The tasks that are scored on the same rows of a part, and these rows."""
+        if not self.data_sets:
+            yield list(tasks), slice(None)
+        for each in self.data_sets:
+            rows = each.rows.get(part, range(0))
+            own = [task for task in tasks if task.name in each.tasks]
+            if rows:
+                yield own, slice(rows.start, rows.stop)
+
+    def _batched(self, rows: Batch) -> Stream:
         assert self.config.batch_size is not None
-        return with_augmented(InMemoryStream(self.train, self.config.batch_size), self.augmented)
+        return with_augmented(InMemoryStream(rows, self.config.batch_size), self.augmented)
+
+    def _numbered(self, rows: range) -> Batch:
+        """Rows that keep the numbers which they have among those of all data sets."""
+        numbers = torch.arange(rows.start, rows.stop)
+        return replace(self.train[rows.start : rows.stop], rows=numbers)
 
 
 def plans_of(config: FitConfig, prepared: Prepared) -> list[ModelPlan]:
@@ -81,6 +117,8 @@ def multi_task(config: FitConfig, prepared: Prepared) -> ModelPlan:
         prepared.test,
         None if config.init_from is None else From(config.init_from),
         _augmented(prepared),
+        prepared.data_sets,
+        tuple(batches_by_set(config, prepared.data_sets).values()),
     )
 
 
@@ -89,7 +127,7 @@ def single_task(config: FitConfig, prepared: Prepared, position: int) -> ModelPl
     ordinary binary."""
     task = _alone(prepared, position)
     own = options_for_tasks(config, [position], [task])
-    return ModelPlan(
+    plan = ModelPlan(
         f"single: {task.name}",
         "baseline",
         own,
@@ -99,6 +137,27 @@ def single_task(config: FitConfig, prepared: Prepared, position: int) -> ModelPl
         prepared.test,
         augmented=_augmented(prepared),
     )
+    mine = [each for each in prepared.data_sets if task.name in each.tasks]
+    return _on_its_own_rows(plan, mine[0], config, prepared) if mine else plan
+
+
+def _on_its_own_rows(
+    plan: ModelPlan, data_set: DataSet, config: FitConfig, prepared: Prepared
+) -> ModelPlan:
+    """One data set alone, in as many batches an epoch as it has in the model for all."""
+    valid, test = (data_set.rows.get(part, range(0)) for part in ("valid", "test"))
+    own_rows = {"train": data_set.rows["train"], "valid": range(len(valid))}
+    return replace(
+        plan,
+        valid=_selected(plan.valid, valid),
+        test=_selected(plan.test, test),
+        data_sets=(replace(data_set, rows={**own_rows, "test": range(len(test))}),),
+        batches=(batches_by_set(config, prepared.data_sets)[data_set.name],),
+    )
+
+
+def _selected(table: Batch | None, rows: range) -> Batch | None:
+    return table[rows.start : rows.stop] if table is not None and rows else None
 
 
 def _augmented(prepared: Prepared) -> dict[str, Augmentation]:

@@ -4,7 +4,7 @@ from polytask.streams.augmented import Augmentation, row_draws, with_augmented
 from polytask.streams.batch import Batch
 from polytask.streams.generated import with_generated
 from polytask.streams.in_memory import InMemoryStream
-from polytask.streams.mixture import Mixture
+from polytask.streams.mixture import Mixture, batches_in_shares
 from polytask.streams.named import NamedTensors
 from polytask.streams.order import epoch_order
 from polytask.streams.stream import Stream
@@ -16,6 +16,7 @@ __all__ = [
     "Mixture",
     "NamedTensors",
     "Stream",
+    "batches_in_shares",
     "epoch_order",
     "row_draws",
     "with_augmented",

@@ -8,18 +8,23 @@ import pyarrow as pa
 from polytask.config import FitConfig, TaskConfig, parse_task
 from polytask.config.build import build_inputs
 from polytask.data.derive import Derivation, parse_derivation
-from polytask.data.labels import Encoded, LabelCount, LabelEncoder
-from polytask.data.leaks import find_leaks
+from polytask.data.labels import LabelCount, LabelEncoder
+from polytask.data.leaks import find_leaks, stop_at_leaks
 from polytask.data.notes import notes_of
 from polytask.data.readers import TableSource, read_table, require_columns
 from polytask.data.schema import Schema, infer_schema
 from polytask.errors import UserError, flag, nearest
 from polytask.fitting.budget import with_budget
-from polytask.fitting.preparing.bad_rows import rows_named, without_bad_rows
+from polytask.fitting.preparing.bad_rows import encoded_parts, rows_named, without_bad_rows
+from polytask.fitting.preparing.data_sets import (
+    DataSet,
+    data_sets_of,
+    read_data_sets,
+    with_inputs_noted,
+)
 from polytask.fitting.preparing.encoding import (
     apply_derivations,
     derived_from,
-    encode_examples,
     made_from,
     read_options,
 )
@@ -38,6 +43,7 @@ class Prepared:
 
     `config` is complete: tasks have their kinds, whether asked for or inferred (`kind_reasons`).
     `split` says in words how the parts were parted, `notes` how columns were read, a line each.
+    `data_sets` are the tables that were joined, where there are several.
     """
 
     config: FitConfig
@@ -53,6 +59,7 @@ class Prepared:
     split: str
     notes: tuple[str, ...]
     unknown_classes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    data_sets: tuple[DataSet, ...] = ()
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -71,16 +78,15 @@ def prepare(
 
     Raises UserError for everything that can be wrong with the table, the tasks or the options.
     """
-    source = table if table is not None else config.table
-    if source is None:
-        raise UserError("there is no table: name one, such as `polytask fit log.parquet`")
     fits = build_inputs(config)
     derivations = [parse_derivation(text) for text in config.derive]
-    whole = apply_derivations(read_table(source, options=read_options(config)), derivations)
-    config = resolve_tasks(config, whole)
-    _check_columns(config, whole)
-    split = split_table(config, whole, derivations=derivations, named=parts or {})
-    del whole
+    source = table if table is not None else config.table
+    if config.data and source is None:
+        config, split = read_data_sets(config, derivations, parts or {})
+        config = resolve_tasks(config, split.train)
+        _check_columns(config, split.train)
+    else:
+        config, split = _read_and_split(config, source, derivations, parts or {})
     train = split.train
     config, kind_reasons = resolve_kinds(config, train)
     schema = _schema(config, train, derivations)
@@ -98,10 +104,11 @@ def prepare(
         missing=_label_words(config),
     )
     leaks = find_leaks(train, schema, fitted.encode(train).labels_BT, fitted.tasks)
-    _stop_at_leaks(leaks, config.allow)
+    stop_at_leaks(leaks, config.allow)
     with rows_named(split, "train"):
         inputs = FittedInputs.fit(train, schema.inputs, fits=fits)
-    encoded = _encoded(config, split, inputs, fitted)
+    encoded = encoded_parts(config, split, inputs, fitted)
+    config = with_inputs_noted(config, split, inputs.columns)
     examples = {name: each for name, (each, _) in encoded.items()}
     counts = {name: labels.counts for name, (_, labels) in encoded.items()}
     return Prepared(
@@ -118,18 +125,25 @@ def prepare(
         split_in_words(config, named=parts or {}),
         (*bad_rows, *_reading_notes(schema, split.tables())),
         {name: unknown_classes(each) for name, each in counts.items()},
+        data_sets_of(config, split),
     )
 
 
-def _encoded(
-    config: FitConfig, parts: Parts, inputs: FittedInputs, targets: LabelEncoder
-) -> dict[str, tuple[Batch, Encoded]]:
-    """The examples of each part."""
-    encoded = {}
-    for name, table in parts.tables().items():
-        with rows_named(parts, name):
-            encoded[name] = encode_examples(config, table, inputs, targets)
-    return encoded
+def _read_and_split(
+    config: FitConfig,
+    source: TableSource | None,
+    derivations: Sequence[Derivation],
+    named: Mapping[str, TableSource],
+) -> tuple[FitConfig, Parts]:
+    """One table, with its tasks resolved, in parts."""
+    if source is None:
+        raise UserError("there is no table: name one, such as `polytask fit log.parquet`")
+    if config.data:
+        raise UserError("there is a table beside data sets: give it a name too, --data NAME=TABLE")
+    whole = apply_derivations(read_table(source, options=read_options(config)), derivations)
+    config = resolve_tasks(config, whole)
+    _check_columns(config, whole)
+    return config, split_table(config, whole, derivations=derivations, named=named)
 
 
 def _reading_notes(schema: Schema, parts: Mapping[str, pa.Table]) -> tuple[str, ...]:
@@ -275,16 +289,4 @@ def _schema(
         columns=config.columns,
         after=config.after,
         text=config.text,
-    )
-
-
-def _stop_at_leaks(leaks: Sequence[Leak], allowed: Sequence[str]) -> None:
-    stops = [leak for leak in leaks if leak.stops and leak.column not in allowed]
-    if not stops:
-        return
-    found = "; ".join(leak.finding for leak in stops)
-    columns = ",".join(sorted({leak.column for leak in stops}))
-    raise UserError(
-        f"inputs that give the label away: {found}. If they are known only after the event, "
-        f"pass {flag('after', columns)}; if they are true inputs, {flag('allow', columns)}"
     )

@@ -19,13 +19,17 @@ from polytask.fitting.preparing.encoding import apply_derivations, read_options
 class Parts:
     """Three tables; a part that was not asked for is None.
 
-    `rows` are the numbers of a part's rows in the table that they were read from.
+    `rows` are the numbers of a part's rows in the table that they were read from. Where several data
+    sets are joined, `sets` are the number of the data set row by row, which rises, and
+    `columns_of` the columns of each by its name.
     """
 
     train: pa.Table
     valid: pa.Table | None
     test: pa.Table | None
     rows: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    sets: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    columns_of: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def tables(self) -> dict[str, pa.Table]:
         """The parts that there are, by name."""
