@@ -81,7 +81,8 @@ def _distinct(details: list[ErrorDetails]) -> list[ErrorDetails]:
 
 def _path(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
     """The keys and positions of a mistake, without the names of union members."""
-    known = {name for kind in (FitConfig, *_FIELDS.values()) for name in kind.model_fields}
+    known = set(FitConfig.model_fields)
+    known |= {name for kind in _FIELDS.values() for name in kind.model_fields}
     head, rest = location[:1], location[1:]
     return head + tuple(part for part in rest if isinstance(part, int) or part in known)
 
