@@ -1,13 +1,13 @@
 """polytask fit on pictures: from a table of paths to predictions, with resume and ranks exact."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import torch
 from PIL import Image as Pillow
 
 import polytask
@@ -15,10 +15,13 @@ from polytask import fit
 from polytask.cli import main
 from polytask.config import validate_config
 from polytask.data import read_table
+from polytask.data.splits import split_random
 from polytask.errors import UserError
 from polytask.fitting import Finished, fit_events, resume_events
 from polytask.fitting.plan import plans_of
+from polytask.fitting.preparing.bad_rows import without_bad_rows
 from polytask.fitting.preparing.prepare import prepare
+from polytask.fitting.preparing.splitting import Parts
 from polytask.training.loop import TrainStep
 
 NUM_ROWS = 240
@@ -166,8 +169,6 @@ def test_a_broken_picture_stops_the_fit_by_row_and_path(folder: Path, tmp_path: 
 
 
 def prepare_rows(folder: Path) -> set[int]:
-    from polytask.data.splits import split_random
-
     split = split_random(NUM_ROWS, valid_fraction=0.1, test_fraction=0.1, seed=0)
     return set(split.train.tolist())
 
@@ -186,6 +187,12 @@ def test_broken_pictures_are_left_out_by_option(folder: Path, tmp_path: Path) ->
     assert evaluated["auc"].value == run.evaluate(tmp_path / "good.parquet")["bright"]["auc"].value
     with pytest.raises(UserError, match=r"row 3: .*text.png"):
         polytask.load(tmp_path / "run").predict(table)
+    split = split_random(NUM_ROWS, valid_fraction=0.1, test_fraction=0.1, seed=0)
+    whole = Parts(good, None, None, {"train": split.train})
+    parts, _ = without_bad_rows(
+        replace(whole, train=pq.read_table(table).take(split.train)), {"image": ["photo"]}
+    )
+    assert set(split.train) - set(parts.rows_of("train")) == {3, 50, 200} & set(split.train)
     with pytest.raises(UserError, match="no row of the table can be read"):
         fit({"photo": ["none.png"] * 30, "y": [0, 1] * 15}, **{**quick, "tasks": ["y"]})
 
@@ -202,9 +209,6 @@ def test_predictions_come_in_small_pieces(folder: Path, run: polytask.Run) -> No
     run.model.encoder.register_forward_hook(
         lambda module, inputs, output: seen.append(len(output)) or None
     )
-    large = np.random.default_rng(0).integers(0, 256, (300, 128, 128, 3)).astype(np.uint8)
-    encoded = torch.from_numpy(large).permute(0, 3, 1, 2)
-    assert encoded[:1].numel() * 42 < 1 << 21 < encoded[:1].numel() * 43
-    small = {"photo": large[:, :18, :18]}
-    run.predict(small)
-    assert seen == [300]
+    pixels = np.random.default_rng(0).integers(0, 256, (3000, 18, 18, 3)).astype(np.uint8)
+    run.predict({"photo": pixels})
+    assert seen == [(1 << 21) // pixels[0].size, 3000 - (1 << 21) // pixels[0].size]
