@@ -4,11 +4,22 @@ from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from functools import partial
 
+import numpy as np
 import pyarrow as pa
 import pytest
 import torch
 
-from polytask.inputs import INPUTS, Categories, Feature, FittedInputs, Input, Numbers, Time
+from polytask.inputs import (
+    INPUTS,
+    Categories,
+    Feature,
+    FittedInputs,
+    FrequentValues,
+    History,
+    Input,
+    Numbers,
+    Time,
+)
 from polytask.inputs.testing import check_input
 
 START = datetime(2024, 2, 27)
@@ -39,9 +50,20 @@ TABLES: dict[str, tuple[pa.Table, pa.Table]] = {
             }
         ),
     ),
+    "frequent_values": (
+        pa.table({"dose": [1.0, 1.0, 5.0, 5.0], "fee": [0, None, 3, 3]}),
+        pa.table({"dose": [1e9, None, 5.0], "fee": [None, 3, 7]}),
+    ),
+    "history": (
+        pa.table({"user": ["a", "b", "a", None], "at": [1.0, 2.0, 3.0, None]}),
+        pa.table({"user": ["b", None, "c", "a"], "at": [9.0, None, 2.5, 2.5]}),
+    ),
 }  # fmt: skip
+CLICKS = {"click": np.array([1.0, 0.0, np.nan, 1.0])}
 MEMBERS: dict[str, tuple[str, Callable[..., Input]]] = {
-    **{name: (name, kind.fit) for name, kind in INPUTS.items() if name in TABLES},
+    **{n: (n, kind.fit) for n, kind in INPUTS.items() if n in TABLES and n != "history"},
+    "history": ("history", partial(History.fit, time="at", targets=CLICKS)),
+    "frequent values": ("frequent_values", partial(FrequentValues.fit, value_count=2)),
     "sparse": ("categorical", partial(Categories.fit, min_count=1, sparse_above=4)),
     "standard": ("numeric", partial(Numbers.fit, numeric_encoding="standard")),
     "quantile": ("numeric", partial(Numbers.fit, numeric_encoding="quantile")),
@@ -61,8 +83,9 @@ def test_laws(member: str) -> None:
 
 def test_all_inputs_together_export_with_a_free_batch_size() -> None:
     train = pa.table({c: t[c] for t, _ in TABLES.values() for c in t.column_names})
-    fitted = FittedInputs.fit(train, {name: t.column_names for name, (t, _) in TABLES.items()})
-    encoder, batch = fitted.encoder().eval(), fitted.encode(train)
+    columns = {name: table.column_names for name, (table, _) in TABLES.items()}
+    fitted = FittedInputs.fit(train, columns, fits={"history": MEMBERS["history"][1]})
+    encoder, batch = fitted.encoder(cross_layers=2).eval(), fitted.encode(train)
     free = {name: {0: torch.export.Dim("batch", min=1)} for name in batch}
     exported = torch.export.export(encoder, (batch,), dynamic_shapes=(free,)).module()
     for rows in (

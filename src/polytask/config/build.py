@@ -45,7 +45,9 @@ def build_model(
     trunk: TrunkMaker | None = None,
 ) -> MultiTaskModel:
     """The network for `tasks`; `encoder` and `trunk` replace those of the options."""
-    encoder = encoder or inputs.encoder()
+    encoder = encoder or inputs.encoder(
+        cross_layers=config.cross_layers, cross_rank=config.cross_rank
+    )
     in_features = getattr(encoder, "out_features", None)
     if not isinstance(in_features, int):
         raise UserError(

@@ -91,6 +91,8 @@ class FitConfig(_Strict):
     """Columns to keep although they look like leaks."""
     derive: Lines = ()
     """New columns, such as 'ratio = play_ms / duration_ms'; repeat."""
+    history: Names = ()
+    """Keys whose past is an input: user_id, or user_id * tag; needs --time-column."""
 
     # Labels
     transform: Pairs = Field(default_factory=dict)
@@ -127,8 +129,14 @@ class FitConfig(_Strict):
     """How numbers enter the network."""
     num_bins: Annotated[int, Field(ge=2)] | None = None
     """Bins a numeric column, for piecewise. By the rows."""
+    numeric_values: Literal["auto", "none"] = "auto"
+    """auto: frequent values of numbers are read as categories too."""
     embedding_dim: Count | None = None
     """Width of embeddings; by a rule if absent."""
+    cross_layers: Annotated[int, Field(ge=0, le=64)] = 0
+    """Cross layers beside the inputs: products of entries."""
+    cross_rank: Count = 32
+    """Rank of a cross layer's matrix."""
     input_options: InputOptions = Field(default_factory=dict)
     """Further options, such as {time: {time_zone: Asia/Tokyo}}."""
 

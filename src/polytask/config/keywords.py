@@ -31,6 +31,7 @@ class FitOptions(TypedDict, total=False):
     after: str | tuple[str, ...] | list[str]
     allow: str | tuple[str, ...] | list[str]
     derive: str | tuple[str, ...] | list[str]
+    history: str | tuple[str, ...] | list[str]
     transform: str | Mapping[str, str]
     given: str | Mapping[str, str]
     given_conflict: GivenConflict
@@ -46,7 +47,10 @@ class FitOptions(TypedDict, total=False):
     min_count: int
     numeric_encoding: NumericEncoding
     num_bins: int | None
+    numeric_values: Literal["auto", "none"]
     embedding_dim: int | None
+    cross_layers: int
+    cross_rank: int
     input_options: Mapping[str, Mapping[str, object]]
     hidden: tuple[int, ...] | list[int] | str | None
     num_experts: int | None

@@ -6,6 +6,8 @@ from typing import TypeVar
 from torch import nn
 
 from polytask.inputs.categories import Categories
+from polytask.inputs.frequent_values import FrequentValues
+from polytask.inputs.history import History
 from polytask.inputs.input import Input
 from polytask.inputs.numbers import Numbers
 from polytask.inputs.time import Time
@@ -18,6 +20,8 @@ INPUTS: dict[str, type[Input]] = {
     "categorical": Categories,
     "numeric": Numbers,
     "time": Time,
+    "frequent_values": FrequentValues,
+    "history": History,
 }
 
 

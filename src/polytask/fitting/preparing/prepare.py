@@ -22,8 +22,13 @@ from polytask.fitting.preparing.encoding import (
     made_from,
     read_options,
 )
+from polytask.fitting.preparing.history import (
+    claimed_columns,
+    history_columns,
+    history_fit,
+)
 from polytask.fitting.preparing.splitting import split_in_words, split_table
-from polytask.inputs import FittedInputs
+from polytask.inputs import FittedInputs, repeating
 from polytask.kinds import Kind, infer_kind, make_kind
 from polytask.kinds.columns import label_column
 from polytask.records import Leak
@@ -92,9 +97,11 @@ def prepare(
         given_conflict=config.given_conflict,
         missing=_label_words(config),
     )
-    leaks = find_leaks(train, schema, fitted.encode(train).labels_BT, fitted.tasks)
+    labels_BT = fitted.encode(train).labels_BT
+    leaks = find_leaks(train, schema, labels_BT, fitted.tasks)
     _stop_at_leaks(leaks, config.allow)
-    inputs = FittedInputs.fit(train, schema.inputs, fits=fits)
+    fits["history"] = history_fit(config, fits["history"], fitted.tasks, labels_BT)
+    inputs = FittedInputs.fit(train, _input_columns(config, schema, train), fits=fits)
     tables = {"train": train, "valid": split.valid, "test": split.test}
     encoded = {
         name: encode_examples(config, part, inputs, fitted)
@@ -260,10 +267,22 @@ def _schema(
         ignore=(*config.ignore, *sorted(extra)),
         categorical=config.categorical,
         numeric=config.numeric,
-        columns=config.columns,
+        columns={**config.columns, "history": claimed_columns(config)},
         after=config.after,
         text=config.text,
     )
+
+
+def _input_columns(
+    config: FitConfig, schema: Schema, train: pa.Table
+) -> dict[str, tuple[str, ...]]:
+    """The columns of each input; of numbers, those that are read as single values too."""
+    columns = schema.inputs
+    if config.numeric_values == "auto":
+        found = repeating(train, schema.numeric)
+        columns["frequent_values"] = (*columns.get("frequent_values", ()), *found)
+    columns["history"] = history_columns(config)
+    return columns
 
 
 def _stop_at_leaks(leaks: Sequence[Leak], allowed: Sequence[str]) -> None:
