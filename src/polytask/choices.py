@@ -22,3 +22,4 @@ RULE_NAMES = (
     *("graddrop", "cosine_gate"),
 )
 WRAPPER_NAMES = ("smoothed", "norm_clipped", "every_nth_step", "combined")
+AUXILIARY_NAMES = ("replaced_values", "masked_columns", "frequency", "adversarial")

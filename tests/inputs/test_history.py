@@ -1,4 +1,4 @@
-"""History: counts and means against a plain loop, blocks of time, and what it never sees."""
+"""Histories: counts and means against a plain loop, blocks of time, and what it never sees."""
 
 from datetime import datetime, timedelta
 
@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from polytask.errors import UserError
-from polytask.inputs import History
+from polytask.inputs import KeyHistory
 
 
 def made_log(num_rows: int = 300, seed: int = 0) -> tuple[pa.Table, dict[str, NDArray[np.float64]]]:
@@ -57,7 +57,7 @@ def by_hand(
 @pytest.mark.parametrize("key", [("user",), ("tag",), ("user", "tag")])
 def test_it_is_what_a_loop_over_all_rows_finds(key: tuple[str, ...]) -> None:
     table, targets = made_log()
-    past = History.fit(
+    past = KeyHistory.fit(
         table, ["user", "tag", "at"], time="at", keys=[key], targets=targets, width=4, smoothing=5
     )
     later, _ = made_log(seed=1)
@@ -81,7 +81,7 @@ def test_no_label_of_a_row_s_own_block_reaches_it() -> None:
         name: np.where(at_B >= 30, 1 - labels_B, labels_B) for name, labels_B in targets.items()
     }
     first, second = (
-        History.fit(table, ["user", "at"], time="at", targets=each, width=50 / 10)
+        KeyHistory.fit(table, ["user", "at"], time="at", targets=each, width=50 / 10)
         for each in (targets, changed)
     )
     names = [name for name in first.observed(table).column_names if "mean" in name]
@@ -115,7 +115,9 @@ def test_times_of_every_sort_part_the_past_alike() -> None:
     ]
     widths = [1, 86_400_000_000, 86_400_000_000]
     seen = [
-        History.fit(table, ["user", "at"], time="at", targets=clicks, width=width).observed(table)
+        KeyHistory.fit(table, ["user", "at"], time="at", targets=clicks, width=width).observed(
+            table
+        )
         for table, width in zip(tables, widths)
     ]
     assert seen[0].equals(seen[1]) and seen[0].equals(seen[2])
@@ -125,7 +127,7 @@ def test_times_of_every_sort_part_the_past_alike() -> None:
 
 def test_a_row_without_a_time_knows_all() -> None:
     table = pa.table({"user": ["a", "a"], "at": [1.0, 2.0]})
-    past = History.fit(table, ["user", "at"], time="at")
+    past = KeyHistory.fit(table, ["user", "at"], time="at")
     now = pa.table({"user": ["a", "a", "a"], "at": [None, 3.0, float("nan")]})
     assert np.expm1(np.array(past.observed(now)[0])).round().tolist() == [2, 2, 2]
 
@@ -142,6 +144,6 @@ def test_a_row_without_a_time_knows_all() -> None:
 def test_what_makes_no_history(options: dict[str, object], match: str) -> None:
     table = pa.table({"user": ["a", "b"], "at": [1.0, 2.0]})
     with pytest.raises(UserError, match=match):
-        History.fit(table, ["user", "at"], **options)
+        KeyHistory.fit(table, ["user", "at"], **options)
     with pytest.raises(UserError, match="no training row has a time"):
-        History.fit(pa.table({"user": ["a"], "at": [None]}), ["user", "at"], time="at")
+        KeyHistory.fit(pa.table({"user": ["a"], "at": [None]}), ["user", "at"], time="at")

@@ -15,8 +15,8 @@ from polytask.inputs import (
     Feature,
     FittedInputs,
     FrequentValues,
-    History,
     Input,
+    KeyHistory,
     Numbers,
     Time,
 )
@@ -62,7 +62,7 @@ TABLES: dict[str, tuple[pa.Table, pa.Table]] = {
 CLICKS = {"click": np.array([1.0, 0.0, np.nan, 1.0])}
 MEMBERS: dict[str, tuple[str, Callable[..., Input]]] = {
     **{n: (n, kind.fit) for n, kind in INPUTS.items() if n in TABLES and n != "history"},
-    "history": ("history", partial(History.fit, time="at", targets=CLICKS)),
+    "history": ("history", partial(KeyHistory.fit, time="at", targets=CLICKS)),
     "frequent values": ("frequent_values", partial(FrequentValues.fit, value_count=2)),
     "sparse": ("categorical", partial(Categories.fit, min_count=1, sparse_above=4)),
     "standard": ("numeric", partial(Numbers.fit, numeric_encoding="standard")),

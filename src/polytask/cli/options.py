@@ -9,7 +9,7 @@ from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 import typer
 from pydantic.fields import FieldInfo
 
-from polytask.choices import KIND_NAMES, RULE_NAMES, TRUNK_NAMES, WRAPPER_NAMES
+from polytask.choices import AUXILIARY_NAMES, KIND_NAMES, RULE_NAMES, TRUNK_NAMES, WRAPPER_NAMES
 from polytask.config import FitConfig, read_config, spellings, validate_config
 from polytask.config.fields import description, shown_default
 from polytask.errors import UserError
@@ -167,6 +167,8 @@ def _metavar(name: str) -> str | None:
 _TYPES = get_type_hints(FitConfig, include_extras=True)
 _BY_NAME = {"tasks": "TASK", "out": "FOLDER", "init_from": "RUN", "trunk": "NAME"} | {
     "balancer": "NAME",
+    "auxiliary": "NAME",
+    "pretrain": "NAMES",
     "device": "NAME",
     "encoding": "NAME",
     "decimal": "SIGN",
@@ -184,6 +186,7 @@ _NAMES = {
     "tasks": f"KIND: {', '.join(KIND_NAMES)}",
     "trunk": ", ".join(TRUNK_NAMES),
     "balancer": f"{', '.join(RULE_NAMES)}; around others: {', '.join(WRAPPER_NAMES)}",
+    "auxiliary": ", ".join(AUXILIARY_NAMES),
 }
 
 _OTHER = "Other"
@@ -194,6 +197,7 @@ _PANELS = {
     "min_count": "Inputs",
     "trunk": "Model",
     "balancer": "Balancing",
+    "auxiliary": "Auxiliary",
     "epochs": "Training",
     "baseline": "What comes out",
 }

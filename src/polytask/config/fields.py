@@ -21,6 +21,7 @@ from polytask.config.spellings import (
     Pairs,
     Positive,
     Seed,
+    Specs,
     Weights,
     Widths,
     Words,
@@ -161,6 +162,14 @@ class FitConfig(_Strict):
     """How tasks are weighed: NAME or {name: NAME, OPTION: VALUE}."""
     measure_at: Literal["seam", "parameters"] = "seam"
     """Where gradient rules measure: at the seam (cheap) or exactly."""
+
+    # What is trained on beside the tasks
+    auxiliary: Specs = ()
+    """Extra losses, NAME or {name: NAME, OPTION: VALUE}, and extra tasks, [NAME=]COLUMN[:KIND]; repeat."""
+    pretrain: Names = ()
+    """Tasks or extra losses to train on alone before all together."""
+    pretrain_epochs: Count | None = None
+    """Epochs of that; as many as of the rest if absent."""
 
     # Training
     epochs: Annotated[Count, Field(le=1_000_000)] | None = None

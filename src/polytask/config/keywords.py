@@ -1,6 +1,6 @@
 """FitConfig's fields as keyword arguments of `polytask.fit`, for type checkers and for `help`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Literal, TypedDict
@@ -9,6 +9,8 @@ from polytask.choices import GivenConflict, NumericEncoding, Schedule
 from polytask.config.fields import FitConfig, description, shown_default
 from polytask.data.options import Decimal
 from polytask.data.readers import TableSource
+
+Spec = str | Mapping[str, object]
 
 
 class FitOptions(TypedDict, total=False):
@@ -59,6 +61,9 @@ class FitOptions(TypedDict, total=False):
     dropout: float
     ensemble: int | None
     measure_at: Literal["seam", "parameters"]
+    auxiliary: Spec | Sequence[Spec]
+    pretrain: str | tuple[str, ...] | list[str]
+    pretrain_epochs: int | None
     epochs: int | None
     batch_size: int | None
     learning_rate: float

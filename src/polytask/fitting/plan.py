@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from polytask.auxiliary import Auxiliary
 from polytask.config import FitConfig
 from polytask.config.build import options_for_tasks
 from polytask.fitting.preparing.prepare import Prepared
@@ -12,6 +13,7 @@ from polytask.streams import Batch, InMemoryStream, Stream
 from polytask.task import Task
 
 MULTI_TASK = "multi-task"
+PRE_TRAINING = "pre-training"
 
 Role = Literal["main", "baseline", "stage"]
 
@@ -39,16 +41,28 @@ class ModelPlan:
     valid: Batch | None
     test: Batch | None
     start: From | None = None
+    auxiliaries: tuple[Auxiliary, ...] = ()
 
     def stream(self) -> Stream:
-        """The training rows in batches."""
+        """The training rows in batches, with what extra losses need."""
         assert self.config.batch_size is not None
-        return InMemoryStream(self.train, self.config.batch_size)
+        stream: Stream = InMemoryStream(self.train, self.config.batch_size)
+        for auxiliary in self.auxiliaries:
+            stream = auxiliary.extend(stream)
+        return stream
+
+    @property
+    def num_steps(self) -> int:
+        """The steps of all epochs."""
+        assert self.config.batch_size is not None and self.config.epochs is not None
+        return -(-len(self.train) // self.config.batch_size) * self.config.epochs
 
 
 def plans_of(config: FitConfig, prepared: Prepared) -> list[ModelPlan]:
     """The model for all tasks, and where a baseline is asked for one a goal."""
     plans = [multi_task(config, prepared)]
+    if config.pretrain:
+        plans.insert(0, pre_training(config, prepared))
     if config.baseline == "single":
         goals = [t for t, task in enumerate(prepared.tasks) if not task.auxiliary]
         plans.extend(single_task(config, prepared, position) for position in goals)
@@ -68,8 +82,37 @@ def check_order(plans: Sequence[ModelPlan]) -> None:
             raise ValueError(f"plan {plan.name!r} starts from {source!r}, which is none before it")
 
 
+def pre_training(config: FitConfig, prepared: Prepared) -> ModelPlan:
+    """Some tasks or extra losses alone, weighed alike; the main model starts from its weights.
+
+    Extra losses alone are trained to the end: no metric of a task says when to stop.
+    """
+    positions = [t for t, task in enumerate(prepared.tasks) if task.name in config.pretrain]
+    tasks = tuple(prepared.tasks[t] for t in positions)
+    extra = [each for each in prepared.auxiliaries if each.name in config.pretrain]
+    changes: dict[str, object] = {"balancer": "equal", "weight": {}, "init_from": None}
+    changes["epochs"] = config.pretrain_epochs or config.epochs
+    own = options_for_tasks(config, positions, tasks) if tasks else config
+    train = prepared.train
+    if not tasks:
+        known = {each.name for each in extra}
+        labels = {name: label for name, label in train.labels.items() if name in known}
+        train = replace(train, labels=labels, weights={})
+    return ModelPlan(
+        PRE_TRAINING,
+        "stage",
+        own.model_copy(update=changes),
+        tasks or prepared.tasks,
+        train,
+        prepared.valid if tasks else None,
+        None,
+        None if config.init_from is None else From(config.init_from),
+        tuple(replace(each, weight="balanced") for each in extra),
+    )
+
+
 def multi_task(config: FitConfig, prepared: Prepared) -> ModelPlan:
-    """All tasks at once."""
+    """All tasks at once, and all extra losses."""
     return ModelPlan(
         MULTI_TASK,
         "main",
@@ -78,8 +121,15 @@ def multi_task(config: FitConfig, prepared: Prepared) -> ModelPlan:
         prepared.train,
         prepared.valid,
         prepared.test,
-        None if config.init_from is None else From(config.init_from),
+        _start(config),
+        prepared.auxiliaries,
     )
+
+
+def _start(config: FitConfig) -> From | None:
+    if config.pretrain:
+        return From(PRE_TRAINING)
+    return None if config.init_from is None else From(config.init_from)
 
 
 def single_task(config: FitConfig, prepared: Prepared, position: int) -> ModelPlan:

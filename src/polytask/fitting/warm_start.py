@@ -45,10 +45,7 @@ def warm_start(
     )
     features = _common_features(encoder, old_encoder)
     if encoder.crosses is not None and old_encoder.crosses is not None:
-        num_plain = len(encoder.features) // 2
-        plain = [pair for pair in zip(*features) if pair[0] < num_plain]
-        ours, theirs = [new for new, _ in plain], [old for _, old in plain]
-        from_inputs += encoder.crosses.inherit(old_encoder.crosses, ours, theirs)
+        from_inputs += encoder.crosses.inherit(old_encoder.crosses, *features)
     tasks = _common_tasks(model, source)
     copied = {
         f"trunk.{n}" for n in inherit(model.trunk, source.trunk, tasks=tasks, features=features)

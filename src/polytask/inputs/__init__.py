@@ -4,7 +4,7 @@ from polytask.inputs.categories import Categories as Categories
 from polytask.inputs.fitted import FittedInputs as FittedInputs
 from polytask.inputs.frequent_values import FrequentValues as FrequentValues
 from polytask.inputs.frequent_values import repeating as repeating
-from polytask.inputs.history import History as History
+from polytask.inputs.history import KeyHistory as KeyHistory
 from polytask.inputs.input import Feature as Feature
 from polytask.inputs.input import Input as Input
 from polytask.inputs.joined import JoinedEncoder as JoinedEncoder

@@ -1,4 +1,4 @@
-"""History: what was observed of the same user, item or pair before a row's own time."""
+"""Histories: what was observed of the same user, item or pair before a row's own time."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -123,7 +123,7 @@ class Past:
 
 
 @dataclass(frozen=True)
-class History(Input):
+class KeyHistory(Input):
     """For each key (a user, an item, a pair of them) how often it was seen, and its mean labels.
 
     The columns are those of the keys and the one of the time. Only blocks of time before a row's
@@ -133,7 +133,7 @@ class History(Input):
 
     >>> log = pa.table({"user": ["a", "a", "b", "a"], "day": [1, 2, 2, 3]})
     >>> clicks = {"click": np.array([1.0, 0.0, 0.0, 1.0])}
-    >>> past = History.fit(log, ["user", "day"], time="day", targets=clicks, width=1, smoothing=1)
+    >>> past = KeyHistory.fit(log, ["user", "day"], time="day", targets=clicks, width=1, smoothing=1)
     >>> past.observed(log)["user: mean of click before"].to_pylist()
     [0.5, 0.75, 0.5, 0.5]
     """

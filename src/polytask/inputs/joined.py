@@ -16,7 +16,7 @@ _MULTIPLE = 8
 class JoinedEncoder(nn.Module):
     """Each input's module on its tensor, joined to one vector x per row.
 
-    With `cross_layers` the entries stand in x once more, crossed with all others (see CrossLayers).
+    With `cross_layers` each entry is crossed with all others (see CrossLayers).
     Zeros fill x up to a multiple of 8; `features` says what each entry before them is.
 
     **Shape** a tensor (B, ...) for each input's name -> (B, out_features).
@@ -30,20 +30,20 @@ class JoinedEncoder(nn.Module):
             raise ValueError("an encoder needs at least one input column")
         self.parts = nn.ModuleDict({name: one.module() for name, one in inputs.items()})
         self.widths = {name: len(one.features()) for name, one in inputs.items()}
-        plain = tuple(feature for one in inputs.values() for feature in one.features())
+        self.features: tuple[Feature, ...] = tuple(
+            feature for one in inputs.values() for feature in one.features()
+        )
         self.crosses: CrossLayers | None = None
-        self.features: tuple[Feature, ...] = plain
         if cross_layers:
-            self.crosses = CrossLayers(len(plain), num_layers=cross_layers, rank=cross_rank)
-            self.features = (*plain, *(Feature(f.column, f"crossed {f.what}") for f in plain))
+            size = len(self.features)
+            self.crosses = CrossLayers(size, num_layers=cross_layers, rank=cross_rank)
         self.out_features = math.ceil(len(self.features) / _MULTIPLE) * _MULTIPLE
         self.num_zeros = self.out_features - len(self.features)
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
         parts = [self._part(name, module, inputs[name]) for name, module in self.parts.items()]
         if self.crosses is not None:
-            x_BF = torch.cat(parts, dim=1)
-            parts = [x_BF, self.crosses(x_BF)]
+            parts = [self.crosses(torch.cat(parts, dim=1))]
         if self.num_zeros:
             # Not len(), which would freeze the batch's size in an exported model.
             parts.append(parts[0].new_zeros(parts[0].shape[0], self.num_zeros))

@@ -7,7 +7,7 @@ from torch import nn
 
 from polytask.inputs.categories import Categories
 from polytask.inputs.frequent_values import FrequentValues
-from polytask.inputs.history import History
+from polytask.inputs.history import KeyHistory
 from polytask.inputs.input import Input
 from polytask.inputs.numbers import Numbers
 from polytask.inputs.time import Time
@@ -21,7 +21,7 @@ INPUTS: dict[str, type[Input]] = {
     "numeric": Numbers,
     "time": Time,
     "frequent_values": FrequentValues,
-    "history": History,
+    "history": KeyHistory,
 }
 
 

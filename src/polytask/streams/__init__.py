@@ -1,6 +1,7 @@
 """Batches: named tensors of some rows, and streams that are a function of (seed, epoch, index)."""
 
 from polytask.streams.batch import Batch
+from polytask.streams.extended import with_rows
 from polytask.streams.generated import with_generated
 from polytask.streams.in_memory import InMemoryStream
 from polytask.streams.mixture import Mixture
@@ -16,4 +17,5 @@ __all__ = [
     "Stream",
     "epoch_order",
     "with_generated",
+    "with_rows",
 ]

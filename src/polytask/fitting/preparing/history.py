@@ -46,7 +46,7 @@ def history_fit(
     tasks: Sequence[Task],
     labels_BT: NDArray[np.float32],
 ) -> Fit:
-    """`History.fit` with the keys, the time and the labels of all tasks that have a mean."""
+    """`KeyHistory.fit` with the keys, the time and the labels of all tasks that have a mean."""
     targets = {
         task.name: labels_BT[:, t].astype(np.float64)
         for t, task in enumerate(tasks)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from polytask.auxiliary import Auxiliary, TrainingRows
 from polytask.config import FitConfig, TaskConfig, parse_task
 from polytask.config.build import build_inputs
 from polytask.data.derive import Derivation, parse_derivation
@@ -15,6 +16,11 @@ from polytask.data.readers import TableSource, read_table, require_columns
 from polytask.data.schema import Schema, infer_schema
 from polytask.errors import UserError, flag, nearest
 from polytask.fitting.budget import with_budget
+from polytask.fitting.preparing.auxiliaries import (
+    fit_auxiliaries,
+    with_auxiliary_tasks,
+    with_labels_of,
+)
 from polytask.fitting.preparing.encoding import (
     apply_derivations,
     derived_from,
@@ -57,6 +63,7 @@ class Prepared:
     split: str
     notes: tuple[str, ...]
     unknown_classes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    auxiliaries: tuple[Auxiliary, ...] = ()
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -81,7 +88,7 @@ def prepare(
     fits = build_inputs(config)
     derivations = [parse_derivation(text) for text in config.derive]
     whole = apply_derivations(read_table(source, options=read_options(config)), derivations)
-    config = resolve_tasks(config, whole)
+    config = resolve_tasks(with_auxiliary_tasks(config, whole.column_names), whole)
     _check_columns(config, whole)
     split = split_table(config, whole, derivations=derivations, named=parts or {})
     del whole
@@ -109,6 +116,9 @@ def prepare(
         if part is not None
     }
     examples = {name: each for name, (each, _) in encoded.items()}
+    rows = TrainingRows(train, inputs, examples["train"].inputs)
+    auxiliaries = fit_auxiliaries(config, rows, forbidden=_giveaways(config, derivations))
+    examples["train"] = with_labels_of(examples["train"], auxiliaries, rows)
     counts = {name: labels.counts for name, (_, labels) in encoded.items()}
     return Prepared(
         with_budget(config, train.num_rows),
@@ -124,7 +134,15 @@ def prepare(
         split_in_words(config, named=parts or {}),
         _reading_notes(schema, {name: tables[name] for name in encoded}),
         {name: unknown_classes(each) for name, each in counts.items()},
+        auxiliaries,
     )
+
+
+def _giveaways(config: FitConfig, derivations: Sequence[Derivation]) -> frozenset[str]:
+    """Label columns, and what was derived from them or into them."""
+    columns = {task.column for task in config.tasks if isinstance(task, TaskConfig)}
+    labels = derived_from(derivations, frozenset(columns))
+    return labels | made_from(derivations, labels).keys()
 
 
 def _reading_notes(schema: Schema, parts: Mapping[str, pa.Table]) -> tuple[str, ...]:
