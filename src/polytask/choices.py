@@ -8,6 +8,8 @@ from typing import Literal
 
 NumericEncoding = Literal["standard", "quantile", "piecewise"]
 GivenConflict = Literal["stop", "drop", "keep-child", "ignore-relation"]
+OnBadRow = Literal["stop", "drop"]
+Shares = Literal["proportional", "sqrt", "uniform"]
 Schedule = Literal["cosine", "constant"]
 
 KIND_NAMES = ("binary", "multiclass", "regression", "count", "quantile")

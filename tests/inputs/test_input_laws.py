@@ -15,6 +15,7 @@ from polytask.inputs import (
     Feature,
     FittedInputs,
     FrequentValues,
+    Image,
     Input,
     KeyHistory,
     Numbers,
@@ -23,6 +24,7 @@ from polytask.inputs import (
 from polytask.inputs.testing import check_input
 
 START = datetime(2024, 2, 27)
+PICTURES = np.random.default_rng(0).integers(0, 256, (8, 18, 20, 3)).tolist()
 TABLES: dict[str, tuple[pa.Table, pa.Table]] = {
     "categorical": (
         pa.table({"city": ["a", "b", "a", None], "id": [1, 2**60, 1, 7]}),
@@ -58,6 +60,10 @@ TABLES: dict[str, tuple[pa.Table, pa.Table]] = {
         pa.table({"user": ["a", "b", "a", None], "at": [1.0, 2.0, 3.0, None]}),
         pa.table({"user": ["b", None, "c", "a"], "at": [9.0, None, 2.5, 2.5]}),
     ),
+    "image": (
+        pa.table({"photo": PICTURES[:4], "side": PICTURES[4:]}),
+        pa.table({"photo": [None, PICTURES[1]], "side": [PICTURES[0], PICTURES[4]]}),
+    ),
 }  # fmt: skip
 CLICKS = {"click": np.array([1.0, 0.0, np.nan, 1.0])}
 MEMBERS: dict[str, tuple[str, Callable[..., Input]]] = {
@@ -67,6 +73,7 @@ MEMBERS: dict[str, tuple[str, Callable[..., Input]]] = {
     "sparse": ("categorical", partial(Categories.fit, min_count=1, sparse_above=4)),
     "standard": ("numeric", partial(Numbers.fit, numeric_encoding="standard")),
     "quantile": ("numeric", partial(Numbers.fit, numeric_encoding="quantile")),
+    "lenet": ("image", partial(Image.fit, network="lenet", width=3, shared=True, flip=True)),
     "in Tokyo": ("time", partial(Time.fit, time_zone="Asia/Tokyo")),
 }
 
@@ -90,7 +97,7 @@ def test_all_inputs_together_export_with_a_free_batch_size() -> None:
     exported = torch.export.export(encoder, (batch,), dynamic_shapes=(free,)).module()
     for rows in (
         {k: v[:1] for k, v in batch.items()},
-        {k: v.repeat(5, 1) for k, v in batch.items()},
+        {k: torch.cat([v] * 5) for k, v in batch.items()},
     ):
         torch.testing.assert_close(exported(rows), encoder(rows), rtol=0, atol=0)
 

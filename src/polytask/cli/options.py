@@ -18,6 +18,7 @@ _REPEATED = {"tasks": "--task", "derive": "--derive", "transform": "--transform"
     "given": "--given",
     "weight": "--weight",
     "columns": "--columns",
+    "data": "--data",
 }
 _POSITIONAL = "table"
 _COLUMN_OPTIONS = (
@@ -172,6 +173,8 @@ _BY_NAME = {"tasks": "TASK", "out": "FOLDER", "init_from": "RUN", "trunk": "NAME
     "device": "NAME",
     "encoding": "NAME",
     "decimal": "SIGN",
+    "data": "NAME=TABLE",
+    "shares": "SHARES",
 }
 _BY_TYPE = (
     (spellings.Location, "TABLE"),

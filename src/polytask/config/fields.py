@@ -1,11 +1,12 @@
 """Every option of a run, once: the YAML keys, the command line's options and fit's arguments."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
-from polytask.choices import GivenConflict, NumericEncoding, Schedule
+from polytask.choices import GivenConflict, NumericEncoding, OnBadRow, Schedule
 from polytask.config.spellings import (
     Columns,
     Count,
@@ -21,10 +22,12 @@ from polytask.config.spellings import (
     Pairs,
     Positive,
     Seed,
+    ShareOption,
     Specs,
     Weights,
     Widths,
     Words,
+    as_data_sets,
 )
 from polytask.data.options import Decimal
 
@@ -48,6 +51,15 @@ class TaskConfig(_Strict):
     auxiliary: bool = False
 
 
+class DataSetConfig(_Strict):
+    """One of several data sets: its tables; `inputs` are its input columns, which the fit fills in."""
+
+    table: Location | None = None
+    test: Location | None = None
+    valid: Location | None = None
+    inputs: Names | None = None
+
+
 class FitConfig(_Strict):
     """What `polytask fit` does, complete: the run.yaml of a run repeats it.
 
@@ -61,6 +73,12 @@ class FitConfig(_Strict):
     """Training table (Parquet, CSV, Arrow)."""
     tasks: Annotated[tuple[str | TaskConfig, ...], Field(strict=False)] = ()
     """[NAME=]COLUMN[:KIND[:YES]], one a task; repeat the option."""
+    data: Annotated[Mapping[str, DataSetConfig], BeforeValidator(as_data_sets)] = Field(
+        default_factory=dict
+    )
+    """NAME=TABLE, a data set for tasks of its own, NAME.COLUMN[:KIND]; repeat the option."""
+    shares: ShareOption = "proportional"
+    """Shares of batches by data set: proportional, sqrt or uniform; N: rows ** (1/N)."""
     test: Location | None = None
     """Table to test on, touched once."""
     valid: Location | None = None
@@ -79,6 +97,8 @@ class FitConfig(_Strict):
     """INPUT=COLUMNS: what reads a column, such as time=created."""
     text: Names = ()
     """Columns to read as text, as they are written."""
+    on_bad_row: OnBadRow = "stop"
+    """What to do with rows that an input cannot read, such as a broken picture."""
     missing: Words | None = None
     """Words for missing, for all columns or as COLUMN=WORD; else the usual. In label columns also
     numbers, such as -1."""

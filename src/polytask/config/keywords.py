@@ -5,7 +5,7 @@ from datetime import date
 from pathlib import Path
 from typing import Literal, TypedDict
 
-from polytask.choices import GivenConflict, NumericEncoding, Schedule
+from polytask.choices import GivenConflict, NumericEncoding, OnBadRow, Schedule, Shares
 from polytask.config.fields import FitConfig, description, shown_default
 from polytask.data.options import Decimal
 from polytask.data.readers import TableSource
@@ -19,6 +19,8 @@ class FitOptions(TypedDict, total=False):
     A second list, since type checkers read no other; a test compares both.
     """
 
+    data: Mapping[str, TableSource | Mapping[str, TableSource]]
+    shares: Shares | float
     test: TableSource | None
     valid: TableSource | None
     inputs: str | tuple[str, ...] | list[str] | None
@@ -27,6 +29,7 @@ class FitOptions(TypedDict, total=False):
     numeric: str | tuple[str, ...] | list[str]
     columns: str | Mapping[str, str | tuple[str, ...] | list[str]]
     text: str | tuple[str, ...] | list[str]
+    on_bad_row: OnBadRow
     missing: str | float | tuple[str | float, ...] | list[str | float] | None
     decimal: Decimal | None
     encoding: str

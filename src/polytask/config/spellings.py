@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 from pydantic import BeforeValidator, Field, PlainSerializer
 
+from polytask.choices import Shares
 from polytask.errors import UserError
 
 if TYPE_CHECKING:
@@ -60,6 +61,40 @@ def _as_columns(value: object) -> object:
             raise ValueError(f"write INPUT=COLUMN, such as time=created, but got {text!r}")
         columns[name.strip()] = (*columns.get(name.strip(), ()), *split_commas(names))
     return columns
+
+
+def as_data_sets(value: object) -> object:
+    """`NAME=TABLE`, a list of such, and {NAME: TABLE} or {NAME: {table: TABLE, ...}} mean the same."""
+    texts = _as_texts(value)
+    if isinstance(texts, list | tuple):
+        found: dict[str, object] = {}
+        for text in texts:
+            name, equals, table = str(text).partition("=")
+            if not equals or not name.strip() or not table.strip():
+                raise ValueError(f"write NAME=TABLE, such as news=news.parquet, but got {text!r}")
+            if name.strip() in found:
+                raise ValueError(
+                    f"two data sets are named {name.strip()!r}: give each its own name"
+                )
+            found[name.strip()] = _parse_braces(table.strip())
+        value = found
+    if not isinstance(value, Mapping):
+        return value
+    for name in value:
+        if not isinstance(name, str) or not name or set(name) & set(".:="):
+            raise ValueError(f"a data set's name has no '.', ':' or '=' in it, but got {name!r}")
+    return {k: {"table": v} if isinstance(v, str | Path) else v for k, v in value.items()}
+
+
+def _as_shares(value: object) -> object:
+    number = _number_or_text(value)
+    if isinstance(number, int | float) and not isinstance(number, bool) and number >= 1:
+        return float(number)
+    if number not in get_args(Shares):
+        raise ValueError(
+            "shares are proportional, sqrt, uniform, or a number N >= 1: rows ** (1/N)"
+        )
+    return number
 
 
 def _as_texts(value: object) -> object:
@@ -132,6 +167,7 @@ Specs = Annotated[tuple[Options, ...], Field(strict=False), BeforeValidator(_as_
 InputOptions = Annotated[Mapping[str, Mapping[str, object]], BeforeValidator(_parse_braces)]
 CutOff = Annotated[int | float | str, BeforeValidator(_number_or_text)]
 Location = Annotated[Path, Field(strict=False)]
+ShareOption = Annotated[Shares | float, BeforeValidator(_as_shares)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]

@@ -1,15 +1,26 @@
 """Plans: every model of a fit, known before the first one is trained."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
+
+import torch
 
 from polytask.auxiliary import Auxiliary
 from polytask.config import FitConfig
 from polytask.config.build import options_for_tasks
+from polytask.fitting.mixing import batches_by_set
+from polytask.fitting.preparing.data_sets import DataSet
 from polytask.fitting.preparing.prepare import Prepared
-from polytask.streams import Batch, InMemoryStream, Stream
+from polytask.streams import (
+    Augmentation,
+    Batch,
+    InMemoryStream,
+    Mixture,
+    Stream,
+    with_augmented,
+)
 from polytask.task import Task
 
 MULTI_TASK = "multi-task"
@@ -42,11 +53,18 @@ class ModelPlan:
     test: Batch | None
     start: From | None = None
     auxiliaries: tuple[Auxiliary, ...] = ()
+    augmented: Mapping[str, Augmentation] = field(default_factory=dict)
+    data_sets: tuple[DataSet, ...] = ()
+    batches: tuple[int, ...] = ()
 
     def stream(self) -> Stream:
-        """The training rows in batches, with what extra losses need."""
-        assert self.config.batch_size is not None
-        stream: Stream = InMemoryStream(self.train, self.config.batch_size)
+        """The training rows in batches, with what extra losses need; of several data sets each has
+        `batches` of an epoch."""
+        if self.data_sets:
+            streams = [self._batched(self._numbered(each.rows["train"])) for each in self.data_sets]
+            stream: Stream = Mixture(streams, batches=self.batches)
+        else:
+            stream = self._batched(self.train)
         for auxiliary in self.auxiliaries:
             stream = auxiliary.extend(stream)
         return stream
@@ -54,8 +72,29 @@ class ModelPlan:
     @property
     def num_steps(self) -> int:
         """The steps of all epochs."""
-        assert self.config.batch_size is not None and self.config.epochs is not None
-        return -(-len(self.train) // self.config.batch_size) * self.config.epochs
+        assert self.config.epochs is not None
+        return self.stream().num_batches(0) * self.config.epochs
+
+    def tasks_and_rows(
+        self, part: str, tasks: Sequence[Task]
+    ) -> Iterator[tuple[list[Task], slice]]:
+        """The tasks that are scored on the same rows of a part, and these rows."""
+        if not self.data_sets:
+            yield list(tasks), slice(None)
+        for each in self.data_sets:
+            rows = each.rows.get(part, range(0))
+            own = [task for task in tasks if task.name in each.tasks]
+            if rows:
+                yield own, slice(rows.start, rows.stop)
+
+    def _batched(self, rows: Batch) -> Stream:
+        assert self.config.batch_size is not None
+        return with_augmented(InMemoryStream(rows, self.config.batch_size), self.augmented)
+
+    def _numbered(self, rows: range) -> Batch:
+        """Rows that keep the numbers which they have among those of all data sets."""
+        numbers = torch.arange(rows.start, rows.stop)
+        return replace(self.train[rows.start : rows.stop], rows=numbers)
 
 
 def plans_of(config: FitConfig, prepared: Prepared) -> list[ModelPlan]:
@@ -123,6 +162,9 @@ def multi_task(config: FitConfig, prepared: Prepared) -> ModelPlan:
         prepared.test,
         _start(config),
         prepared.auxiliaries,
+        _augmented(prepared),
+        prepared.data_sets,
+        tuple(batches_by_set(config, prepared.data_sets).values()),
     )
 
 
@@ -137,7 +179,7 @@ def single_task(config: FitConfig, prepared: Prepared, position: int) -> ModelPl
     ordinary binary."""
     task = _alone(prepared, position)
     own = options_for_tasks(config, [position], [task])
-    return ModelPlan(
+    plan = ModelPlan(
         f"single: {task.name}",
         "baseline",
         own,
@@ -145,7 +187,38 @@ def single_task(config: FitConfig, prepared: Prepared, position: int) -> ModelPl
         prepared.train,
         prepared.valid,
         prepared.test,
+        augmented=_augmented(prepared),
     )
+    mine = [each for each in prepared.data_sets if task.name in each.tasks]
+    return _on_its_own_rows(plan, mine[0], config, prepared) if mine else plan
+
+
+def _on_its_own_rows(
+    plan: ModelPlan, data_set: DataSet, config: FitConfig, prepared: Prepared
+) -> ModelPlan:
+    """One data set alone, in as many batches an epoch as it has in the model for all."""
+    valid, test = (data_set.rows.get(part, range(0)) for part in ("valid", "test"))
+    own_rows = {"train": data_set.rows["train"], "valid": range(len(valid))}
+    return replace(
+        plan,
+        valid=_selected(plan.valid, valid),
+        test=_selected(plan.test, test),
+        data_sets=(replace(data_set, rows={**own_rows, "test": range(len(test))}),),
+        batches=(batches_by_set(config, prepared.data_sets)[data_set.name],),
+    )
+
+
+def _selected(table: Batch | None, rows: range) -> Batch | None:
+    return table[rows.start : rows.stop] if table is not None and rows else None
+
+
+def _augmented(prepared: Prepared) -> dict[str, Augmentation]:
+    """The inputs whose training rows differ from epoch to epoch."""
+    return {
+        name: Augmentation(one.num_draws, one.augment)
+        for name, one in prepared.inputs.by_name.items()
+        if one.num_draws
+    }
 
 
 def _alone(prepared: Prepared, position: int) -> Task:

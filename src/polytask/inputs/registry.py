@@ -8,6 +8,7 @@ from torch import nn
 from polytask.inputs.categories import Categories
 from polytask.inputs.frequent_values import FrequentValues
 from polytask.inputs.history import KeyHistory
+from polytask.inputs.image import Image
 from polytask.inputs.input import Input
 from polytask.inputs.numbers import Numbers
 from polytask.inputs.time import Time
@@ -22,6 +23,7 @@ INPUTS: dict[str, type[Input]] = {
     "time": Time,
     "frequent_values": FrequentValues,
     "history": KeyHistory,
+    "image": Image,
 }
 
 
