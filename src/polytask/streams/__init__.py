@@ -5,7 +5,7 @@ from polytask.streams.generated import with_generated
 from polytask.streams.in_memory import InMemoryStream
 from polytask.streams.mixture import Mixture
 from polytask.streams.named import NamedTensors
-from polytask.streams.order import epoch_order
+from polytask.streams.order import epoch_order, order_by_length
 from polytask.streams.stream import Stream
 
 __all__ = [
@@ -15,5 +15,6 @@ __all__ = [
     "NamedTensors",
     "Stream",
     "epoch_order",
+    "order_by_length",
     "with_generated",
 ]
