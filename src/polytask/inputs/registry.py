@@ -8,6 +8,8 @@ from torch import nn
 from polytask.inputs.categories import Categories
 from polytask.inputs.input import Input
 from polytask.inputs.numbers import Numbers
+from polytask.inputs.sequence import Sequences
+from polytask.inputs.text import Text
 from polytask.inputs.time import Time
 from polytask.registry import enter
 
@@ -18,6 +20,8 @@ INPUTS: dict[str, type[Input]] = {
     "categorical": Categories,
     "numeric": Numbers,
     "time": Time,
+    "text": Text,
+    "sequence": Sequences,
 }
 
 
