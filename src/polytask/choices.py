@@ -8,6 +8,7 @@ from typing import Literal
 
 NumericEncoding = Literal["standard", "quantile", "piecewise"]
 GivenConflict = Literal["stop", "drop", "keep-child", "ignore-relation"]
+BatchBy = Literal["length", "chance"]
 Schedule = Literal["cosine", "constant"]
 
 KIND_NAMES = ("binary", "multiclass", "regression", "count", "quantile")

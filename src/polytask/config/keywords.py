@@ -5,7 +5,7 @@ from datetime import date
 from pathlib import Path
 from typing import Literal, TypedDict
 
-from polytask.choices import GivenConflict, NumericEncoding, Schedule
+from polytask.choices import BatchBy, GivenConflict, NumericEncoding, Schedule
 from polytask.config.fields import FitConfig, description, shown_default
 from polytask.data.options import Decimal
 from polytask.data.readers import TableSource
@@ -57,6 +57,7 @@ class FitOptions(TypedDict, total=False):
     measure_at: Literal["seam", "parameters"]
     epochs: int | None
     batch_size: int | None
+    batch_by: BatchBy | None
     learning_rate: float
     weight_decay: float
     warmup_fraction: float

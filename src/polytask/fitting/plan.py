@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from torch import Tensor
+
 from polytask.config import FitConfig
 from polytask.config.build import options_for_tasks
 from polytask.fitting.preparing.prepare import Prepared
@@ -39,11 +41,12 @@ class ModelPlan:
     valid: Batch | None
     test: Batch | None
     start: From | None = None
+    lengths_B: Tensor | None = None
 
     def stream(self) -> Stream:
         """The training rows in batches."""
         assert self.config.batch_size is not None
-        return InMemoryStream(self.train, self.config.batch_size)
+        return InMemoryStream(self.train, self.config.batch_size, lengths_B=self.lengths_B)
 
 
 def plans_of(config: FitConfig, prepared: Prepared) -> list[ModelPlan]:
@@ -79,6 +82,7 @@ def multi_task(config: FitConfig, prepared: Prepared) -> ModelPlan:
         prepared.valid,
         prepared.test,
         None if config.init_from is None else From(config.init_from),
+        prepared.lengths_B,
     )
 
 
@@ -95,6 +99,7 @@ def single_task(config: FitConfig, prepared: Prepared, position: int) -> ModelPl
         prepared.train,
         prepared.valid,
         prepared.test,
+        lengths_B=prepared.lengths_B,
     )
 
 

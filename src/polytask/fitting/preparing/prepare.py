@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
+from torch import Tensor
 
 from polytask.config import FitConfig, TaskConfig, parse_task
 from polytask.config.build import build_inputs
@@ -22,6 +23,7 @@ from polytask.fitting.preparing.encoding import (
     made_from,
     read_options,
 )
+from polytask.fitting.preparing.lengths import lengths_of_rows
 from polytask.fitting.preparing.splitting import split_in_words, split_table
 from polytask.inputs import FittedInputs
 from polytask.kinds import Kind, infer_kind, make_kind
@@ -37,6 +39,7 @@ class Prepared:
 
     `config` is complete: tasks have their kinds, whether asked for or inferred (`kind_reasons`).
     `split` says in words how the parts were parted, `notes` how columns were read, a line each.
+    `lengths_B` are of the training rows, where their batches are to be of like length.
     """
 
     config: FitConfig
@@ -52,6 +55,7 @@ class Prepared:
     split: str
     notes: tuple[str, ...]
     unknown_classes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    lengths_B: Tensor | None = None
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -103,8 +107,11 @@ def prepare(
     }
     examples = {name: each for name, (each, _) in encoded.items()}
     counts = {name: labels.counts for name, (_, labels) in encoded.items()}
+    config = with_budget(config, train.num_rows)
+    lengths = lengths_of_rows(config, inputs, examples["train"])
+    notes = _reading_notes(schema, inputs, {name: tables[name] for name in encoded})
     return Prepared(
-        with_budget(config, train.num_rows),
+        config,
         schema,
         inputs,
         fitted,
@@ -115,13 +122,16 @@ def prepare(
         counts["train"],
         tuple(leaks),
         split_in_words(config, named=parts or {}),
-        _reading_notes(schema, {name: tables[name] for name in encoded}),
+        (*notes, *((lengths.note,) if lengths.note else ())),
         {name: unknown_classes(each) for name, each in counts.items()},
+        lengths.by_B,
     )
 
 
-def _reading_notes(schema: Schema, parts: Mapping[str, pa.Table]) -> tuple[str, ...]:
-    """What was changed while columns were read, and what was guessed of them.
+def _reading_notes(
+    schema: Schema, inputs: FittedInputs, parts: Mapping[str, pa.Table]
+) -> tuple[str, ...]:
+    """What was changed while columns were read, what was guessed of them, and what inputs say.
 
     A validation or test table of its own has notes of its own.
     """
@@ -131,7 +141,8 @@ def _reading_notes(schema: Schema, parts: Mapping[str, pa.Table]) -> tuple[str, 
         for note in notes_of(table)
         if note not in schema.notes
     ]
-    return (*schema.notes, *of_parts, *schema.inferred_summary())
+    of_inputs = [f"{part}: {note}" for part, table in parts.items() for note in inputs.notes(table)]
+    return (*schema.notes, *of_parts, *of_inputs, *schema.inferred_summary())
 
 
 def unknown_classes(counts: Sequence[LabelCount]) -> dict[str, str]:
