@@ -104,7 +104,7 @@ class Sequences(Input):
             raise UserError(
                 "sequence: attention weighs entries by an item: name its column among them"
             )
-        name = "mean" if encoder in (None, "attention") else encoder
+        name = "mean" if encoder is None or encoder == "attention" else encoder
         return cls(
             tuple(columns),
             plain[0] if plain else None,
