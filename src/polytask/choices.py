@@ -10,6 +10,7 @@ NumericEncoding = Literal["standard", "quantile", "piecewise"]
 GivenConflict = Literal["stop", "drop", "keep-child", "ignore-relation"]
 OnBadRow = Literal["stop", "drop"]
 Shares = Literal["proportional", "sqrt", "uniform"]
+BatchBy = Literal["length", "chance"]
 Schedule = Literal["cosine", "constant"]
 
 KIND_NAMES = ("binary", "multiclass", "regression", "count", "quantile")

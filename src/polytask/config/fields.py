@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
-from polytask.choices import GivenConflict, NumericEncoding, OnBadRow, Schedule
+from polytask.choices import BatchBy, GivenConflict, NumericEncoding, OnBadRow, Schedule
 from polytask.config.spellings import (
     Columns,
     Count,
@@ -196,6 +196,8 @@ class FitConfig(_Strict):
     """By the number of rows."""
     batch_size: Count | None = None
     """By the number of rows."""
+    batch_by: BatchBy | None = None
+    """What the rows of a batch have in common: length (little padding) or chance. By the inputs."""
     learning_rate: Positive = 3e-3
     """AdamW's rate at its highest."""
     weight_decay: Annotated[float, Field(ge=0)] = 1e-5

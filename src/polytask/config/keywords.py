@@ -5,7 +5,7 @@ from datetime import date
 from pathlib import Path
 from typing import Literal, TypedDict
 
-from polytask.choices import GivenConflict, NumericEncoding, OnBadRow, Schedule, Shares
+from polytask.choices import BatchBy, GivenConflict, NumericEncoding, OnBadRow, Schedule, Shares
 from polytask.config.fields import FitConfig, description, shown_default
 from polytask.data.options import Decimal
 from polytask.data.readers import TableSource
@@ -69,6 +69,7 @@ class FitOptions(TypedDict, total=False):
     pretrain_epochs: int | None
     epochs: int | None
     batch_size: int | None
+    batch_by: BatchBy | None
     learning_rate: float
     weight_decay: float
     warmup_fraction: float

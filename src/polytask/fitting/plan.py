@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from polytask.auxiliary import Auxiliary
 from polytask.config import FitConfig
@@ -56,15 +57,17 @@ class ModelPlan:
     augmented: Mapping[str, Augmentation] = field(default_factory=dict)
     data_sets: tuple[DataSet, ...] = ()
     batches: tuple[int, ...] = ()
+    lengths_B: Tensor | None = None
 
     def stream(self) -> Stream:
         """The training rows in batches, with what extra losses need; of several data sets each has
         `batches` of an epoch."""
         if self.data_sets:
-            streams = [self._batched(self._numbered(each.rows["train"])) for each in self.data_sets]
+            places = [each.rows["train"] for each in self.data_sets]
+            streams = [self._batched(self._numbered(rows), rows) for rows in places]
             stream: Stream = Mixture(streams, batches=self.batches)
         else:
-            stream = self._batched(self.train)
+            stream = self._batched(self.train, range(len(self.train)))
         for auxiliary in self.auxiliaries:
             stream = auxiliary.extend(stream)
         return stream
@@ -87,9 +90,11 @@ class ModelPlan:
             if rows:
                 yield own, slice(rows.start, rows.stop)
 
-    def _batched(self, rows: Batch) -> Stream:
+    def _batched(self, rows: Batch, place: range) -> Stream:
         assert self.config.batch_size is not None
-        return with_augmented(InMemoryStream(rows, self.config.batch_size), self.augmented)
+        lengths_B = None if self.lengths_B is None else self.lengths_B[place.start : place.stop]
+        stream = InMemoryStream(rows, self.config.batch_size, lengths_B=lengths_B)
+        return with_augmented(stream, self.augmented)
 
     def _numbered(self, rows: range) -> Batch:
         """Rows that keep the numbers which they have among those of all data sets."""
@@ -165,6 +170,7 @@ def multi_task(config: FitConfig, prepared: Prepared) -> ModelPlan:
         _augmented(prepared),
         prepared.data_sets,
         tuple(batches_by_set(config, prepared.data_sets).values()),
+        prepared.lengths_B,
     )
 
 
@@ -188,6 +194,7 @@ def single_task(config: FitConfig, prepared: Prepared, position: int) -> ModelPl
         prepared.valid,
         prepared.test,
         augmented=_augmented(prepared),
+        lengths_B=prepared.lengths_B,
     )
     mine = [each for each in prepared.data_sets if task.name in each.tasks]
     return _on_its_own_rows(plan, mine[0], config, prepared) if mine else plan

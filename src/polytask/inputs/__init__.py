@@ -14,4 +14,6 @@ from polytask.inputs.joined import SingleInput as SingleInput
 from polytask.inputs.numbers import Numbers as Numbers
 from polytask.inputs.registry import INPUTS as INPUTS
 from polytask.inputs.registry import register as register
+from polytask.inputs.sequence import Sequences as Sequences
+from polytask.inputs.text import Text as Text
 from polytask.inputs.time import Time as Time

@@ -11,6 +11,8 @@ from polytask.inputs.history import KeyHistory
 from polytask.inputs.image import Image
 from polytask.inputs.input import Input
 from polytask.inputs.numbers import Numbers
+from polytask.inputs.sequence import Sequences
+from polytask.inputs.text import Text
 from polytask.inputs.time import Time
 from polytask.registry import enter
 
@@ -24,6 +26,8 @@ INPUTS: dict[str, type[Input]] = {
     "frequent_values": FrequentValues,
     "history": KeyHistory,
     "image": Image,
+    "text": Text,
+    "sequence": Sequences,
 }
 
 

@@ -7,7 +7,7 @@ from polytask.streams.generated import with_generated
 from polytask.streams.in_memory import InMemoryStream
 from polytask.streams.mixture import Mixture, batches_in_shares
 from polytask.streams.named import NamedTensors
-from polytask.streams.order import epoch_order
+from polytask.streams.order import epoch_order, order_by_length
 from polytask.streams.stream import Stream
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Stream",
     "batches_in_shares",
     "epoch_order",
+    "order_by_length",
     "row_draws",
     "with_augmented",
     "with_generated",

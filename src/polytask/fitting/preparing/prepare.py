@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
+from torch import Tensor
 
 from polytask.auxiliary import Auxiliary, TrainingRows
 from polytask.config import FitConfig, TaskConfig, parse_task
@@ -39,6 +40,7 @@ from polytask.fitting.preparing.history import (
     history_columns,
     history_fit,
 )
+from polytask.fitting.preparing.lengths import lengths_of_rows
 from polytask.fitting.preparing.splitting import Parts, split_in_words, split_table
 from polytask.inputs import FittedInputs, repeating
 from polytask.kinds import Kind, infer_kind, make_kind
@@ -55,6 +57,7 @@ class Prepared:
     `config` is complete: tasks have their kinds, whether asked for or inferred (`kind_reasons`).
     `split` says in words how the parts were parted, `notes` how columns were read, a line each.
     `data_sets` are the tables that were joined, where there are several.
+    `lengths_B` are of the training rows, where their batches are to be of like length.
     """
 
     config: FitConfig
@@ -72,6 +75,7 @@ class Prepared:
     unknown_classes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     auxiliaries: tuple[Auxiliary, ...] = ()
     data_sets: tuple[DataSet, ...] = ()
+    lengths_B: Tensor | None = None
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -128,8 +132,11 @@ def prepare(
     auxiliaries = fit_auxiliaries(config, rows, forbidden=_giveaways(config, derivations))
     examples["train"] = with_labels_of(examples["train"], auxiliaries, rows)
     counts = {name: labels.counts for name, (_, labels) in encoded.items()}
+    config = with_budget(config, train.num_rows)
+    lengths = lengths_of_rows(config, inputs, examples["train"])
+    notes = _reading_notes(schema, inputs, split.tables())
     return Prepared(
-        with_budget(config, train.num_rows),
+        config,
         schema,
         inputs,
         fitted,
@@ -140,10 +147,11 @@ def prepare(
         counts["train"],
         tuple(leaks),
         split_in_words(config, named=parts or {}),
-        (*bad_rows, *_reading_notes(schema, split.tables())),
+        (*bad_rows, *notes, *((lengths.note,) if lengths.note else ())),
         {name: unknown_classes(each) for name, each in counts.items()},
         auxiliaries,
         data_sets_of(config, split),
+        lengths.by_B,
     )
 
 
@@ -171,8 +179,10 @@ def _read_and_split(
     return config, split_table(config, whole, derivations=derivations, named=named)
 
 
-def _reading_notes(schema: Schema, parts: Mapping[str, pa.Table]) -> tuple[str, ...]:
-    """What was changed while columns were read, and what was guessed of them.
+def _reading_notes(
+    schema: Schema, inputs: FittedInputs, parts: Mapping[str, pa.Table]
+) -> tuple[str, ...]:
+    """What was changed while columns were read, what was guessed of them, and what inputs say.
 
     A validation or test table of its own has notes of its own.
     """
@@ -182,7 +192,8 @@ def _reading_notes(schema: Schema, parts: Mapping[str, pa.Table]) -> tuple[str, 
         for note in notes_of(table)
         if note not in schema.notes
     ]
-    return (*schema.notes, *of_parts, *schema.inferred_summary())
+    of_inputs = [f"{part}: {note}" for part, table in parts.items() for note in inputs.notes(table)]
+    return (*schema.notes, *of_parts, *of_inputs, *schema.inferred_summary())
 
 
 def unknown_classes(counts: Sequence[LabelCount]) -> dict[str, str]:
