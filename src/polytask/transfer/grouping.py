@@ -41,7 +41,7 @@ def best_partition(
 
     Exact up to 12 tasks, for any function of a group: the best partition of a set is its best first
     group and the best partition of the rest, over all subsets. Beyond, groups are merged as long as
-    that gains, or while there are too many. Of equal sums the one of fewer models is taken.
+    that loses nothing, or while there are too many. Of equal sums the one of fewer models is taken.
 
     >>> value = mean_incoming(np.array([[0, 1, -1], [1, 0, -1], [-1, -1, 0.0]]))
     >>> best_partition(3, value, max_models=2)
@@ -117,7 +117,7 @@ def _merged(num_tasks: int, value: Callable[[Group], float], max_models: int) ->
             for a, b in combinations(groups, 2)
         ]
         gain, a, b = max(options)
-        if gain <= 0 and len(groups) <= max_models:
+        if gain < 0 and len(groups) <= max_models:
             break
         groups = [g for g in groups if g not in (a, b)] + [tuple(sorted(a + b))]
     return tuple(sorted(groups))
