@@ -52,7 +52,7 @@ def build_model(
     `num_steps` is the length of the training that extra losses are there for.
     """
     encoder = encoder or inputs.encoder(
-        cross_layers=config.cross_layers, cross_rank=config.cross_rank
+        cross_layers=config.cross_layers or 0, cross_rank=config.cross_rank
     )
     in_features = getattr(encoder, "out_features", None)
     if not isinstance(in_features, int):

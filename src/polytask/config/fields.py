@@ -154,8 +154,8 @@ class FitConfig(_Strict):
     """auto: frequent values of numbers are read as categories too."""
     embedding_dim: Count | None = None
     """Width of embeddings; by a rule if absent."""
-    cross_layers: Annotated[int, Field(ge=0, le=64)] = 0
-    """Cross layers beside the inputs: products of entries."""
+    cross_layers: Annotated[int, Field(ge=0, le=64)] | None = None
+    """Layers of products of entries before the trunk. By the rows."""
     cross_rank: Count = 32
     """Rank of a cross layer's matrix."""
     input_options: InputOptions = Field(default_factory=dict)

@@ -54,7 +54,7 @@ class FitOptions(TypedDict, total=False):
     num_bins: int | None
     numeric_values: Literal["auto", "none"]
     embedding_dim: int | None
-    cross_layers: int
+    cross_layers: int | None
     cross_rank: int
     input_options: Mapping[str, Mapping[str, object]]
     hidden: tuple[int, ...] | list[int] | str | None
