@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
-from polytask.choices import GivenConflict, NumericEncoding, OnBadRow, Schedule
+from polytask.choices import BatchBy, GivenConflict, NumericEncoding, OnBadRow, Schedule
 from polytask.config.spellings import (
     Columns,
     Count,
@@ -23,6 +23,7 @@ from polytask.config.spellings import (
     Positive,
     Seed,
     ShareOption,
+    Specs,
     Weights,
     Widths,
     Words,
@@ -111,6 +112,8 @@ class FitConfig(_Strict):
     """Columns to keep although they look like leaks."""
     derive: Lines = ()
     """New columns, such as 'ratio = play_ms / duration_ms'; repeat."""
+    history: Names = ()
+    """Keys whose past is an input: user_id, or user_id * tag; needs --time-column."""
 
     # Labels
     transform: Pairs = Field(default_factory=dict)
@@ -147,8 +150,14 @@ class FitConfig(_Strict):
     """How numbers enter the network."""
     num_bins: Annotated[int, Field(ge=2)] | None = None
     """Bins a numeric column, for piecewise. By the rows."""
+    numeric_values: Literal["auto", "none"] = "auto"
+    """auto: frequent values of numbers are read as categories too."""
     embedding_dim: Count | None = None
     """Width of embeddings; by a rule if absent."""
+    cross_layers: Annotated[int, Field(ge=0, le=64)] | None = None
+    """Layers of products of entries before the trunk. By the rows."""
+    cross_rank: Count = 32
+    """Rank of a cross layer's matrix."""
     input_options: InputOptions = Field(default_factory=dict)
     """Further options, such as {time: {time_zone: Asia/Tokyo}}."""
 
@@ -174,11 +183,21 @@ class FitConfig(_Strict):
     measure_at: Literal["seam", "parameters"] = "seam"
     """Where gradient rules measure: at the seam (cheap) or exactly."""
 
+    # What is trained on beside the tasks
+    auxiliary: Specs = ()
+    """Extra losses, NAME or {name: NAME, OPTION: VALUE}, and extra tasks, [NAME=]COLUMN[:KIND]; repeat."""
+    pretrain: Names = ()
+    """Tasks or extra losses to train on alone before all together."""
+    pretrain_epochs: Count | None = None
+    """Epochs of that; as many as of the rest if absent."""
+
     # Training
     epochs: Annotated[Count, Field(le=1_000_000)] | None = None
     """By the number of rows."""
     batch_size: Count | None = None
     """By the number of rows."""
+    batch_by: BatchBy | None = None
+    """What the rows of a batch have in common: length (little padding) or chance. By the inputs."""
     learning_rate: Positive = 3e-3
     """AdamW's rate at its highest."""
     weight_decay: Annotated[float, Field(ge=0)] = 1e-5

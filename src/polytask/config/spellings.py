@@ -101,6 +101,11 @@ def _as_texts(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
+def _as_specs(value: object) -> object:
+    """One name or mapping is a list of one."""
+    return (value,) if isinstance(value, str | Mapping) else value
+
+
 def _as_words(value: object) -> object:
     """A value, or a list of values, as texts: -1, NA and [-1, NA] in YAML."""
     values = value if isinstance(value, list | tuple) else [value]
@@ -158,6 +163,7 @@ Pairs = Annotated[Mapping[str, str], BeforeValidator(_as_pairs)]
 Columns = Annotated[Mapping[str, Names], BeforeValidator(_as_columns)]
 Weights = Annotated[Mapping[str, str | float | int], BeforeValidator(_as_pairs)]
 Options = Annotated[str | Mapping[str, object], BeforeValidator(_parse_braces)]
+Specs = Annotated[tuple[Options, ...], Field(strict=False), BeforeValidator(_as_specs)]
 InputOptions = Annotated[Mapping[str, Mapping[str, object]], BeforeValidator(_parse_braces)]
 CutOff = Annotated[int | float | str, BeforeValidator(_number_or_text)]
 Location = Annotated[Path, Field(strict=False)]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from polytask.columns.values import is_number, is_text
 from polytask.data.column_statistics import ColumnStatistics
 from polytask.data.names import is_code, words_of
+from polytask.errors import flag
 
 ColumnKind = str
 """The name of the input that reads a column, such as "numeric", or "ignored"."""
@@ -116,12 +117,14 @@ def _reason_to_ignore(statistics: ColumnStatistics) -> str | None:
 
 
 def _text_to_ignore(statistics: ColumnStatistics) -> str | None:
-    if statistics.num_distinct > FEW and _is_one_a_row(statistics):
-        return _one_a_row(statistics)
     if statistics.num_distinct > FEW and _uniqueness(statistics) >= FREE_TEXT_SHARE:
         words = float(pc.mean(pc.count_substring_regex(statistics.values, r"\S+")).as_py())
         if words >= FREE_TEXT_WORDS:
-            return f"free text: {_different(statistics)}, of {words:.0f} words on average"
+            read = flag("columns", f"text={statistics.name}")
+            counted = f"{_different(statistics)}, of {words:.0f} words on average"
+            return f"free text: {counted}; {read} reads it"
+    if statistics.num_distinct > FEW and _is_one_a_row(statistics):
+        return _one_a_row(statistics)
     if pc.all(pc.match_substring_regex(statistics.values, _DATE_TEXT)).as_py():
         return f"dates as text, such as {statistics.values[0].as_py()!r}"
     return None

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from torch import Tensor
 
+from polytask.auxiliary import Auxiliary
 from polytask.config import FitConfig
 from polytask.config.build import options_for_tasks
 from polytask.fitting.mixing import batches_by_set
@@ -23,6 +25,7 @@ from polytask.streams import (
 from polytask.task import Task
 
 MULTI_TASK = "multi-task"
+PRE_TRAINING = "pre-training"
 
 Role = Literal["main", "baseline", "stage"]
 
@@ -50,16 +53,30 @@ class ModelPlan:
     valid: Batch | None
     test: Batch | None
     start: From | None = None
+    auxiliaries: tuple[Auxiliary, ...] = ()
     augmented: Mapping[str, Augmentation] = field(default_factory=dict)
     data_sets: tuple[DataSet, ...] = ()
     batches: tuple[int, ...] = ()
+    lengths_B: Tensor | None = None
 
     def stream(self) -> Stream:
-        """The training rows in batches; of several data sets each has `batches` of an epoch."""
-        if not self.data_sets:
-            return self._batched(self.train)
-        streams = [self._batched(self._numbered(each.rows["train"])) for each in self.data_sets]
-        return Mixture(streams, batches=self.batches)
+        """The training rows in batches, with what extra losses need; of several data sets each has
+        `batches` of an epoch."""
+        if self.data_sets:
+            places = [each.rows["train"] for each in self.data_sets]
+            streams = [self._batched(self._numbered(rows), rows) for rows in places]
+            stream: Stream = Mixture(streams, batches=self.batches)
+        else:
+            stream = self._batched(self.train, range(len(self.train)))
+        for auxiliary in self.auxiliaries:
+            stream = auxiliary.extend(stream)
+        return stream
+
+    @property
+    def num_steps(self) -> int:
+        """The steps of all epochs."""
+        assert self.config.epochs is not None
+        return self.stream().num_batches(0) * self.config.epochs
 
     def tasks_and_rows(
         self, part: str, tasks: Sequence[Task]
@@ -73,9 +90,11 @@ class ModelPlan:
             if rows:
                 yield own, slice(rows.start, rows.stop)
 
-    def _batched(self, rows: Batch) -> Stream:
+    def _batched(self, rows: Batch, place: range) -> Stream:
         assert self.config.batch_size is not None
-        return with_augmented(InMemoryStream(rows, self.config.batch_size), self.augmented)
+        lengths_B = None if self.lengths_B is None else self.lengths_B[place.start : place.stop]
+        stream = InMemoryStream(rows, self.config.batch_size, lengths_B=lengths_B)
+        return with_augmented(stream, self.augmented)
 
     def _numbered(self, rows: range) -> Batch:
         """Rows that keep the numbers which they have among those of all data sets."""
@@ -86,6 +105,8 @@ class ModelPlan:
 def plans_of(config: FitConfig, prepared: Prepared) -> list[ModelPlan]:
     """The model for all tasks, and where a baseline is asked for one a goal."""
     plans = [multi_task(config, prepared)]
+    if config.pretrain:
+        plans.insert(0, pre_training(config, prepared))
     if config.baseline == "single":
         goals = [t for t, task in enumerate(prepared.tasks) if not task.auxiliary]
         plans.extend(single_task(config, prepared, position) for position in goals)
@@ -105,8 +126,37 @@ def check_order(plans: Sequence[ModelPlan]) -> None:
             raise ValueError(f"plan {plan.name!r} starts from {source!r}, which is none before it")
 
 
+def pre_training(config: FitConfig, prepared: Prepared) -> ModelPlan:
+    """Some tasks or extra losses alone, weighed alike; the main model starts from its weights.
+
+    Extra losses alone are trained to the end: no metric of a task says when to stop.
+    """
+    positions = [t for t, task in enumerate(prepared.tasks) if task.name in config.pretrain]
+    tasks = tuple(prepared.tasks[t] for t in positions)
+    extra = [each for each in prepared.auxiliaries if each.name in config.pretrain]
+    changes: dict[str, object] = {"balancer": "equal", "weight": {}, "init_from": None}
+    changes["epochs"] = config.pretrain_epochs or config.epochs
+    own = options_for_tasks(config, positions, tasks) if tasks else config
+    train = prepared.train
+    if not tasks:
+        known = {each.name for each in extra}
+        labels = {name: label for name, label in train.labels.items() if name in known}
+        train = replace(train, labels=labels, weights={})
+    return ModelPlan(
+        PRE_TRAINING,
+        "stage",
+        own.model_copy(update=changes),
+        tasks or prepared.tasks,
+        train,
+        prepared.valid if tasks else None,
+        None,
+        None if config.init_from is None else From(config.init_from),
+        tuple(replace(each, weight="balanced") for each in extra),
+    )
+
+
 def multi_task(config: FitConfig, prepared: Prepared) -> ModelPlan:
-    """All tasks at once."""
+    """All tasks at once, and all extra losses."""
     return ModelPlan(
         MULTI_TASK,
         "main",
@@ -115,17 +165,25 @@ def multi_task(config: FitConfig, prepared: Prepared) -> ModelPlan:
         prepared.train,
         prepared.valid,
         prepared.test,
-        None if config.init_from is None else From(config.init_from),
+        _start(config),
+        prepared.auxiliaries,
         _augmented(prepared),
         prepared.data_sets,
         tuple(batches_by_set(config, prepared.data_sets).values()),
+        prepared.lengths_B,
     )
+
+
+def _start(config: FitConfig) -> From | None:
+    if config.pretrain:
+        return From(PRE_TRAINING)
+    return None if config.init_from is None else From(config.init_from)
 
 
 def single_task(config: FitConfig, prepared: Prepared, position: int) -> ModelPlan:
     """One goal alone, with the same options. Its label is the joint one where it is given another: an
     ordinary binary."""
-    task = _alone(prepared, position)
+    task = without_parent(prepared, position)
     own = options_for_tasks(config, [position], [task])
     plan = ModelPlan(
         f"single: {task.name}",
@@ -136,6 +194,7 @@ def single_task(config: FitConfig, prepared: Prepared, position: int) -> ModelPl
         prepared.valid,
         prepared.test,
         augmented=_augmented(prepared),
+        lengths_B=prepared.lengths_B,
     )
     mine = [each for each in prepared.data_sets if task.name in each.tasks]
     return _on_its_own_rows(plan, mine[0], config, prepared) if mine else plan
@@ -169,10 +228,10 @@ def _augmented(prepared: Prepared) -> dict[str, Augmentation]:
     }
 
 
-def _alone(prepared: Prepared, position: int) -> Task:
-    """A task without its parent: its one output starts at the joint rate."""
+def without_parent(prepared: Prepared, position: int, *, among: Sequence[int] = ()) -> Task:
+    """A task whose parent is not `among` the model's: its one output starts at the joint rate."""
     task = prepared.tasks[position]
-    if task.given is None:
+    if task.given is None or task.given in {prepared.tasks[place].name for place in among}:
         return task
     kind = task.kind.starting_at(prepared.train.labels[task.name].double().numpy())
     return replace(task, kind=kind, given=None)

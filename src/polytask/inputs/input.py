@@ -77,6 +77,17 @@ class Input(ABC):
         """The texts that count as values, by column: a table read later keeps them as they are."""
         return {}
 
+    def lengths(self, encoded: Tensor) -> Tensor | None:
+        """How many steps the module takes for each row (B,); None where that is no matter of the row.
+
+        Batches of rows of like length then cost less.
+        """
+        return None
+
+    def notes(self, table: pa.Table) -> Sequence[str]:
+        """What somebody should know of how these rows are read, a line each."""
+        return ()
+
     @torch.no_grad()
     def carry(self, module: nn.Module, earlier: "Input", earlier_module: nn.Module) -> int:
         """Copy into `module` what an earlier run learned about the same columns.

@@ -1,0 +1,1 @@
+"""Which tasks belong together: measured gains, what predicts them, groups, capacity, alignment."""
