@@ -1,6 +1,8 @@
 """polytask fit on pictures: from a table of paths to predictions, with resume and ranks exact."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from PIL import Image as Pillow
+from safetensors.torch import load_file
 
 import polytask
 from polytask import fit
@@ -212,3 +216,22 @@ def test_predictions_come_in_small_pieces(folder: Path, run: polytask.Run) -> No
     pixels = np.random.default_rng(0).integers(0, 256, (3000, 18, 18, 3)).astype(np.uint8)
     run.predict({"photo": pixels})
     assert seen == [(1 << 21) // pixels[0].size, 3000 - (1 << 21) // pixels[0].size]
+
+
+@pytest.mark.slow
+def test_two_ranks_train_on_a_mixture_of_pictures_as_one_process(folder: Path) -> None:
+    """Rows are augmented alike, and each batch is of the same data set, whoever has which part of it."""
+    options = [
+        *("--data", "a=train.parquet", "--data", "b=train.parquet", "--shares", "sqrt"),
+        *("--task", "a.bright:binary", "--task", "b.side:multiclass", "--columns", "image=photo"),
+        *("--input-options", "{image: {network: resnet, shift: 2, flip: true}}", "--epochs", "1"),
+        *("--ignore", "bright,side", "--balancer", "mgda", "--baseline", "none", "--threads", "1"),
+        *("--batch-size", "33", "--ensemble", "1", "--no-intervals"),
+    ]
+    starts = {"one": [], "two": ["-m", "torch.distributed.run", "--nproc-per-node", "2"]}
+    for name, start in starts.items():
+        command = [sys.executable, *start, "-m", "polytask", "fit", *options, "--out", name]
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    one, two = (load_file(folder / name / "model.safetensors") for name in starts)
+    for name, value in one.items():
+        torch.testing.assert_close(value, two[name], rtol=1e-3, atol=2e-4)

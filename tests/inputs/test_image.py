@@ -41,6 +41,10 @@ def test_bytes_paths_and_arrays_are_the_same_pixels(tmp_path: Path) -> None:
     columns = {
         "bytes": pa.array([written(pixels) for pixels in pictures]),
         "paths": pa.array(paths).dictionary_encode(),
+        "structures": pa.array(
+            [{"bytes": written(pictures[0]), "path": "elsewhere.png"}]
+            + [{"bytes": None, "path": path} for path in paths[1:]]
+        ),
         "lists": pa.array([pixels.tolist() for pixels in pictures]),
     }
     expected = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
