@@ -115,6 +115,9 @@ def test_bad_pictures_are_named_by_row_and_path(tmp_path: Path) -> None:
     with pytest.raises(BadRowsError, match=r"row 1: .*cut.png: .*; row 3: .*lost.png: there is no"):
         fitted.encode(table)
     assert sorted(Image.bad_rows(table, ["photo"])) == [1, 3]
+    jpeg = written(noise(64, 64), "JPEG")
+    halves = pa.table({"photo": [jpeg, jpeg[: len(jpeg) // 2]]})
+    assert list(Image.bad_rows(halves, ["photo"])) == [1]
     broken = pa.table({"photo": [content, b"\xff\xd8\xff none"]})
     with pytest.raises(BadRowsError, match="row 1: 8 bytes: this is no picture"):
         fitted.encode(broken)
