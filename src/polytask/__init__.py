@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from polytask import report as report
     from polytask import streams as streams
     from polytask import training as training
+    from polytask import transfer as transfer
     from polytask import trunks as trunks
     from polytask.errors import UserError as UserError
     from polytask.fitting import Run as Run
@@ -51,7 +52,7 @@ __version__ = "0.1.0"
 
 _ROOMS = (
     *("balancing", "config", "data", "inputs", "fitting", "kinds", "metrics", "model", "records"),
-    *("report", "streams", "training", "trunks"),
+    *("report", "streams", "training", "transfer", "trunks"),
 )
 _NAMES = {
     "errors": ("UserError",),

@@ -6,7 +6,17 @@ import pkgutil
 
 import pytest
 
-ROOMS = ("columns", "data", "inputs", "kinds", "metrics", "model", "streams", "training")
+ROOMS = (
+    "columns",
+    "data",
+    "inputs",
+    "kinds",
+    "metrics",
+    "model",
+    "streams",
+    "training",
+    "transfer",
+)
 
 
 def modules() -> list[str]:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from polytask.transfer.linear import alone, best_shared_space, together
+from polytask.transfer.linear import alone, best_pair, best_shared_space, together
 from polytask.transfer.similarity import (
     covariance_cosine,
     covariance_similarity,
@@ -187,6 +187,37 @@ def test_proposition_3_is_what_alternating_least_squares_finds(seed: int, rank: 
     start = together([x_BD] * 3, list(labels_BT.T), rank=rank, start_DR=best_DR)
     free = together([x_BD] * 3, list(labels_BT.T), rank=rank, tolerance=1e-13)
     assert start.loss <= free.loss * (1 + 1e-6)
+
+
+def test_alternating_least_squares_goes_on_until_it_has_arrived() -> None:
+    """From a bad start, and round by round downwards."""
+    x_BD, labels_BT = drawn(12, 5, seed=3), drawn(12, 3, seed=4)
+    inputs, labels, start_DR = [x_BD] * 3, list(labels_BT.T), drawn(5, 2, seed=5)
+    losses = [
+        together(inputs, labels, rank=2, start_DR=start_DR, most_rounds=rounds, tolerance=0).loss
+        for rounds in (1, 2, 5, 20)
+    ]
+    assert losses == sorted(losses, reverse=True) and losses[0] > 1.01 * losses[-1]
+    best = together(inputs, labels, rank=2, start_DR=best_shared_space(x_BD, labels_BT, rank=2))
+    arrived = together(inputs, labels, rank=2, start_DR=start_DR, tolerance=1e-14)
+    assert arrived.loss == pytest.approx(best.loss, rel=1e-6)
+
+
+@given(SEEDS)
+@settings(max_examples=10, deadline=None)
+def test_the_exact_pair_is_no_worse_than_rounds_from_any_start(seed: int) -> None:
+    scales = torch.logspace(0, 2, 4, dtype=torch.float64)
+    inputs = [drawn(9, 4, seed=seed) * scales, drawn(30, 4, seed=seed + 1) * scales.flip(0)]
+    labels = [drawn(9, seed=seed + 2), drawn(30, seed=seed + 3)]
+    exact = best_pair(inputs, labels)
+    fitted = exact.theta_DT
+    left = sum(
+        float((x @ theta - y).square().sum()) for x, y, theta in zip(inputs, labels, fitted.T)
+    )
+    assert exact.loss == pytest.approx(left, rel=1e-6)
+    for start_D in (alone(inputs[0], labels[0]), alone(inputs[1], labels[1])):
+        rounds = together(inputs, labels, rank=1, start_DR=start_D[:, None], most_rounds=50)
+        assert exact.loss <= rounds.loss * (1 + 1e-6)
 
 
 @given(SEEDS)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from polytask.records import Gain
+from polytask.records import Gain, MetricValue
 from polytask.records.transfer import (
     CapacityPoint,
     CheapScore,
@@ -11,7 +11,7 @@ from polytask.records.transfer import (
     GroupingRecord,
     TransferRecord,
 )
-from polytask.report.formatting import count, listing, number, plural, seconds
+from polytask.report.formatting import NOTHING, count, listing, number, plural, seconds
 
 ALL, ALONE, RECOMMENDED = "one model for all", "one model a task", "recommended"
 
@@ -85,20 +85,14 @@ def verdict(record: TransferRecord) -> str:
 def warnings(record: TransferRecord) -> list[str]:
     """What a reader should know before believing a number."""
     few = [f"{task.name} ({task.too_few})" for task in record.tasks if task.too_few]
-    found = (
-        [
-            f"Too few labels to judge by: {listing(few)}. Their gains are shown with their intervals only."
-        ]
-        if few
-        else []
-    )
+    found = [f"Not measurable, for there are too few labels: {listing(few)}."] if few else []
     return [*found, *(f"{note[:1].upper()}{note[1:]}." for note in record.notes)]
 
 
 def facts(record: TransferRecord) -> list[tuple[str, str]]:
     """Figures of the head of the page, each with what it is."""
     return [
-        (str(len(record.tasks)), "tasks"),
+        (str(len(record.order)), "tasks"),
         (count(record.num_trainings), f"trainings under {plural(record.num_seeds, 'seed')}"),
         (count(record.rows["train"]), "training rows"),
         (count(record.rows["valid"]), "validation rows"),
@@ -230,10 +224,7 @@ def task_rows(record: TransferRecord) -> list[TaskRow]:
     for task in record.tasks:
         positives = "" if task.valid_positives is None else f", {count(task.valid_positives)} yes"
         labels = f"{count(task.train_labels)} to train on, {count(task.valid_labels)} to judge by{positives}"
-        interval = ""
-        if task.alone.low is not None and task.alone.high is not None:
-            interval = f" ({number(task.alone.low)} to {number(task.alone.high)})"
-        alone = f"{number(task.alone.value)}{interval}"
+        alone = NOTHING if task.alone is None else _metric(task.alone)
         remark = f"too few: {task.too_few}" if task.too_few else ""
         rows.append(TaskRow(task.name, task.kind, labels, task.metric, alone, remark))
     return rows
@@ -317,6 +308,12 @@ def _gain(gain: Gain) -> str:
     if gain.low is None or gain.high is None:
         return text
     return f"{text} ({number(gain.low, signed=True)} to {number(gain.high, signed=True)})"
+
+
+def _metric(metric: MetricValue) -> str:
+    if metric.low is None or metric.high is None:
+        return number(metric.value)
+    return f"{number(metric.value)} ({number(metric.low)} to {number(metric.high)})"
 
 
 def _too_few(record: TransferRecord, name: str) -> bool:

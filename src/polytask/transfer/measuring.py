@@ -5,11 +5,12 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, Unpack
 
 import torch
 
-from polytask.config import FitConfig
+from polytask.config import FitConfig, validate_config
+from polytask.config.keywords import FitOptions
 from polytask.data.readers import TableSource
 from polytask.errors import UserError
 from polytask.fitting.budget import budget_in_words, with_budget
@@ -29,6 +30,7 @@ from polytask.streams.order import epoch_order
 from polytask.transfer.comparing import Setting
 from polytask.transfer.folder import TransferFolder
 from polytask.transfer.grouping import Group
+from polytask.transfer.rare import set_aside
 from polytask.transfer.sets import training_sets
 from polytask.transfer.study import Findings, Study, Variant, by_affinity, find, recommended
 from polytask.transfer.summary import (
@@ -40,7 +42,7 @@ from polytask.transfer.summary import (
     grouping_records,
     remedy,
     summarise,
-    transfer_tasks,
+    transfer_task,
 )
 from polytask.transfer.trainings import Outcome, Trainings, TrainingSpec
 
@@ -78,6 +80,25 @@ class _Clock:
         return time.monotonic() - self.started
 
 
+def measure(
+    table: TableSource,
+    tasks: Sequence[str],
+    *,
+    study: TransferOptions | None = None,
+    **options: Unpack[FitOptions],
+) -> TransferRecord:
+    """Which tasks of a table help each other, and which to train together, as measured.
+
+    tasks: [NAME=]COLUMN[:KIND[:YES]], as on the command line; the other options are those of
+    `polytask.fit`. With `out` the study is kept there and a page is written beside it.
+    """
+    config = validate_config({"tasks": list(tasks), **options})
+    for event in transfer_events(config, study, table):
+        if isinstance(event, TransferFinished):
+            return event.record
+    raise AssertionError("transfer_events ends with TransferFinished")
+
+
 def transfer_events(
     config: FitConfig,
     options: TransferOptions | None = None,
@@ -96,16 +117,19 @@ def transfer_events(
         prepared = prepare(config, table)
         _check(prepared)
         yield prepared
-        sets = training_sets(len(prepared.tasks), options)
-        trainings = _trainings(config, prepared, options, device)
+        kept, few = set_aside(prepared)
+        sets = training_sets(len(kept.tasks), options)
+        trainings, every = (_trainings(config, each, options, device) for each in (kept, prepared))
         study = Study(trainings, options, sets, _variants(options))
         trainings.check([study.spec(Setting(group), 0) for group in sets.required])
+        every.check([TrainingSpec((position,), 0) for position in few])
         held = folder or TransferFolder.create(config, options)
         try:
             if held is not None:
-                held.require_same(trainings.config, replace(prepared, train=trainings.train))
-                trainings.folder = held.path
-            yield from _measured(study, clock, held, config)
+                held.require_same(every.config, replace(prepared, train=every.train))
+                trainings.folder = every.folder = held.path
+            aside = [transfer_task(every, position) for position in few]
+            yield from _measured(study, aside, clock, held, config)
         finally:
             if held is not None:
                 held.release()
@@ -122,13 +146,21 @@ def _check(prepared: Prepared) -> None:
 
 
 def _measured(
-    study: Study, clock: _Clock, folder: TransferFolder | None, config: FitConfig
+    study: Study,
+    aside: Sequence[TransferTask],
+    clock: _Clock,
+    folder: TransferFolder | None,
+    config: FitConfig,
 ) -> Iterator[TransferEvent]:
+    few = [f"{task.name} ({task.too_few})" for task in aside]
+    if few:
+        yield Notice(f"trained alone only, for there are too few labels: {', '.join(few)}")
     yield Notice(study.sets.in_words)
     yield Notice(f"each: {budget_in_words(study.trainings.config, len(study.trainings.train))}")
     told = _Teller(study, clock)
     yield from told.events(study.train_sets())
-    tasks, findings = transfer_tasks(study), find(study)
+    tasks = [transfer_task(study.trainings, position) for position in study.everything]
+    findings = find(study)
     partitions = _partitions(study, findings, tasks)
     for groups in partitions.values():
         missing = [Setting(group) for group in groups if len(group) > 1]
@@ -146,6 +178,7 @@ def _measured(
         study,
         findings,
         tasks,
+        aside=aside,
         groupings=groupings,
         remedies=remedies,
         facts=Facts(

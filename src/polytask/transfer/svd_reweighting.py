@@ -49,7 +49,7 @@ def svd_weights(theta_DT: Tensor, *, rank: int, sum_to_tasks: bool = True) -> Te
     **Shape** (D, T) -> (T,).
 
     >>> svd_weights(torch.tensor([[1.0, 1.0], [0.0, 0.1]]).double(), rank=1)
-    tensor([0.9988, 1.0012], dtype=torch.float64)
+    tensor([0.9975, 1.0025], dtype=torch.float64)
     """
     if not 1 <= rank <= theta_DT.shape[1]:
         raise ValueError(
