@@ -28,8 +28,8 @@ from torch.nn import functional
 
 from polytask.balancing import Equal, Static, Uncertainty, balanced_backward
 from polytask.balancing.balancer import Balancer
+from polytask.balancing.svd_reweighting import label_directions, standardised, svd_weights
 from polytask.transfer.linear import alone, best_pair, together
-from polytask.transfer.svd_reweighting import label_directions, standardised, svd_weights
 
 NUM_FEATURES, TARGET_ROWS, CONDITION, COSINE, SIGMA = 50, 40, 100.0, 0.96, 5.0
 SOURCE_ROWS = (50, 100, 200, 400, 800, 1600, 3200)

@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from polytask.balancing import SVDReweighting, balanced_backward
+from polytask.balancing.svd_reweighting import label_directions, standardised, svd_weights
 from polytask.transfer.linear import alone, best_pair, best_shared_space, together
 from polytask.transfer.similarity import (
     covariance_cosine,
@@ -19,7 +21,6 @@ from polytask.transfer.similarity import (
     similarity_matrices,
     truncated,
 )
-from polytask.transfer.svd_reweighting import label_directions, standardised, svd_weights
 
 SEEDS = st.integers(0, 10_000)
 
@@ -262,3 +263,24 @@ def test_the_printed_generator_of_figure_3_is_inert_to_its_rotation(goldens_fold
     assert distance(rows @ turn @ scale, scale @ scale) < 0.02
     assert distance(rows @ scale @ turn, turn.T @ scale @ scale @ turn) < 0.02
     assert distance(rows @ scale @ turn, scale @ scale) > 0.5
+
+
+def test_the_balancer_weighs_by_what_it_observed_and_keeps_it() -> None:
+    x_BD, theta_D = drawn(200, 20, seed=1), drawn(20, seed=2)
+    labels_BT = torch.stack([x_BD @ theta_D, x_BD @ theta_D, drawn(200, seed=3)], dim=1)
+    balancer = SVDReweighting(3)
+    parameter = torch.ones(3, requires_grad=True)
+
+    def weights() -> Tensor:
+        return balanced_backward([parameter[t] ** 2 for t in range(3)], balancer).weights.shared_T
+
+    assert weights().tolist() == [1, 1, 1]
+    balancer.observe(x_BD, labels_BT)
+    expected = svd_weights(label_directions(x_BD, standardised(labels_BT)), rank=1)
+    torch.testing.assert_close(weights(), expected)
+    assert expected[2] < 0.5 and expected.sum() == pytest.approx(3)
+    fresh = SVDReweighting(3)
+    fresh.load_state_dict(balancer.state_dict())
+    torch.testing.assert_close(fresh.weights_T, expected)
+    absent = balanced_backward([parameter[0], None, parameter[2]], balancer).weights.shared_T
+    torch.testing.assert_close(absent, expected * tensor([1, 0, 1]))

@@ -149,7 +149,7 @@ class TransferRecord:
     `order` names the tasks that were studied, in the order of the matrices; others of `tasks` have too
     few labels and were only trained alone. `pairs` are gains of `task` beside `cause` alone over `task` by itself; `together` those of the
     model of all tasks, `left_out` those of leaving `cause` out of it. Gains are on validation rows
-    unless a part is named.
+    unless a part is named. `seconds` are those of all trainings.
     """
 
     FORMAT: ClassVar[str] = "polytask transfer"

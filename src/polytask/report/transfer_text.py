@@ -68,18 +68,18 @@ class TaskRow:
 
 def verdict(record: TransferRecord) -> str:
     """The answer in one or two sentences."""
-    sure = [effect for effect in record.together if _says(effect.gain) in ("better", "worse")]
-    better = [e.task for e in sure if e.gain.value > 0 and not _too_few(record, e.task)]
-    worse = [e.task for e in sure if e.gain.value < 0 and not _too_few(record, e.task)]
-    parts = []
-    if better:
-        parts.append(f"{listing(better)} {_is_are(better)} better in one model for all than alone")
-    if worse:
-        parts.append(f"{listing(worse)} {_is_are(worse)} worse in it than alone")
+    sure = [each for each in record.together if not _too_few(record, each.task)]
+    parts = [
+        f"{listing(names)} {_is_are(names)} {which} than alone"
+        for which in ("better", "worse")
+        if (names := [each.task for each in sure if _says(each.gain) == which])
+    ]
     if not parts:
-        parts.append("no task is detectably better or worse in one model for all than alone")
-    text = "; ".join(parts)
-    return f"{text[:1].upper()}{text[1:]}. {_advice(record)}"
+        return (
+            "In one model for all, no task is detectably better or worse than alone. "
+            f"{_advice(record)}"
+        )
+    return f"In one model for all, {'; '.join(parts)}. {_advice(record)}"
 
 
 def warnings(record: TransferRecord) -> list[str]:
@@ -96,7 +96,7 @@ def facts(record: TransferRecord) -> list[tuple[str, str]]:
         (count(record.num_trainings), f"trainings under {plural(record.num_seeds, 'seed')}"),
         (count(record.rows["train"]), "training rows"),
         (count(record.rows["valid"]), "validation rows"),
-        (seconds(record.seconds), "for all of it"),
+        (seconds(record.seconds), "of training"),
     ]
 
 
@@ -304,10 +304,13 @@ def _says(gain: Gain) -> str:
 
 
 def _gain(gain: Gain) -> str:
-    text = number(gain.value, signed=True)
     if gain.low is None or gain.high is None:
-        return text
-    return f"{text} ({number(gain.low, signed=True)} to {number(gain.high, signed=True)})"
+        return _signed(gain.value)
+    return f"{_signed(gain.value)} ({_signed(gain.low)} to {_signed(gain.high)})"
+
+
+def _signed(value: float) -> str:
+    return number(value, signed=True, decimals=4)
 
 
 def _metric(metric: MetricValue) -> str:

@@ -3,9 +3,10 @@
     record = measure("log.parquet", ["click", "like", "watch:regression"], out="runs/transfer")
 
 is `polytask transfer`. The mathematics stands in files of its own, which know torch and numpy alone:
-`similarity`, `svd_reweighting`, `linear`, `grouping`, `gains`; `affinity` rests on `polytask.training`.
+`similarity`, `linear`, `grouping`, `gains`; `affinity` rests on `polytask.training`.
 """
 
+from polytask.balancing.svd_reweighting import label_directions, standardised, svd_weights
 from polytask.records.transfer import TransferOptions, TransferRecord
 from polytask.transfer.affinity import AffinityMeter, Lookahead, lookahead, trained_with_affinity
 from polytask.transfer.gains import rank_correlation
@@ -18,7 +19,6 @@ from polytask.transfer.similarity import (
     second_moment,
     similarity_matrices,
 )
-from polytask.transfer.svd_reweighting import label_directions, standardised, svd_weights
 
 __all__ = [
     "AffinityMeter",

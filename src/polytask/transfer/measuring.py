@@ -3,7 +3,7 @@
 import shlex
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias, Unpack
 
@@ -72,14 +72,6 @@ class TransferFinished:
 TransferEvent: TypeAlias = Notice | Prepared | TrainingEnded | TransferFinished
 
 
-@dataclass(slots=True)
-class _Clock:
-    started: float = field(default_factory=time.monotonic)
-
-    def seconds(self) -> float:
-        return time.monotonic() - self.started
-
-
 def measure(
     table: TableSource,
     tasks: Sequence[str],
@@ -111,7 +103,7 @@ def transfer_events(
     What has ended is on disk before the next training begins; `folder` is that of an earlier process
     that was stopped. UserError for what the user can mend, before the first training.
     """
-    options, clock = options or TransferOptions(), _Clock()
+    options = options or TransferOptions()
     with borrowed(config.threads):
         device = pick_device(config.device)
         prepared = prepare(config, table)
@@ -129,7 +121,7 @@ def transfer_events(
                 held.require_same(every.config, replace(prepared, train=every.train))
                 trainings.folder = every.folder = held.path
             aside = [transfer_task(every, position) for position in few]
-            yield from _measured(study, aside, clock, held, config)
+            yield from _measured(study, aside, held, config)
         finally:
             if held is not None:
                 held.release()
@@ -148,7 +140,6 @@ def _check(prepared: Prepared) -> None:
 def _measured(
     study: Study,
     aside: Sequence[TransferTask],
-    clock: _Clock,
     folder: TransferFolder | None,
     config: FitConfig,
 ) -> Iterator[TransferEvent]:
@@ -157,7 +148,7 @@ def _measured(
         yield Notice(f"trained alone only, for there are too few labels: {', '.join(few)}")
     yield Notice(study.sets.in_words)
     yield Notice(f"each: {budget_in_words(study.trainings.config, len(study.trainings.train))}")
-    told = _Teller(study, clock)
+    told = _Teller(study)
     yield from told.events(study.train_sets())
     tasks = [transfer_task(study.trainings, position) for position in study.everything]
     findings = find(study)
@@ -181,9 +172,7 @@ def _measured(
         aside=aside,
         groupings=groupings,
         remedies=remedies,
-        facts=Facts(
-            _name(config), _command(config, study), clock.seconds(), _notes(study, groupings)
-        ),
+        facts=Facts(_name(config), _command(config, study), _notes(study, groupings)),
     )
     if folder is not None:
         folder.write(record)
@@ -196,17 +185,16 @@ class _Teller:
     """Trainings as events, with the time that the rest will take after the first."""
 
     study: Study
-    clock: _Clock
     number: int = 0
 
     def events(self, trained: Iterator[tuple[TrainingSpec, Outcome]]) -> Iterator[TransferEvent]:
-        before, started = self.study.trainings.num_trained, self.clock.seconds()
+        before, started = self.study.trainings.num_trained, time.monotonic()
         for _, outcome in trained:
             self.number += 1
             is_new = self.study.trainings.num_trained > before
             yield TrainingEnded(outcome.record, self.number, is_new)
             if self.number == 1 and is_new:
-                rest = (self.clock.seconds() - started) * (self.study.sets.num_trainings - 1)
+                rest = (time.monotonic() - started) * (self.study.sets.num_trainings - 1)
                 yield Notice(f"the other trainings take about {_minutes(rest)}")
             before = self.study.trainings.num_trained
 

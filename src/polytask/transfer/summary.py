@@ -38,7 +38,6 @@ class Facts:
 
     name: str
     command: str
-    seconds: float
     notes: tuple[str, ...]
 
 
@@ -81,7 +80,7 @@ def summarise(
         rows={name: len(part) for name, part in parts.items() if part is not None},
         num_seeds=study.sets.num_seeds,
         num_trainings=len(study.used) + len(aside),
-        seconds=facts.seconds,
+        seconds=sum(study.trainings.outcome(spec).record.seconds for spec in study.used),
         split=prepared.split,
         notes=facts.notes,
         command=facts.command,
