@@ -7,6 +7,7 @@ import pkgutil
 import pytest
 
 ROOMS = (
+    "auxiliary",
     "columns",
     "data",
     "inputs",

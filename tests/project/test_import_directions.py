@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "streams": {*LEAVES},
     "model": {"trunks", "streams", "kinds", "task", *LEAVES},
     "training": {"model", "balancing", "streams", "metrics", "records", "kinds", "task", *LEAVES},
-    "auxiliary": {"training", "model", "streams", *TABLES_AND_TASKS, *LEAVES},
+    "auxiliary": {"training", "model", "streams", "inputs", *TABLES_AND_TASKS, *LEAVES},
     "report": {"records", *LEAVES},
     "study": {"fitting", "config", *LEAVES},
 }

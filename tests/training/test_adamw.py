@@ -1,12 +1,12 @@
 """AdamW: torch's own numbers to the bit, without torch's compiler."""
 
-import subprocess
-import sys
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
+from forked import Forked
 from polytask.training.adamw import AdamW, Group
 
 SHAPES = [(5, 7), (7,), (3, 4, 2), ()]
@@ -88,7 +88,7 @@ def test_a_state_of_other_parameters_is_refused() -> None:
         other.load_state_dict(optimizer.state_dict())
 
 
-def test_a_whole_fit_does_not_import_the_compiler() -> None:
+def test_a_whole_fit_does_not_import_the_compiler(forked_torch: Forked, tmp_path: Path) -> None:
     """Which would be most of the time that a small table takes."""
     program = (
         "import sys, torch, pyarrow as pa; from polytask import fit\n"
@@ -98,5 +98,5 @@ def test_a_whole_fit_does_not_import_the_compiler() -> None:
         "run = fit(table, tasks, allow='x', epochs=1, batch_size=64, threads=1)\n"
         "print(run.history[-1].step, 'torch._dynamo' in sys.modules, 'sympy' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.stdout.split() == ["3", "False", "False"], done.stderr
+    done = forked_torch.script(program, tmp_path)
+    assert done.out.split() == ["3", "False", "False"], done.err

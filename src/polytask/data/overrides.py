@@ -14,6 +14,7 @@ from polytask.data.inference import (
     ColumnKind,
     Inference,
     are_numbers,
+    holds_arrays_of_pixels,
     holds_numbers_as_text,
     infer_column,
 )
@@ -34,7 +35,9 @@ class Overrides:
 
     def check(self, table: pa.Table) -> None:
         """Raise UserError for an unknown name and for one in two lists that contradict."""
-        wanted = {"inputs": self.inputs or (), **self.claims, "text": self.text}
+        # The input of texts may stand beside the wish to read columns as text: both mean the same values.
+        text = (*self.text, *self.claims.get("text", ()))
+        wanted = {"inputs": self.inputs or (), **self.claims, "text": text}
         unwanted = {
             "labels": self.labels,
             "ignore": self.ignore,
@@ -43,8 +46,8 @@ class Overrides:
         }
         for what, names in (wanted | unwanted).items():
             require_columns(table, names, what)
-        pairs = [*combinations(self.claims, 2), ("text", "numeric")]
-        for first, second in (*product(wanted, unwanted), *pairs):
+        self._check_claims()
+        for first, second in (*product(wanted, unwanted), ("text", "numeric")):
             others = set((wanted | unwanted)[second])
             for name in wanted[first]:
                 if name in others and second == "derived":
@@ -53,6 +56,12 @@ class Overrides:
                         f"{self.derived[name]!r}, which is no input; if it is known before the "
                         f"event, {flag('allow', name)}"
                     )
+                if name in others:
+                    raise UserError(f"{name!r} is named by {first} and by {second}: keep one")
+
+    def _check_claims(self) -> None:
+        for (first, names), (second, others) in combinations(self.claims.items(), 2):
+            for name in names:
                 if name in others:
                     raise UserError(f"{name!r} is named by {first} and by {second}: keep one")
 
@@ -77,6 +86,8 @@ class Overrides:
         if pa.types.is_nested(column.type):
             if claim not in (None, "numeric", "categorical"):
                 return claim, "as asked for"
+            if claim is None and holds_arrays_of_pixels(column.type):
+                return "image", "arrays of pixels"
             kind, reason = "ignored", f"a list or a structure ({column.type}), no input yet"
             is_wanted = is_asked or claim is not None
         else:
@@ -95,10 +106,11 @@ def _forced(statistics: ColumnStatistics, kind: ColumnKind) -> Inference:
     if allowed is None or allowed(statistics):
         return kind, "as asked for"
     examples = ", ".join(repr(value) for value in _odd_values(statistics, kind)[:3].to_pylist())
-    hint = "; words for missing are named by --missing" if kind == "numeric" else ""
+    reads = flag("columns", f"text={statistics.name}")
+    hint = f"; words for missing are named by --missing, texts are read by {reads}"
     raise UserError(
         f"{statistics.name!r} cannot be {kind}: that takes {what}, but it is {statistics.type}, "
-        f"with values such as {examples}{hint}"
+        f"with values such as {examples}{hint if kind == 'numeric' else ''}"
     )
 
 
