@@ -9,6 +9,7 @@ is `polytask transfer`. The mathematics stands in files of its own, which know t
 from polytask.balancing.svd_reweighting import label_directions, standardised, svd_weights
 from polytask.records.transfer import TransferOptions, TransferRecord
 from polytask.transfer.affinity import AffinityMeter, Lookahead, lookahead, trained_with_affinity
+from polytask.transfer.alignment import aligned
 from polytask.transfer.gains import rank_correlation
 from polytask.transfer.grouping import best_partition, mean_incoming
 from polytask.transfer.label_correlation import label_correlations
@@ -25,6 +26,7 @@ __all__ = [
     "Lookahead",
     "TransferOptions",
     "TransferRecord",
+    "aligned",
     "best_partition",
     "covariance_cosine",
     "covariance_similarity",
