@@ -9,6 +9,8 @@ from typing import Literal
 NumericEncoding = Literal["standard", "quantile", "piecewise"]
 GivenConflict = Literal["stop", "drop", "keep-child", "ignore-relation"]
 BatchBy = Literal["length", "chance"]
+OnBadRow = Literal["stop", "drop"]
+Shares = Literal["proportional", "sqrt", "uniform"]
 Schedule = Literal["cosine", "constant"]
 
 KIND_NAMES = ("binary", "multiclass", "regression", "count", "quantile")
@@ -23,3 +25,4 @@ RULE_NAMES = (
     *("graddrop", "cosine_gate"),
 )
 WRAPPER_NAMES = ("smoothed", "norm_clipped", "every_nth_step", "combined")
+AUXILIARY_NAMES = ("replaced_values", "masked_columns", "frequency", "adversarial")

@@ -6,7 +6,17 @@ import pkgutil
 
 import pytest
 
-ROOMS = ("columns", "data", "inputs", "kinds", "metrics", "model", "streams", "training")
+ROOMS = (
+    "auxiliary",
+    "columns",
+    "data",
+    "inputs",
+    "kinds",
+    "metrics",
+    "model",
+    "streams",
+    "training",
+)
 
 
 def modules() -> list[str]:

@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "model": {"trunks", "streams", "kinds", "task", *LEAVES},
     "training": {"model", "balancing", "streams", "metrics", "records", "kinds", "task", *LEAVES},
     "transfer": {"training", "model", "streams", *TABLES_AND_TASKS, *LEAVES},
-    "auxiliary": {"training", "model", "streams", *TABLES_AND_TASKS, *LEAVES},
+    "auxiliary": {"training", "model", "streams", "inputs", *TABLES_AND_TASKS, *LEAVES},
     "report": {"records", *LEAVES},
     "study": {"fitting", "config", *LEAVES},
 }

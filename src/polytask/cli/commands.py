@@ -25,6 +25,7 @@ from polytask.data.paths import matching_paths
 from polytask.errors import UserError
 
 _SECONDS_TO_SPEAK = 10.0
+_TABLES = ("table", "test", "valid")
 
 _WIDE: dict[str, object] = {"max_content_width": 100}
 
@@ -81,7 +82,8 @@ def _stop(message: str) -> None:
 
 def _existing(config: FitConfig) -> FitConfig:
     """The configuration, once its tables are seen to exist: a typing error is not worth loading torch."""
-    for table in (config.table, config.test, config.valid):
+    of_sets = [getattr(each, part) for each in config.data.values() for part in _TABLES]
+    for table in (config.table, config.test, config.valid, *of_sets):
         if table is not None:
             matching_paths(str(table))
     return config
@@ -121,6 +123,7 @@ def fit(options: Mapping[str, object]) -> None:
     """Train one model for all tasks of TABLE, and one a task to compare it with.
 
     A task is [NAME=]COLUMN[:KIND[:YES]]: click, income:binary:50000+, adult=age:binary:>=18.
+    Several tables, each with tasks of its own: --data news=news.parquet --task news.topic, and so on.
 
     polytask fit log.parquet --task click --task watch:regression --out runs/first
     """
@@ -153,6 +156,9 @@ def inspect_command(options: Mapping[str, object]) -> None:
 def evaluate(
     run: Annotated[Path, typer.Argument(help="Folder of the run.")],
     table: Annotated[Path, typer.Argument(help="Table with labels.")],
+    data: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The data set that the rows are like.")
+    ] = None,
 ) -> None:
     """Evaluate a run on another table, per task; counted in its metrics.json."""
     from polytask.cli.tables import console_for_tables, show_evaluation
@@ -161,7 +167,7 @@ def evaluate(
 
     loaded = load(run)
     read_metrics(run)  # Damage is told before the work is done.
-    evaluations = loaded.evaluate(table)
+    evaluations = loaded.evaluate(table, data=data)
     trained_on = loaded.config.table
     if trained_on is not None and table.exists() and trained_on.resolve() == table.resolve():
         typer.echo("note: the run was trained on rows of this very table", err=True)
@@ -186,6 +192,12 @@ def predict(
             show_default=False,
         ),
     ] = "",
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="The data set that the rows are like: its tasks are predicted."
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace an existing file.")] = False,
 ) -> None:
     """Write one row of predictions for each row of TABLE."""
@@ -194,7 +206,7 @@ def predict(
 
     check_target(out, sources=matching_paths(str(table)), overwrite=overwrite)
     kept = [name.strip() for name in keep.split(",") if name.strip()]
-    predictions = load(run).predict(table, keep=kept)
+    predictions = load(run).predict(table, keep=kept, data=data)
     write_table(predictions, out)
     names = ", ".join(predictions.column_names)
     typer.echo(visible(f"{predictions.num_rows} rows -> {out}: {names}"))

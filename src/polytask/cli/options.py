@@ -9,7 +9,7 @@ from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 import typer
 from pydantic.fields import FieldInfo
 
-from polytask.choices import KIND_NAMES, RULE_NAMES, TRUNK_NAMES, WRAPPER_NAMES
+from polytask.choices import AUXILIARY_NAMES, KIND_NAMES, RULE_NAMES, TRUNK_NAMES, WRAPPER_NAMES
 from polytask.config import FitConfig, read_config, spellings, validate_config
 from polytask.config.fields import description, shown_default
 from polytask.errors import UserError
@@ -18,6 +18,7 @@ _REPEATED = {"tasks": "--task", "derive": "--derive", "transform": "--transform"
     "given": "--given",
     "weight": "--weight",
     "columns": "--columns",
+    "data": "--data",
 }
 _POSITIONAL = "table"
 _COLUMN_OPTIONS = (
@@ -167,9 +168,13 @@ def _metavar(name: str) -> str | None:
 _TYPES = get_type_hints(FitConfig, include_extras=True)
 _BY_NAME = {"tasks": "TASK", "out": "FOLDER", "init_from": "RUN", "trunk": "NAME"} | {
     "balancer": "NAME",
+    "auxiliary": "NAME",
+    "pretrain": "NAMES",
     "device": "NAME",
     "encoding": "NAME",
     "decimal": "SIGN",
+    "data": "NAME=TABLE",
+    "shares": "SHARES",
 }
 _BY_TYPE = (
     (spellings.Location, "TABLE"),
@@ -184,6 +189,7 @@ _NAMES = {
     "tasks": f"KIND: {', '.join(KIND_NAMES)}",
     "trunk": ", ".join(TRUNK_NAMES),
     "balancer": f"{', '.join(RULE_NAMES)}; around others: {', '.join(WRAPPER_NAMES)}",
+    "auxiliary": ", ".join(AUXILIARY_NAMES),
 }
 
 _OTHER = "Other"
@@ -194,6 +200,7 @@ _PANELS = {
     "min_count": "Inputs",
     "trunk": "Model",
     "balancer": "Balancing",
+    "auxiliary": "Auxiliary",
     "epochs": "Training",
     "baseline": "What comes out",
 }

@@ -39,6 +39,9 @@ _CLOCK_WORDS = frozenset({"hourmin", "hhmm", "hm", "clock", "time"})
 _UNITS = ((1, "seconds"), (10**3, "milliseconds"), (10**6, "microseconds"), (10**9, "nanoseconds"))
 _EARLIEST = int(datetime(1990, 1, 1, tzinfo=UTC).timestamp())
 _LATEST = int(datetime(2100, 1, 1, tzinfo=UTC).timestamp())
+_PICTURE_HEADS = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM", b"RIFF")
+_LONGEST_HEAD = 8
+_HEADS_LOOKED_AT = 100
 _NEARLY_ALL = 0.95
 _NARROW = 0.1
 """Times of one log differ by little of their count since 1970, and a log is in their order."""
@@ -51,6 +54,8 @@ def infer_column(statistics: ColumnStatistics, *, asked: bool = False) -> Infere
     if (asked or not statistics.is_constant) and _holds_times(statistics):
         first = statistics.values[0].as_py()
         return "time", f"times ({statistics.value_type}), such as {first}"
+    if _holds_pictures(statistics):
+        return "image", "the bytes of picture files"
     reason = None if asked else _reason_to_ignore(statistics)
     if reason is not None:
         return "ignored", reason
@@ -61,6 +66,14 @@ def infer_column(statistics: ColumnStatistics, *, asked: bool = False) -> Infere
     if is_number(statistics.value_type):
         return _infer_number(statistics)
     return "ignored", f"{statistics.type} is neither a number nor text"
+
+
+def holds_arrays_of_pixels(dtype: pa.DataType) -> bool:
+    """Whether a column's values are arrays (H, W) or (H, W, C) of bytes, all of one size."""
+    depth = 0
+    while pa.types.is_fixed_size_list(dtype):
+        dtype, depth = dtype.value_type, depth + 1
+    return depth in (2, 3) and bool(pa.types.is_uint8(dtype))
 
 
 def holds_numbers_as_text(statistics: ColumnStatistics) -> bool:
@@ -80,6 +93,15 @@ def _holds_times(statistics: ColumnStatistics) -> bool:
     if not is_text(statistics.value_type):
         return bool(pa.types.is_temporal(statistics.value_type))
     return bool(pc.all(pc.match_substring_regex(statistics.values, _ISO_TEXT)).as_py())
+
+
+def _holds_pictures(statistics: ColumnStatistics) -> bool:
+    """Bytes that begin as JPEG, PNG, GIF, BMP or WebP files do."""
+    kind = statistics.value_type
+    if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
+        return False
+    heads = [value.as_py()[:_LONGEST_HEAD] for value in statistics.values[:_HEADS_LOOKED_AT]]
+    return all(head.startswith(_PICTURE_HEADS) for head in heads)
 
 
 def _reason_to_ignore(statistics: ColumnStatistics) -> str | None:

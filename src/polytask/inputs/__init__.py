@@ -1,7 +1,12 @@
-"""What columns are to a model: numbers, categories, times; raw values -> one vector per example."""
+"""What columns are to a model: numbers, categories, times, pictures; raw values -> one vector per example."""
 
 from polytask.inputs.categories import Categories as Categories
 from polytask.inputs.fitted import FittedInputs as FittedInputs
+from polytask.inputs.frequent_values import FrequentValues as FrequentValues
+from polytask.inputs.frequent_values import repeating as repeating
+from polytask.inputs.history import KeyHistory as KeyHistory
+from polytask.inputs.image import Image as Image
+from polytask.inputs.image_columns import BadRowsError as BadRowsError
 from polytask.inputs.input import Feature as Feature
 from polytask.inputs.input import Input as Input
 from polytask.inputs.joined import JoinedEncoder as JoinedEncoder

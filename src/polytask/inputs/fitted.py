@@ -67,9 +67,9 @@ class FittedInputs:
         """What each entry of x is, but for the zeros at its end."""
         return tuple(feature for one in self.by_name.values() for feature in one.features())
 
-    def encoder(self) -> JoinedEncoder:
+    def encoder(self, *, cross_layers: int = 0, cross_rank: int = 32) -> JoinedEncoder:
         """A fresh network from the tensors of `encode` to x."""
-        return JoinedEncoder(self.by_name)
+        return JoinedEncoder(self.by_name, cross_layers=cross_layers, cross_rank=cross_rank)
 
     def encode(self, table: pa.Table) -> dict[str, Tensor]:
         """Each input's tensor (B, ...) by its name; UserErrors as of `fit`."""

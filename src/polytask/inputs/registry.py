@@ -6,6 +6,9 @@ from typing import TypeVar
 from torch import nn
 
 from polytask.inputs.categories import Categories
+from polytask.inputs.frequent_values import FrequentValues
+from polytask.inputs.history import KeyHistory
+from polytask.inputs.image import Image
 from polytask.inputs.input import Input
 from polytask.inputs.numbers import Numbers
 from polytask.inputs.sequence import Sequences
@@ -22,6 +25,9 @@ INPUTS: dict[str, type[Input]] = {
     "time": Time,
     "text": Text,
     "sequence": Sequences,
+    "frequent_values": FrequentValues,
+    "history": KeyHistory,
+    "image": Image,
 }
 
 

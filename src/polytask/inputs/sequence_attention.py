@@ -24,10 +24,9 @@ class TargetAttention(nn.Module):
     def __init__(self, in_features: int, *, hidden: int = 32) -> None:
         super().__init__()
         self.out_features = in_features
-        self.unit = nn.Sequential(
-            nn.Linear(4 * in_features, hidden), nn.PReLU(), nn.Linear(hidden, 1)
-        )
-        nn.init.ones_(self.unit[2].bias)
+        last = nn.Linear(hidden, 1)
+        nn.init.ones_(last.bias)
+        self.unit = nn.Sequential(nn.Linear(4 * in_features, hidden), nn.PReLU(), last)
 
     def forward(self, x_BLK: Tensor, is_entry_BL: Tensor, item_BK: Tensor) -> Tensor:
         item_BLK = item_BK.unsqueeze(1).expand_as(x_BLK)

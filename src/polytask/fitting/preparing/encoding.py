@@ -29,6 +29,7 @@ def read_options(config: FitConfig, inputs: FittedInputs | None = None) -> ReadO
         decimal=config.decimal,
         encoding=config.encoding,
         skip=config.ignore,
+        files=config.columns.get("image", ()),
     )
     if inputs is None:
         return options

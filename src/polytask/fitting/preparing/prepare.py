@@ -6,26 +6,43 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 from torch import Tensor
 
+from polytask.auxiliary import Auxiliary, TrainingRows
 from polytask.config import FitConfig, TaskConfig, parse_task
 from polytask.config.build import build_inputs
 from polytask.data.derive import Derivation, parse_derivation
 from polytask.data.labels import LabelCount, LabelEncoder
-from polytask.data.leaks import find_leaks
+from polytask.data.leaks import find_leaks, stop_at_leaks
 from polytask.data.notes import notes_of
 from polytask.data.readers import TableSource, read_table, require_columns
 from polytask.data.schema import Schema, infer_schema
 from polytask.errors import UserError, flag, nearest
 from polytask.fitting.budget import with_budget
+from polytask.fitting.preparing.auxiliaries import (
+    fit_auxiliaries,
+    with_auxiliary_tasks,
+    with_labels_of,
+)
+from polytask.fitting.preparing.bad_rows import encoded_parts, rows_named, without_bad_rows
+from polytask.fitting.preparing.data_sets import (
+    DataSet,
+    data_sets_of,
+    read_data_sets,
+    with_inputs_noted,
+)
 from polytask.fitting.preparing.encoding import (
     apply_derivations,
     derived_from,
-    encode_examples,
     made_from,
     read_options,
 )
+from polytask.fitting.preparing.history import (
+    claimed_columns,
+    history_columns,
+    history_fit,
+)
 from polytask.fitting.preparing.lengths import lengths_of_rows
-from polytask.fitting.preparing.splitting import split_in_words, split_table
-from polytask.inputs import FittedInputs
+from polytask.fitting.preparing.splitting import Parts, split_in_words, split_table
+from polytask.inputs import FittedInputs, repeating
 from polytask.kinds import Kind, infer_kind, make_kind
 from polytask.kinds.columns import label_column
 from polytask.records import Leak
@@ -39,6 +56,7 @@ class Prepared:
 
     `config` is complete: tasks have their kinds, whether asked for or inferred (`kind_reasons`).
     `split` says in words how the parts were parted, `notes` how columns were read, a line each.
+    `data_sets` are the tables that were joined, where there are several.
     `lengths_B` are of the training rows, where their batches are to be of like length.
     """
 
@@ -55,6 +73,8 @@ class Prepared:
     split: str
     notes: tuple[str, ...]
     unknown_classes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    auxiliaries: tuple[Auxiliary, ...] = ()
+    data_sets: tuple[DataSet, ...] = ()
     lengths_B: Tensor | None = None
 
     @property
@@ -74,19 +94,22 @@ def prepare(
 
     Raises UserError for everything that can be wrong with the table, the tasks or the options.
     """
-    source = table if table is not None else config.table
-    if source is None:
-        raise UserError("there is no table: name one, such as `polytask fit log.parquet`")
     fits = build_inputs(config)
     derivations = [parse_derivation(text) for text in config.derive]
-    whole = apply_derivations(read_table(source, options=read_options(config)), derivations)
-    config = resolve_tasks(config, whole)
-    _check_columns(config, whole)
-    split = split_table(config, whole, derivations=derivations, named=parts or {})
-    del whole
+    source = table if table is not None else config.table
+    if config.data and source is None:
+        config, split = read_data_sets(config, derivations, parts or {})
+        config = resolve_tasks(with_auxiliary_tasks(config, split.train.column_names), split.train)
+        _check_columns(config, split.train)
+    else:
+        config, split = _read_and_split(config, source, derivations, parts or {})
     train = split.train
     config, kind_reasons = resolve_kinds(config, train)
     schema = _schema(config, train, derivations)
+    bad_rows: tuple[str, ...] = ()
+    if config.on_bad_row == "drop":
+        split, bad_rows = without_bad_rows(split, schema.inputs)
+        train = split.train
     if not schema.inputs:
         reasons = "; ".join(f"{column.name}: {column.reason}" for column in schema.columns[:8])
         raise UserError(f"no column is left as an input ({reasons}); name some with --inputs")
@@ -96,20 +119,22 @@ def prepare(
         given_conflict=config.given_conflict,
         missing=_label_words(config),
     )
-    leaks = find_leaks(train, schema, fitted.encode(train).labels_BT, fitted.tasks)
-    _stop_at_leaks(leaks, config.allow)
-    inputs = FittedInputs.fit(train, schema.inputs, fits=fits)
-    tables = {"train": train, "valid": split.valid, "test": split.test}
-    encoded = {
-        name: encode_examples(config, part, inputs, fitted)
-        for name, part in tables.items()
-        if part is not None
-    }
+    labels_BT = fitted.encode(train).labels_BT
+    leaks = find_leaks(train, schema, labels_BT, fitted.tasks)
+    stop_at_leaks(leaks, config.allow)
+    fits["history"] = history_fit(config, fits["history"], fitted.tasks, labels_BT)
+    with rows_named(split, "train"):
+        inputs = FittedInputs.fit(train, _input_columns(config, schema, train), fits=fits)
+    encoded = encoded_parts(config, split, inputs, fitted)
+    config = with_inputs_noted(config, split, inputs.columns)
     examples = {name: each for name, (each, _) in encoded.items()}
+    rows = TrainingRows(train, inputs, examples["train"].inputs)
+    auxiliaries = fit_auxiliaries(config, rows, forbidden=_giveaways(config, derivations))
+    examples["train"] = with_labels_of(examples["train"], auxiliaries, rows)
     counts = {name: labels.counts for name, (_, labels) in encoded.items()}
     config = with_budget(config, train.num_rows)
     lengths = lengths_of_rows(config, inputs, examples["train"])
-    notes = _reading_notes(schema, inputs, {name: tables[name] for name in encoded})
+    notes = _reading_notes(schema, inputs, split.tables())
     return Prepared(
         config,
         schema,
@@ -122,10 +147,36 @@ def prepare(
         counts["train"],
         tuple(leaks),
         split_in_words(config, named=parts or {}),
-        (*notes, *((lengths.note,) if lengths.note else ())),
+        (*bad_rows, *notes, *((lengths.note,) if lengths.note else ())),
         {name: unknown_classes(each) for name, each in counts.items()},
+        auxiliaries,
+        data_sets_of(config, split),
         lengths.by_B,
     )
+
+
+def _giveaways(config: FitConfig, derivations: Sequence[Derivation]) -> frozenset[str]:
+    """Label columns, and what was derived from them or into them."""
+    columns = {task.column for task in config.tasks if isinstance(task, TaskConfig)}
+    labels = derived_from(derivations, frozenset(columns))
+    return labels | made_from(derivations, labels).keys()
+
+
+def _read_and_split(
+    config: FitConfig,
+    source: TableSource | None,
+    derivations: Sequence[Derivation],
+    named: Mapping[str, TableSource],
+) -> tuple[FitConfig, Parts]:
+    """One table, with its tasks resolved, in parts."""
+    if source is None:
+        raise UserError("there is no table: name one, such as `polytask fit log.parquet`")
+    if config.data:
+        raise UserError("there is a table beside data sets: give it a name too, --data NAME=TABLE")
+    whole = apply_derivations(read_table(source, options=read_options(config)), derivations)
+    config = resolve_tasks(with_auxiliary_tasks(config, whole.column_names), whole)
+    _check_columns(config, whole)
+    return config, split_table(config, whole, derivations=derivations, named=named)
 
 
 def _reading_notes(
@@ -271,19 +322,19 @@ def _schema(
         ignore=(*config.ignore, *sorted(extra)),
         categorical=config.categorical,
         numeric=config.numeric,
-        columns=config.columns,
+        columns={**config.columns, "history": claimed_columns(config)},
         after=config.after,
         text=config.text,
     )
 
 
-def _stop_at_leaks(leaks: Sequence[Leak], allowed: Sequence[str]) -> None:
-    stops = [leak for leak in leaks if leak.stops and leak.column not in allowed]
-    if not stops:
-        return
-    found = "; ".join(leak.finding for leak in stops)
-    columns = ",".join(sorted({leak.column for leak in stops}))
-    raise UserError(
-        f"inputs that give the label away: {found}. If they are known only after the event, "
-        f"pass {flag('after', columns)}; if they are true inputs, {flag('allow', columns)}"
-    )
+def _input_columns(
+    config: FitConfig, schema: Schema, train: pa.Table
+) -> dict[str, tuple[str, ...]]:
+    """The columns of each input; of numbers, those that are read as single values too."""
+    columns = schema.inputs
+    if config.numeric_values == "auto":
+        found = repeating(train, schema.numeric)
+        columns["frequent_values"] = (*columns.get("frequent_values", ()), *found)
+    columns["history"] = history_columns(config)
+    return columns
