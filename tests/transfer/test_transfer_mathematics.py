@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from polytask.transfer.linear import alone, best_shared_space, together
+from polytask.balancing import SVDReweighting, balanced_backward
+from polytask.balancing.svd_reweighting import label_directions, standardised, svd_weights
+from polytask.transfer.linear import alone, best_pair, best_shared_space, together
 from polytask.transfer.similarity import (
     covariance_cosine,
     covariance_similarity,
@@ -19,7 +21,6 @@ from polytask.transfer.similarity import (
     similarity_matrices,
     truncated,
 )
-from polytask.transfer.svd_reweighting import label_directions, standardised, svd_weights
 
 SEEDS = st.integers(0, 10_000)
 
@@ -189,6 +190,37 @@ def test_proposition_3_is_what_alternating_least_squares_finds(seed: int, rank: 
     assert start.loss <= free.loss * (1 + 1e-6)
 
 
+def test_alternating_least_squares_goes_on_until_it_has_arrived() -> None:
+    """From a bad start, and round by round downwards."""
+    x_BD, labels_BT = drawn(12, 5, seed=3), drawn(12, 3, seed=4)
+    inputs, labels, start_DR = [x_BD] * 3, list(labels_BT.T), drawn(5, 2, seed=5)
+    losses = [
+        together(inputs, labels, rank=2, start_DR=start_DR, most_rounds=rounds, tolerance=0).loss
+        for rounds in (1, 2, 5, 20)
+    ]
+    assert losses == sorted(losses, reverse=True) and losses[0] > 1.01 * losses[-1]
+    best = together(inputs, labels, rank=2, start_DR=best_shared_space(x_BD, labels_BT, rank=2))
+    arrived = together(inputs, labels, rank=2, start_DR=start_DR, tolerance=1e-14)
+    assert arrived.loss == pytest.approx(best.loss, rel=1e-6)
+
+
+@given(SEEDS)
+@settings(max_examples=10, deadline=None)
+def test_the_exact_pair_is_no_worse_than_rounds_from_any_start(seed: int) -> None:
+    scales = torch.logspace(0, 2, 4, dtype=torch.float64)
+    inputs = [drawn(9, 4, seed=seed) * scales, drawn(30, 4, seed=seed + 1) * scales.flip(0)]
+    labels = [drawn(9, seed=seed + 2), drawn(30, seed=seed + 3)]
+    exact = best_pair(inputs, labels)
+    fitted = exact.theta_DT
+    left = sum(
+        float((x @ theta - y).square().sum()) for x, y, theta in zip(inputs, labels, fitted.T)
+    )
+    assert exact.loss == pytest.approx(left, rel=1e-6)
+    for start_D in (alone(inputs[0], labels[0]), alone(inputs[1], labels[1])):
+        rounds = together(inputs, labels, rank=1, start_DR=start_D[:, None], most_rounds=50)
+        assert exact.loss <= rounds.loss * (1 + 1e-6)
+
+
 @given(SEEDS)
 @settings(max_examples=20, deadline=None)
 def test_proposition_1_with_as_many_directions_as_tasks_nothing_is_shared(seed: int) -> None:
@@ -231,3 +263,24 @@ def test_the_printed_generator_of_figure_3_is_inert_to_its_rotation(goldens_fold
     assert distance(rows @ turn @ scale, scale @ scale) < 0.02
     assert distance(rows @ scale @ turn, turn.T @ scale @ scale @ turn) < 0.02
     assert distance(rows @ scale @ turn, scale @ scale) > 0.5
+
+
+def test_the_balancer_weighs_by_what_it_observed_and_keeps_it() -> None:
+    x_BD, theta_D = drawn(200, 20, seed=1), drawn(20, seed=2)
+    labels_BT = torch.stack([x_BD @ theta_D, x_BD @ theta_D, drawn(200, seed=3)], dim=1)
+    balancer = SVDReweighting(3)
+    parameter = torch.ones(3, requires_grad=True)
+
+    def weights() -> Tensor:
+        return balanced_backward([parameter[t] ** 2 for t in range(3)], balancer).weights.shared_T
+
+    assert weights().tolist() == [1, 1, 1]
+    balancer.observe(x_BD, labels_BT)
+    expected = svd_weights(label_directions(x_BD, standardised(labels_BT)), rank=1)
+    torch.testing.assert_close(weights(), expected)
+    assert expected[2] < 0.5 and expected.sum() == pytest.approx(3)
+    fresh = SVDReweighting(3)
+    fresh.load_state_dict(balancer.state_dict())
+    torch.testing.assert_close(fresh.weights_T, expected)
+    absent = balanced_backward([parameter[0], None, parameter[2]], balancer).weights.shared_T
+    torch.testing.assert_close(absent, expected * tensor([1, 0, 1]))

@@ -69,7 +69,7 @@ def _show_record(console: Console, record: TransferRecord) -> None:
     console.print()
     show_lines(console, [verdict(record), *harm_words(record)])
     show_lines(console, (f"note: {warning}" for warning in warnings(record)))
-    names = [task.name for task in record.tasks]
+    names = record.order
     gains = {(each.cause, each.task): each.gain for each in (*record.pairs, *record.together)}
     table = _table("trained beside", *names)
     for cause in (*names, "all"):
@@ -91,7 +91,7 @@ def _show_record(console: Console, record: TransferRecord) -> None:
 def _show_groupings(console: Console, record: TransferRecord) -> None:
     table = _table("grouping", "groups", "expected", "measured")
     for row in grouping_rows(record):
-        is_apart = row.num_models == len(record.tasks)
+        is_apart = row.num_models == len(record.order)
         expected = "-" if row.expected is None else f"{row.expected:+.4f}"
         measured = "0 by definition" if is_apart else str(row.mean or "not trained")
         table.add_row(row.title, row.groups, expected, measured)

@@ -174,6 +174,8 @@ class FitConfig(_Strict):
     """Widths of a task's tower."""
     dropout: Fraction = 0.0
     """Dropout in trunk and towers."""
+    align: bool = False
+    """A matrix of its own for each task before the trunk, the identity at first (Wu et al., 2020)."""
     ensemble: Count | None = None
     """Networks in one, whose outputs are averaged. By the rows."""
 

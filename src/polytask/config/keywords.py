@@ -62,6 +62,7 @@ class FitOptions(TypedDict, total=False):
     expert_hidden: tuple[int, ...] | list[int] | str | None
     tower_hidden: tuple[int, ...] | list[int] | str
     dropout: float
+    align: bool
     ensemble: int | None
     measure_at: Literal["seam", "parameters"]
     auxiliary: Spec | Sequence[Spec]

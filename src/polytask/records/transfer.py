@@ -61,7 +61,8 @@ class TrainingRecord:
 
 @dataclass(frozen=True, slots=True)
 class TransferTask:
-    """A task and what is known of its label; `alone` is its own model's main metric on validation.
+    """A task and what is known of its label; `alone` is its own model's main metric on validation
+    (None where it is not defined there).
 
     `too_few` says why gains cannot be told from chance here; None where they can.
     """
@@ -73,7 +74,7 @@ class TransferTask:
     train_labels: int
     valid_labels: int
     valid_positives: int | None
-    alone: MetricValue
+    alone: MetricValue | None
     too_few: str | None = None
 
 
@@ -145,15 +146,17 @@ class CapacityPoint:
 class TransferRecord:
     """All of transfer.json.
 
-    `pairs` are gains of `task` beside `cause` alone over `task` by itself; `together` those of the
+    `order` names the tasks that were studied, in the order of the matrices; others of `tasks` have too
+    few labels and were only trained alone. `pairs` are gains of `task` beside `cause` alone over `task` by itself; `together` those of the
     model of all tasks, `left_out` those of leaving `cause` out of it. Gains are on validation rows
-    unless a part is named.
+    unless a part is named. `seconds` are those of all trainings.
     """
 
     FORMAT: ClassVar[str] = "polytask transfer"
 
     name: str
     tasks: tuple[TransferTask, ...]
+    order: tuple[str, ...]
     pairs: tuple[Effect, ...]
     together: tuple[Effect, ...]
     left_out: tuple[Effect, ...]

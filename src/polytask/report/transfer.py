@@ -32,7 +32,7 @@ def render_transfer(record: TransferRecord) -> str:
         score_panel,
     )
 
-    names = [task.name for task in record.tasks]
+    names = record.order
     with style():
         helping = [
             effect_matrix_panel(

@@ -96,6 +96,6 @@ def _matrix_panel(
     names: Sequence[str],
     full: float,
 ) -> Panel:
-    figure, (axes,) = new_figure(110 + 28 * len(names), 1, left=LEFT)
+    figure, (axes,) = new_figure(90 + 28 * len(names), 1, left=LEFT, bottom=66)
     draw_cells(axes, values_TT, names, names, full=full, most_numbered=_MOST_NUMBERED)
     return Panel(title, figure, caption)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from polytask.records import Gain
+from polytask.records import Gain, MetricValue
 from polytask.records.transfer import (
     CapacityPoint,
     CheapScore,
@@ -11,7 +11,7 @@ from polytask.records.transfer import (
     GroupingRecord,
     TransferRecord,
 )
-from polytask.report.formatting import count, listing, number, plural, seconds
+from polytask.report.formatting import NOTHING, count, listing, number, plural, seconds
 
 ALL, ALONE, RECOMMENDED = "one model for all", "one model a task", "recommended"
 
@@ -68,41 +68,35 @@ class TaskRow:
 
 def verdict(record: TransferRecord) -> str:
     """The answer in one or two sentences."""
-    sure = [effect for effect in record.together if _says(effect.gain) in ("better", "worse")]
-    better = [e.task for e in sure if e.gain.value > 0 and not _too_few(record, e.task)]
-    worse = [e.task for e in sure if e.gain.value < 0 and not _too_few(record, e.task)]
-    parts = []
-    if better:
-        parts.append(f"{listing(better)} {_is_are(better)} better in one model for all than alone")
-    if worse:
-        parts.append(f"{listing(worse)} {_is_are(worse)} worse in it than alone")
+    sure = [each for each in record.together if not _too_few(record, each.task)]
+    parts = [
+        f"{listing(names)} {_is_are(names)} {which} than alone"
+        for which in ("better", "worse")
+        if (names := [each.task for each in sure if _says(each.gain) == which])
+    ]
     if not parts:
-        parts.append("no task is detectably better or worse in one model for all than alone")
-    text = "; ".join(parts)
-    return f"{text[:1].upper()}{text[1:]}. {_advice(record)}"
+        return (
+            "In one model for all, no task is detectably better or worse than alone. "
+            f"{_advice(record)}"
+        )
+    return f"In one model for all, {'; '.join(parts)}. {_advice(record)}"
 
 
 def warnings(record: TransferRecord) -> list[str]:
     """What a reader should know before believing a number."""
     few = [f"{task.name} ({task.too_few})" for task in record.tasks if task.too_few]
-    found = (
-        [
-            f"Too few labels to judge by: {listing(few)}. Their gains are shown with their intervals only."
-        ]
-        if few
-        else []
-    )
+    found = [f"Not measurable, for there are too few labels: {listing(few)}."] if few else []
     return [*found, *(f"{note[:1].upper()}{note[1:]}." for note in record.notes)]
 
 
 def facts(record: TransferRecord) -> list[tuple[str, str]]:
     """Figures of the head of the page, each with what it is."""
     return [
-        (str(len(record.tasks)), "tasks"),
+        (str(len(record.order)), "tasks"),
         (count(record.num_trainings), f"trainings under {plural(record.num_seeds, 'seed')}"),
         (count(record.rows["train"]), "training rows"),
         (count(record.rows["valid"]), "validation rows"),
-        (seconds(record.seconds), "for all of it"),
+        (seconds(record.seconds), "of training"),
     ]
 
 
@@ -230,10 +224,7 @@ def task_rows(record: TransferRecord) -> list[TaskRow]:
     for task in record.tasks:
         positives = "" if task.valid_positives is None else f", {count(task.valid_positives)} yes"
         labels = f"{count(task.train_labels)} to train on, {count(task.valid_labels)} to judge by{positives}"
-        interval = ""
-        if task.alone.low is not None and task.alone.high is not None:
-            interval = f" ({number(task.alone.low)} to {number(task.alone.high)})"
-        alone = f"{number(task.alone.value)}{interval}"
+        alone = NOTHING if task.alone is None else _metric(task.alone)
         remark = f"too few: {task.too_few}" if task.too_few else ""
         rows.append(TaskRow(task.name, task.kind, labels, task.metric, alone, remark))
     return rows
@@ -313,10 +304,19 @@ def _says(gain: Gain) -> str:
 
 
 def _gain(gain: Gain) -> str:
-    text = number(gain.value, signed=True)
     if gain.low is None or gain.high is None:
-        return text
-    return f"{text} ({number(gain.low, signed=True)} to {number(gain.high, signed=True)})"
+        return _signed(gain.value)
+    return f"{_signed(gain.value)} ({_signed(gain.low)} to {_signed(gain.high)})"
+
+
+def _signed(value: float) -> str:
+    return number(value, signed=True, decimals=4)
+
+
+def _metric(metric: MetricValue) -> str:
+    if metric.low is None or metric.high is None:
+        return number(metric.value)
+    return f"{number(metric.value)} ({number(metric.low)} to {number(metric.high)})"
 
 
 def _too_few(record: TransferRecord, name: str) -> bool:

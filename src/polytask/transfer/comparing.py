@@ -35,6 +35,11 @@ class Comparison:
     theirs: Setting
     part: Part = "valid"
 
+    @property
+    def is_nothing(self) -> bool:
+        """Whether it compares a setting with itself: 0, without an error that others could learn from."""
+        return self.ours == self.theirs
+
 
 @dataclass(slots=True, eq=False)
 class Comparisons:
@@ -47,6 +52,8 @@ class Comparisons:
 
     def add(self, comparison: Comparison) -> Measured | None:
         """Measure it once; None where these rows do not define the metric."""
+        if comparison.is_nothing:
+            return self._nothing(comparison.position)
         if comparison not in self.measured:
             found = self._measure(comparison)
             if found is None:
@@ -55,7 +62,7 @@ class Comparisons:
         return self.measured[comparison]
 
     def gains(self) -> dict[Comparison, Gain]:
-        """Every gain with its interval."""
+        """Every gain with its interval; what is compared with itself is not among them."""
         found: dict[Comparison, Gain] = {}
         for part in ("valid", "test"):
             known = {key: each for key, each in self.measured.items() if key.part == part}
@@ -70,8 +77,12 @@ class Comparisons:
         Rows err alike on all tasks at worst, so the mean's row error is taken as the mean of theirs.
         """
         means = [self._mean(choice, part, judged) for choice in choices]
-        known = iter(with_intervals([mean for mean in means if mean is not None]))
-        return [None if mean is None else next(known) for mean in means]
+        real = [mean for mean in means if mean is not None and any(mean.values)]
+        known = dict(zip(map(id, real), with_intervals(real)))
+        return [
+            None if mean is None else known.get(id(mean), Gain(MEAN, 0.0, 0.0, 0.0))
+            for mean in means
+        ]
 
     def _mean(
         self, choice: Mapping[int, Setting], part: Part, judged: Sequence[int]
@@ -88,6 +99,10 @@ class Comparisons:
         return Measured(
             MEAN, MEAN, tuple(values.tolist()), float(np.mean(errors)) if errors else None
         )
+
+    def _nothing(self, position: int) -> Measured:
+        task = self.trainings.prepared.tasks[position]
+        return Measured(task.name, task.kind.main_metric, (0.0,) * self.num_seeds, 0.0)
 
     def _measure(self, comparison: Comparison) -> Measured | None:
         gains = []

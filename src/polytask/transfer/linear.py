@@ -4,10 +4,12 @@ The model is f(A_1 .. A_T; B) = sum_i alpha_i |X_i B A_i - y_i|^2 with B (D, R) 
 task's own (Wu, Zhang and Re, ICLR 2020, section 2: https://openreview.net/forum?id=SylzhkBtDB).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 
@@ -51,6 +53,7 @@ def together(
 
     B begins at `start_DR`, or at the leading directions of the tasks' own solutions. Each round lowers
     the loss; the rounds end when it falls by less than `tolerance` of itself.
+    They are slow where inputs are ill-conditioned: see `best_pair` for two tasks that share one direction.
 
     >>> x_BD = torch.eye(3).double()
     >>> y = [torch.tensor([1.0, 0.0, 0.0]).double(), torch.tensor([2.0, 0.0, 0.0]).double()]
@@ -72,10 +75,45 @@ def together(
             a * float((x_BD @ theta_D - y_B).square().sum())
             for a, x_BD, y_B, theta_D in zip(alpha, inputs, labels, theta_DT.T)
         )
-        if before - loss <= tolerance * before:
+        if before - loss <= tolerance * loss:
             break
         before = loss
     return LinearFit(shared_DR, own_RT, loss)
+
+
+def best_pair(inputs: Sequence[Tensor], labels: Sequence[Tensor]) -> LinearFit:
+    """Two tasks that share one direction, exactly: the global minimum of the sum of squares.
+
+    For a ratio of the two A_i, written as an angle, B solves least squares; what is left is a search on a
+    line, on a grid that is fine near both axes, where one of the tasks has B nearly to itself.
+
+    >>> x_BD = torch.eye(2).double()
+    >>> y = [torch.tensor([1.0, 0.0]).double(), torch.tensor([0.0, 2.0]).double()]
+    >>> round(best_pair([x_BD, x_BD], y).loss, 6)  # one direction serves the larger label alone
+    1.0
+    """
+    grams = torch.stack([x_BD.T @ x_BD for x_BD in inputs])
+    crosses = torch.stack([x_BD.T @ y_B for x_BD, y_B in zip(inputs, labels)])
+    fine = torch.logspace(-6, -1.5, 40, dtype=torch.float64)
+    coarse = torch.linspace(0, math.pi, 120, dtype=torch.float64)[1:-1]
+    near = torch.cat([fine, math.pi / 2 - fine, math.pi / 2 + fine, math.pi - fine])
+    angles = torch.cat([coarse, near]).sort().values
+    explained = [float(_explained(angle, grams, crosses)[0]) for angle in angles]
+    place = max(range(len(angles)), key=explained.__getitem__)
+    low, high = (float(angles[min(max(p, 0), len(angles) - 1)]) for p in (place - 1, place + 1))
+    found = minimize_scalar(
+        lambda angle: -float(_explained(torch.tensor(angle), grams, crosses)[0]),
+        bounds=(low, high),
+        method="bounded",
+        options={"xatol": 1e-12},
+    )
+    angle = torch.tensor(found.x, dtype=torch.float64)
+    if -found.fun < explained[place]:
+        angle = angles[place]
+    gain, shared_D = _explained(angle, grams, crosses)
+    own_RT = torch.stack([angle.cos(), angle.sin()])[None]
+    squares = sum(float(y_B.square().sum()) for y_B in labels)
+    return LinearFit(shared_D[:, None], own_RT, squares - float(gain))
 
 
 def best_shared_space(
@@ -98,6 +136,15 @@ def best_shared_space(
     leading_DR = torch.linalg.svd(seen_DT, full_matrices=False).U[:, :rank]
     basis_DR: Tensor = torch.linalg.qr(right_DD.T @ (leading_DR / values_D[:, None])).Q
     return basis_DR
+
+
+def _explained(angle: Tensor, grams: Tensor, crosses: Tensor) -> tuple[Tensor, Tensor]:
+    """How much of the labels' squares the best B explains at this ratio, and that B."""
+    own_T = torch.stack([angle.cos(), angle.sin()]).double()
+    system = (own_T.square()[:, None, None] * grams).sum(0)
+    right_D = own_T @ crosses
+    solution: Tensor = torch.linalg.lstsq(system, right_D[:, None], driver="gelsd").solution
+    return right_D @ solution[:, 0], solution[:, 0]
 
 
 def _best_own(shared_DR: Tensor, inputs: Sequence[Tensor], labels: Sequence[Tensor]) -> Tensor:

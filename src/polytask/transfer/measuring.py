@@ -3,13 +3,14 @@
 import shlex
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, Unpack
 
 import torch
 
-from polytask.config import FitConfig
+from polytask.config import FitConfig, validate_config
+from polytask.config.keywords import FitOptions
 from polytask.data.readers import TableSource
 from polytask.errors import UserError
 from polytask.fitting.budget import budget_in_words, with_budget
@@ -29,6 +30,7 @@ from polytask.streams.order import epoch_order
 from polytask.transfer.comparing import Setting
 from polytask.transfer.folder import TransferFolder
 from polytask.transfer.grouping import Group
+from polytask.transfer.rare import set_aside
 from polytask.transfer.sets import training_sets
 from polytask.transfer.study import Findings, Study, Variant, by_affinity, find, recommended
 from polytask.transfer.summary import (
@@ -40,7 +42,7 @@ from polytask.transfer.summary import (
     grouping_records,
     remedy,
     summarise,
-    transfer_tasks,
+    transfer_task,
 )
 from polytask.transfer.trainings import Outcome, Trainings, TrainingSpec
 
@@ -70,12 +72,23 @@ class TransferFinished:
 TransferEvent: TypeAlias = Notice | Prepared | TrainingEnded | TransferFinished
 
 
-@dataclass(slots=True)
-class _Clock:
-    started: float = field(default_factory=time.monotonic)
+def measure(
+    table: TableSource,
+    tasks: Sequence[str],
+    *,
+    study: TransferOptions | None = None,
+    **options: Unpack[FitOptions],
+) -> TransferRecord:
+    """Which tasks of a table help each other, and which to train together, as measured.
 
-    def seconds(self) -> float:
-        return time.monotonic() - self.started
+    tasks: [NAME=]COLUMN[:KIND[:YES]], as on the command line; the other options are those of
+    `polytask.fit`. With `out` the study is kept there and a page is written beside it.
+    """
+    config = validate_config({"tasks": list(tasks), **options})
+    for event in transfer_events(config, study, table):
+        if isinstance(event, TransferFinished):
+            return event.record
+    raise AssertionError("transfer_events ends with TransferFinished")
 
 
 def transfer_events(
@@ -90,22 +103,25 @@ def transfer_events(
     What has ended is on disk before the next training begins; `folder` is that of an earlier process
     that was stopped. UserError for what the user can mend, before the first training.
     """
-    options, clock = options or TransferOptions(), _Clock()
+    options = options or TransferOptions()
     with borrowed(config.threads):
         device = pick_device(config.device)
         prepared = prepare(config, table)
         _check(prepared)
         yield prepared
-        sets = training_sets(len(prepared.tasks), options)
-        trainings = _trainings(config, prepared, options, device)
+        kept, few = set_aside(prepared)
+        sets = training_sets(len(kept.tasks), options)
+        trainings, every = (_trainings(config, each, options, device) for each in (kept, prepared))
         study = Study(trainings, options, sets, _variants(options))
         trainings.check([study.spec(Setting(group), 0) for group in sets.required])
+        every.check([TrainingSpec((position,), 0) for position in few])
         held = folder or TransferFolder.create(config, options)
         try:
             if held is not None:
-                held.require_same(trainings.config, replace(prepared, train=trainings.train))
-                trainings.folder = held.path
-            yield from _measured(study, clock, held, config)
+                held.require_same(every.config, replace(prepared, train=every.train))
+                trainings.folder = every.folder = held.path
+            aside = [transfer_task(every, position) for position in few]
+            yield from _measured(study, aside, held, config)
         finally:
             if held is not None:
                 held.release()
@@ -122,13 +138,20 @@ def _check(prepared: Prepared) -> None:
 
 
 def _measured(
-    study: Study, clock: _Clock, folder: TransferFolder | None, config: FitConfig
+    study: Study,
+    aside: Sequence[TransferTask],
+    folder: TransferFolder | None,
+    config: FitConfig,
 ) -> Iterator[TransferEvent]:
+    few = [f"{task.name} ({task.too_few})" for task in aside]
+    if few:
+        yield Notice(f"trained alone only, for there are too few labels: {', '.join(few)}")
     yield Notice(study.sets.in_words)
     yield Notice(f"each: {budget_in_words(study.trainings.config, len(study.trainings.train))}")
-    told = _Teller(study, clock)
+    told = _Teller(study)
     yield from told.events(study.train_sets())
-    tasks, findings = transfer_tasks(study), find(study)
+    tasks = [transfer_task(study.trainings, position) for position in study.everything]
+    findings = find(study)
     partitions = _partitions(study, findings, tasks)
     for groups in partitions.values():
         missing = [Setting(group) for group in groups if len(group) > 1]
@@ -146,11 +169,10 @@ def _measured(
         study,
         findings,
         tasks,
+        aside=aside,
         groupings=groupings,
         remedies=remedies,
-        facts=Facts(
-            _name(config), _command(config, study), clock.seconds(), _notes(study, groupings)
-        ),
+        facts=Facts(_name(config), _command(config, study), _notes(study, groupings)),
     )
     if folder is not None:
         folder.write(record)
@@ -163,17 +185,16 @@ class _Teller:
     """Trainings as events, with the time that the rest will take after the first."""
 
     study: Study
-    clock: _Clock
     number: int = 0
 
     def events(self, trained: Iterator[tuple[TrainingSpec, Outcome]]) -> Iterator[TransferEvent]:
-        before, started = self.study.trainings.num_trained, self.clock.seconds()
+        before, started = self.study.trainings.num_trained, time.monotonic()
         for _, outcome in trained:
             self.number += 1
             is_new = self.study.trainings.num_trained > before
             yield TrainingEnded(outcome.record, self.number, is_new)
             if self.number == 1 and is_new:
-                rest = (self.clock.seconds() - started) * (self.study.sets.num_trainings - 1)
+                rest = (time.monotonic() - started) * (self.study.sets.num_trainings - 1)
                 yield Notice(f"the other trainings take about {_minutes(rest)}")
             before = self.study.trainings.num_trained
 

@@ -16,10 +16,6 @@ from polytask.transfer.judging import Floats, mean_matrix
 from polytask.transfer.sets import TrainingSets, most_telling
 from polytask.transfer.trainings import Outcome, Trainings, TrainingSpec
 
-FEWEST_OF_A_CLASS = 50
-FEWEST_LABELS = 100
-"""With fewer of them among the validation rows, a gain of a few thousandths is not to be seen."""
-
 
 @dataclass(frozen=True, slots=True)
 class Variant:

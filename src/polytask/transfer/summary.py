@@ -9,7 +9,7 @@ import torch
 
 from polytask.fitting.processes.environment import environment
 from polytask.metrics import evaluate
-from polytask.records import Gain, MetricValue
+from polytask.records import Gain
 from polytask.records.transfer import (
     CapacityPoint,
     CheapScore,
@@ -23,8 +23,10 @@ from polytask.transfer.comparing import Comparison, Setting
 from polytask.transfer.grouping import Group
 from polytask.transfer.judging import PairScore, judged
 from polytask.transfer.label_correlation import label_correlations
+from polytask.transfer.rare import too_few
 from polytask.transfer.similarity import similarity_matrices
-from polytask.transfer.study import FEWEST_LABELS, FEWEST_OF_A_CLASS, Findings, Study
+from polytask.transfer.study import Findings, Study
+from polytask.transfer.trainings import Trainings, TrainingSpec
 
 APART, TOGETHER, RECOMMENDED = "one model a task", "one model for all", "recommended"
 BY_AFFINITY = "by TAG affinity"
@@ -36,13 +38,7 @@ class Facts:
 
     name: str
     command: str
-    seconds: float
     notes: tuple[str, ...]
-
-
-def transfer_tasks(study: Study) -> tuple[TransferTask, ...]:
-    """The tasks, each with its own model's metric, and whether there are labels enough to judge by."""
-    return tuple(_task(study, position) for position in study.everything)
 
 
 def summarise(
@@ -50,6 +46,7 @@ def summarise(
     findings: Findings,
     tasks: Sequence[TransferTask],
     *,
+    aside: Sequence[TransferTask],
     groupings: Sequence[GroupingRecord],
     remedies: Sequence[Remedy],
     facts: Facts,
@@ -67,7 +64,8 @@ def summarise(
     whole = [(j, findings.gains.get((study.everything, j))) for j in study.everything]
     return TransferRecord(
         name=facts.name,
-        tasks=tuple(tasks),
+        tasks=(*tasks, *aside),
+        order=tuple(names),
         pairs=tuple(Effect(names[i], names[j], gain) for (i, j), gain in pairs.items()),
         together=tuple(Effect("all", names[j], gain) for j, gain in whole if gain is not None),
         left_out=tuple(
@@ -81,8 +79,8 @@ def summarise(
         capacity=tuple(_capacity(study)),
         rows={name: len(part) for name, part in parts.items() if part is not None},
         num_seeds=study.sets.num_seeds,
-        num_trainings=len(study.used),
-        seconds=facts.seconds,
+        num_trainings=len(study.used) + len(aside),
+        seconds=sum(study.trainings.outcome(spec).record.seconds for spec in study.used),
         split=prepared.split,
         notes=facts.notes,
         command=facts.command,
@@ -129,17 +127,17 @@ def _setting_of_task(groups: Sequence[Group]) -> dict[int, Setting]:
     return {position: Setting(group) for group in groups for position in group}
 
 
-def _task(study: Study, position: int) -> TransferTask:
-    task, prepared = study.tasks[position], study.trainings.prepared
-    assert prepared.valid is not None
-    outcome = study.trainings.outcome(study.spec(Setting((position,)), 0))
-    rows = study.trainings.rows(outcome, position, "valid")
+def transfer_task(trainings: Trainings, position: int) -> TransferTask:
+    """A task, its own model's metric under the first seed, and whether there are labels enough."""
+    task, valid = trainings.prepared.tasks[position], trainings.prepared.valid
+    assert valid is not None
+    outcome = trainings.outcome(TrainingSpec((position,), 0))
+    rows = trainings.rows(outcome, position, "valid")
     evaluation = evaluate(
         task.kind, rows.predictions, rows.labels, weights=rows.weights, groups=rows.groups
     )
     definition = task.kind.metric(task.kind.main_metric)
-    alone = next((m for m in evaluation.metrics if m.name == definition.name), None)
-    labels_B = study.trainings.train.labels[task.name]
+    labels_B = trainings.train.labels[task.name]
     return TransferTask(
         name=task.name,
         kind=task.kind.name,
@@ -148,23 +146,9 @@ def _task(study: Study, position: int) -> TransferTask:
         train_labels=int(task.kind.is_labelled(labels_B).sum()),
         valid_labels=evaluation.num_rows,
         valid_positives=evaluation.num_positive,
-        alone=alone
-        or MetricValue(definition.name, 0.0, None, None, definition.direction, definition.title),
-        too_few="no metric is defined on the validation rows"
-        if alone is None
-        else _too_few(evaluation.num_rows, evaluation.num_positive),
+        alone=next((m for m in evaluation.metrics if m.name == definition.name), None),
+        too_few=too_few(task, valid),
     )
-
-
-def _too_few(num_rows: int, num_positive: int | None) -> str | None:
-    if num_positive is not None:
-        rarer = min(num_positive, num_rows - num_positive)
-        which = "yes" if num_positive <= num_rows - num_positive else "no"
-        if rarer < FEWEST_OF_A_CLASS:
-            return f"{rarer} labels of {which} among the validation rows"
-    if num_rows < FEWEST_LABELS:
-        return f"{num_rows} labels among the validation rows"
-    return None
 
 
 def _scores(study: Study, gains: Mapping[tuple[int, int], float]) -> tuple[CheapScore, ...]:

@@ -44,14 +44,14 @@ _MOMENT = "moment"
 class TrainingSpec:
     """One training: of the tasks at these positions, under one seed, with some options changed.
 
-    `variant` names the change; `trunk` and `balancer` are the options in the place of the config's.
+    `variant` names the change, and so stands for it where specs are compared; `trunk` and `balancer` are the options in the place of the config's.
     """
 
     positions: tuple[int, ...]
     seed: int
     variant: str = ""
-    trunk: Options | None = None
-    balancer: Options | None = None
+    trunk: Options | None = field(default=None, compare=False)
+    balancer: Options | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,7 +115,9 @@ class Trainings:
         own = options_for_tasks(self.config, spec.positions, tasks)
         changes: dict[str, object] = {"seed": self.first_seed + spec.seed}
         if spec.trunk is not None:
-            changes["trunk"] = spec.trunk
+            # The flat options are those of the trunk that it takes the place of.
+            changes |= {"trunk": spec.trunk, "hidden": None, "num_experts": None}
+            changes["expert_hidden"] = None
         if spec.balancer is not None and len(tasks) > 1:
             changes["balancer"] = spec.balancer
         own = own.model_copy(update=changes)
@@ -171,7 +173,7 @@ class Trainings:
         """A name that is the training's own, whatever the tasks are called."""
         if self.folder is None:
             return None
-        text = repr((spec.positions, spec.seed, spec.variant))
+        text = repr(([self.names[p] for p in spec.positions], spec.seed, spec.variant))
         name = hashlib.sha256(text.encode()).hexdigest()[:12]
         return tuple(self.folder / FOLDER / f"{name}{end}" for end in (".json", ".safetensors"))  # type: ignore[return-value]
 

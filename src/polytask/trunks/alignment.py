@@ -68,7 +68,3 @@ class Aligned(Trunk):
             masks=tuple(m for t, run in enumerate(runs) for m in run.masks if m.task == t),
             stitches=runs[0].stitches,
         )
-
-    def freeze_shared(self) -> None:
-        """Phase two of Algorithm 1: the trunk stays, the R_t (and, outside of it, the heads) learn on."""
-        self.trunk.requires_grad_(requires_grad=False)

@@ -3,6 +3,9 @@
 import torch
 from torch import Tensor
 
+from polytask.balancing.balancer import Scalarization
+from polytask.balancing.measurement import Measurement
+
 
 def standardised(labels_BT: Tensor) -> Tensor:
     """Each task's labels with mean 0 and deviation 1; all 0 where they are equal; missing ones stay NaN.
@@ -49,7 +52,7 @@ def svd_weights(theta_DT: Tensor, *, rank: int, sum_to_tasks: bool = True) -> Te
     **Shape** (D, T) -> (T,).
 
     >>> svd_weights(torch.tensor([[1.0, 1.0], [0.0, 0.1]]).double(), rank=1)
-    tensor([0.9988, 1.0012], dtype=torch.float64)
+    tensor([0.9975, 1.0025], dtype=torch.float64)
     """
     if not 1 <= rank <= theta_DT.shape[1]:
         raise ValueError(
@@ -61,3 +64,37 @@ def svd_weights(theta_DT: Tensor, *, rank: int, sum_to_tasks: bool = True) -> Te
         return alpha_T
     mean = alpha_T.mean()
     return alpha_T / mean if mean > 0 else torch.ones_like(alpha_T)
+
+
+class SVDReweighting(Scalarization):
+    """sum_i alpha_i L_i with the weights of SVD-based reweighting (Wu, Zhang and Re, ICLR 2020, Algorithm 2).
+
+    `observe` sets the weights from features of the trunk and the labels of the same rows, as often as the
+    caller's loop likes; before that all are 1. They sum to the number of tasks, and labels are standardised.
+    It has no name in run.yaml, since a fit hands its balancer losses, not features.
+
+    Paper: https://openreview.net/forum?id=SylzhkBtDB
+
+    >>> balancer = SVDReweighting(2, rank=1)
+    >>> x_BD = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 0.1]])
+    >>> balancer.observe(x_BD, torch.tensor([[1.0, 0.0], [0.0, 0.0], [1.0, 1.0]]))
+    >>> bool(balancer.weights_T[0] > balancer.weights_T[1])
+    True
+    """
+
+    weights_T: Tensor
+
+    def __init__(self, num_tasks: int, *, rank: int = 1) -> None:
+        super().__init__(num_tasks)
+        if not 1 <= rank <= num_tasks:
+            raise ValueError(f"rank must be between 1 and {num_tasks}, but {rank=}")
+        self.rank = rank
+        self.register_buffer("weights_T", torch.ones(num_tasks, dtype=torch.float64))
+
+    def observe(self, features_BD: Tensor, labels_BT: Tensor) -> None:
+        """Weigh by these rows; NaN where a task has no label."""
+        theta_DT = label_directions(features_BD.cpu(), standardised(labels_BT.cpu()))
+        self.weights_T.copy_(svd_weights(theta_DT, rank=self.rank))
+
+    def derivative(self, losses_A: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
+        return self.weights_T[tasks_A]
