@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import torch
+from scipy import stats
 from torch import Tensor
 
 from polytask.balancing import Balancer, Equal, Static, SVDReweighting, Uncertainty
@@ -134,7 +135,7 @@ def show(name: str, num_seeds: int) -> dict[str, Tensor]:
         for rule in RULES:
             gain_S = torch.tensor(found[rule]) - torch.tensor(found["equal"])
             gains[f"{title}, {rule}"] = gain_S
-            reach = 1.96 * float(gain_S.std()) / num_seeds**0.5
+            reach = stats.t.ppf(0.975, num_seeds - 1) * float(gain_S.std()) / num_seeds**0.5
             print(
                 f"  {rule:22s} {np.mean(found[rule]):.4f}  gain {gain_S.mean():+.4f} +- {reach:.4f}",
                 flush=True,

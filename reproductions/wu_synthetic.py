@@ -23,6 +23,7 @@ from statistics import median
 
 import numpy as np
 import torch
+from scipy import stats
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -255,7 +256,7 @@ def show_reweighting(num_draws: int) -> dict[str, list[float]]:
         print(f"{name + ', equal':24s} {scores['equal'].mean():.4f}")
         for rule in ("uncertainty", "Algorithm 2"):
             gain_D = scores[rule] - scores["equal"]
-            reach = 1.96 * gain_D.std(ddof=1) / num_draws**0.5
+            reach = stats.t.ppf(0.975, num_draws - 1) * gain_D.std(ddof=1) / num_draws**0.5
             found[f"{name}, {rule}"] = gain_D.tolist()
             print(
                 f"{name + ', ' + rule:24s} {scores[rule].mean():.4f}  gain {gain_D.mean():+.4f} +- {reach:.4f}"
