@@ -188,7 +188,7 @@ def test_texts_that_are_empty_or_cut_are_told_by_part(table: pa.Table) -> None:
     options = {"input_options": {"text": {"max_length": 8}}, "valid_fraction": 0.0}
     notes = " ".join(prepared(with_odd, **options).notes)
     assert "1 text without a word" in notes
-    assert "texts only the first 8 words are read (the longest has 99)" in notes
+    assert "only the first 8 words are read (the longest has 99)" in notes
 
 
 def test_a_column_of_text_says_what_reads_it(table: pa.Table) -> None:

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-# All that a command imports on its way.
+# All that a command imports on its way; the last is what gradient rules make torch import.
 POLYTASK = ("polytask.cli.fitting", "polytask.report.page", "polytask.fitting.fitting")
+POLYTASK += ("torch.fx.experimental.symbolic_shapes",)
 
 Limit = int | str | bool | dict[str, str]
 

@@ -14,9 +14,9 @@ from polytask.data.inference import (
     ColumnKind,
     Inference,
     are_numbers,
-    holds_arrays_of_pixels,
     holds_numbers_as_text,
     infer_column,
+    is_type_of_pictures,
 )
 from polytask.errors import UserError, flag
 
@@ -86,9 +86,9 @@ class Overrides:
         if pa.types.is_nested(column.type):
             if claim not in (None, "numeric", "categorical"):
                 return claim, "as asked for"
-            if claim is None and holds_arrays_of_pixels(column.type):
-                return "image", "arrays of pixels"
-            kind, reason = "ignored", f"a list or a structure ({column.type}), no input yet"
+            if claim is None and is_type_of_pictures(column.type):
+                return "image", "pictures, by the column's type"
+            kind, reason = "ignored", _nested(name, column.type)
             is_wanted = is_asked or claim is not None
         else:
             statistics = column_statistics(name, column, sample)
@@ -99,6 +99,12 @@ class Overrides:
         if is_wanted and kind == "ignored":
             raise UserError(f"{name!r} cannot be an input: {reason}")
         return kind, reason
+
+
+def _nested(name: str, dtype: pa.DataType) -> str:
+    if pa.types.is_struct(dtype) or pa.types.is_map(dtype):
+        return f"a structure ({dtype}), no input yet"
+    return f"a list ({dtype}); {flag('columns', f'sequence={name}')} reads it"
 
 
 def _forced(statistics: ColumnStatistics, kind: ColumnKind) -> Inference:

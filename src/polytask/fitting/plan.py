@@ -63,11 +63,11 @@ class ModelPlan:
         """The training rows in batches, with what extra losses need; of several data sets each has
         `batches` of an epoch."""
         if self.data_sets:
-            places = [each.rows["train"] for each in self.data_sets]
-            streams = [self._batched(self._numbered(rows), rows) for rows in places]
+            parts = [each.rows["train"] for each in self.data_sets]
+            streams = [self._batched(self._numbered(rows), self._lengths(rows)) for rows in parts]
             stream: Stream = Mixture(streams, batches=self.batches)
         else:
-            stream = self._batched(self.train, range(len(self.train)))
+            stream = self._batched(self.train, self.lengths_B)
         for auxiliary in self.auxiliaries:
             stream = auxiliary.extend(stream)
         return stream
@@ -90,9 +90,11 @@ class ModelPlan:
             if rows:
                 yield own, slice(rows.start, rows.stop)
 
-    def _batched(self, rows: Batch, place: range) -> Stream:
+    def _lengths(self, rows: range) -> Tensor | None:
+        return None if self.lengths_B is None else self.lengths_B[rows.start : rows.stop]
+
+    def _batched(self, rows: Batch, lengths_B: Tensor | None) -> Stream:
         assert self.config.batch_size is not None
-        lengths_B = None if self.lengths_B is None else self.lengths_B[place.start : place.stop]
         stream = InMemoryStream(rows, self.config.batch_size, lengths_B=lengths_B)
         return with_augmented(stream, self.augmented)
 
@@ -170,7 +172,7 @@ def multi_task(config: FitConfig, prepared: Prepared) -> ModelPlan:
         _augmented(prepared),
         prepared.data_sets,
         tuple(batches_by_set(config, prepared.data_sets).values()),
-        prepared.lengths_B,
+        lengths_B=prepared.lengths_B,
     )
 
 

@@ -9,7 +9,8 @@ class TargetAttention(nn.Module):
 
     a is a perceptron on both and on how they differ; its weights are not normalised, so that a long
     list of what goes with the item counts more than a short one.
-    DIFF: their product by coordinate in the place of the outer one, and PReLU in that of Dice.
+    DIFF: their product by coordinate in the place of the outer one, and PReLU in that of Dice; the
+    weights begin near 1, so that training begins with the plain sum.
 
     Paper: https://arxiv.org/abs/1706.06978
 
@@ -23,9 +24,9 @@ class TargetAttention(nn.Module):
     def __init__(self, in_features: int, *, hidden: int = 32) -> None:
         super().__init__()
         self.out_features = in_features
-        self.unit = nn.Sequential(
-            nn.Linear(4 * in_features, hidden), nn.PReLU(), nn.Linear(hidden, 1)
-        )
+        last = nn.Linear(hidden, 1)
+        nn.init.ones_(last.bias)
+        self.unit = nn.Sequential(nn.Linear(4 * in_features, hidden), nn.PReLU(), last)
 
     def forward(self, x_BLK: Tensor, is_entry_BL: Tensor, item_BK: Tensor) -> Tensor:
         item_BLK = item_BK.unsqueeze(1).expand_as(x_BLK)

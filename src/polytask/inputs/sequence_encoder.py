@@ -13,6 +13,8 @@ from polytask.inputs.sequence_padding import PADDING, cut
 from polytask.inputs.sequence_pooling import Pooling
 
 _STD = 0.1
+_MANY = 4
+"""Of so many ids for each row of the table, counting is the quicker gradient (`lookup.embedding`)."""
 
 
 class PaddedEmbedding(nn.Embedding):
@@ -29,9 +31,9 @@ class PaddedEmbedding(nn.Embedding):
         self._fill_padding_idx_with_zero()
 
     def forward(self, ids: Tensor) -> Tensor:
-        if torch.is_grad_enabled() and self.weight.requires_grad:
-            return embedding(ids, self.weight)
-        return functional.embedding(ids, self.weight)
+        if torch.compiler.is_compiling() or ids.numel() < _MANY * self.num_embeddings:
+            return functional.embedding(ids.long(), self.weight, PADDING)
+        return embedding(ids, self.weight)
 
 
 class PaddedEncoder(nn.Module):
@@ -50,13 +52,15 @@ class PaddedEncoder(nn.Module):
         super().__init__()
         self.embeddings = embeddings
         self.pooling = pooling.module(embeddings.embedding_dim, longest=longest)
-        self.dropout = nn.Dropout(pooling.dropout)
+        self.dropout = pooling.dropout
 
     def forward(self, ids_BL: Tensor) -> Tensor:
         ids_BL = cut(ids_BL)
-        x_BLK = self.dropout(self.embeddings(ids_BL))
-        pooled_BH: Tensor = self.dropout(self.pooling(x_BLK, ids_BL != PADDING))
-        return pooled_BH
+        x_BLK = self._dropped(self.embeddings(ids_BL))
+        return self._dropped(self.pooling(x_BLK, ids_BL != PADDING))
+
+    def _dropped(self, x: Tensor) -> Tensor:
+        return functional.dropout(x, self.dropout, self.training) if self.dropout else x
 
 
 @torch.no_grad()

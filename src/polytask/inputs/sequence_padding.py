@@ -41,7 +41,7 @@ def lengths_of(ids: Tensor) -> Tensor:
 
 
 def cut(ids_BL: Tensor) -> Tensor:
-    """The ids as far as the batch's longest row goes, one place at least.
+    """The ids as far as the batch's longest row goes, one place at least; entries stand first.
 
     An exported model keeps all places, for there the shape may not hang on values.
 
@@ -52,7 +52,8 @@ def cut(ids_BL: Tensor) -> Tensor:
     """
     if torch.compiler.is_compiling():
         return ids_BL
-    return ids_BL[:, : max(int(lengths_of(ids_BL).max()), 1)]
+    num_places = int((ids_BL != PADDING).any(dim=0).sum())
+    return ids_BL[:, : max(num_places, 1)]
 
 
 def padding_share(lengths_B: Tensor, order_B: Tensor, batch_size: int) -> float:

@@ -61,20 +61,25 @@ class ConvolutionPooling(nn.Module):
     ) -> None:
         super().__init__()
         self.out_features = out_features
+        self.longest_kernel = max(kernel_widths)
         number = out_features // len(kernel_widths)
         self.convolutions = nn.ModuleList(
             nn.Conv1d(in_features, number, width) for width in kernel_widths
         )
 
     def forward(self, x_BLK: Tensor, is_entry_BL: Tensor) -> Tensor:
-        x_BKL = (x_BLK * is_entry_BL.unsqueeze(-1)).transpose(1, 2)
-        found = []
-        for convolution in self.convolutions:
-            assert isinstance(convolution, nn.Conv1d)
-            values_BFL = convolution(functional.pad(x_BKL, (0, convolution.kernel_size[0] - 1)))
-            # After the ReLU nothing is below 0, so that zeros where no window begins are never the largest.
-            found.append((values_BFL.relu() * is_entry_BL.unsqueeze(1)).amax(dim=2))
-        return torch.cat(found, dim=1)
+        beyond = self.longest_kernel - 1
+        is_there_BL1 = functional.pad(is_entry_BL, (0, beyond)).unsqueeze(-1)
+        x_BKL = functional.pad(x_BLK, (0, 0, 0, beyond)).mul_(is_there_BL1).transpose(1, 2)
+        is_outside_B1L = ~is_entry_BL.unsqueeze(1)
+        found = [
+            convolution(x_BKL)[..., : x_BLK.shape[1]]
+            .masked_fill(is_outside_B1L, -torch.inf)
+            .amax(dim=2)
+            for convolution in self.convolutions
+        ]
+        # The ReLU of the largest is the largest ReLU; of a row without a window it is 0.
+        return torch.cat(found, dim=1).relu()
 
 
 class RecurrentPooling(nn.Module):

@@ -89,15 +89,18 @@ class SharedEncoders(nn.Module):
     def forward(self, columns_BC: Tensor) -> Tensor:
         vectors: dict[int, Tensor] = {}
         for encoder, group in zip(self.encoders, self.sharing.groups, strict=True):
+            if len(group) == 1:
+                vectors[group[0]] = encoder(columns_BC[:, group[0]])
+                continue
             # As one batch of rows; apart again by column.
             rows = torch.stack([columns_BC[:, c] for c in group], dim=1).flatten(0, 1)
             found_BCH = encoder(rows).unflatten(0, (-1, len(group)))
             vectors |= {c: found_BCH[:, place] for place, c in enumerate(group)}
         pair = self.sharing.pair
         alone = [vectors[c] for c in sorted(vectors) if pair is None or c not in pair]
-        return torch.cat(
-            [*alone, *([] if pair is None else _compared(*(vectors[c] for c in pair)))], dim=1
-        )
+        compared = [] if pair is None else _compared(*(vectors[c] for c in pair))
+        parts = [*alone, *compared]
+        return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
 
 
 def _compared(u_BH: Tensor, v_BH: Tensor) -> list[Tensor]:

@@ -37,11 +37,11 @@ def aligned(
     if freeze_shared:
         _freeze(second.encoder)
         for name, parameter in second.trunk.named_parameters():
-            parameter.requires_grad = owners[name] is not None
+            parameter.requires_grad_(owners[name] is not None)
     second.trunk = Aligned(second.trunk, in_features=in_features)
     return second
 
 
 def _freeze(module: nn.Module) -> None:
     for parameter in module.parameters():
-        parameter.requires_grad = False
+        parameter.requires_grad_(False)
