@@ -16,9 +16,9 @@ from polytask.records.transfer import (
     TransferTask,
 )
 from polytask.report.transfer import render_transfer
+from polytask.report.transfer_rows import grouping_rows
 from polytask.report.transfer_text import (
     capacity_words,
-    grouping_rows,
     grouping_words,
     harm_words,
     judgement,

@@ -13,8 +13,8 @@ from polytask.fitting.preparing.prepare import Prepared
 from polytask.fitting.telling import prepared_lines
 from polytask.records import Gain
 from polytask.records.transfer import TransferOptions, TransferRecord
+from polytask.report.transfer_rows import grouping_rows
 from polytask.report.transfer_text import (
-    grouping_rows,
     grouping_words,
     harm_words,
     judgement,
