@@ -140,11 +140,12 @@ class Trainings:
     def _trained(self, spec: TrainingSpec) -> Outcome:
         plan = self._plan(spec)
         run = start_training(plan, self.prepared, OwnParts(), device=self.device)
-        meter = AffinityMeter()
+        meter, stream = AffinityMeter(), plan.stream()
         if len(spec.positions) == len(self.prepared.tasks) and not spec.variant:
-            steps = trained_with_affinity(run, plan.stream(), meter, valid=plan.valid)
+            every = _sampled_every(stream.num_batches(0) * run.settings.epochs)
+            steps = trained_with_affinity(run, stream, meter, valid=plan.valid, every=every)
         else:
-            steps = train(run, plan.stream(), valid=plan.valid)
+            steps = train(run, stream, valid=plan.valid)
         for _ in steps:
             pass
         predictions = {
@@ -222,6 +223,11 @@ def matrix(values_TT: NDArray[np.float64]) -> Matrix:
     return tuple(
         tuple(float(value) if np.isfinite(value) else None for value in row) for row in values_TT
     )
+
+
+def _sampled_every(num_steps: int) -> int:
+    """Every tenth step; of a short training as often as gives ten lookaheads."""
+    return max(1, min(10, num_steps // 10))
 
 
 def _moments(model: MultiTaskModel, plan: ModelPlan) -> dict[str, Tensor]:
