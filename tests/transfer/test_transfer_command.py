@@ -224,6 +224,12 @@ def test_a_study_does_not_go_on_with_other_data(tmp_path: Path) -> None:
         list(transfer_events(same, options, folder=folder))
     with pytest.raises(UserError, match="the folder is not empty; name another out, or go on"):
         list(transfer_events(same, options))
+    (out / "mine.txt").write_text("kept")
+    (out / "trainings" / "mine.json").write_text("kept")
+    again, _ = record_of(transfer_events(same.model_copy(update={"overwrite": True}), options))
+    assert read_transfer(out) == again
+    assert (out / "mine.txt").read_text() == (out / "trainings" / "mine.json").read_text() == "kept"
+    assert len([*(out / "trainings").glob("*.json")]) == again.num_trainings + 1
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from polytask.fitting.preparing.prepare import Prepared
 from polytask.model import MultiTaskModel
 from polytask.records.codec import from_json, to_json
 from polytask.records.transfer import Matrix, TrainingRecord
+from polytask.records.transfer_files import TRAININGS
 from polytask.streams import Batch
 from polytask.training.evaluation import PREDICTION_BATCH, predict
 from polytask.training.loop import train
@@ -33,7 +34,6 @@ from polytask.transfer.affinity import AffinityMeter, trained_with_affinity
 from polytask.transfer.similarity import second_moment
 from polytask.trunks import Aligned
 
-FOLDER = "trainings"
 PARTS = ("valid", "test")
 _MOMENT_ROWS = 20_000
 _MOST_FEATURES = 2048
@@ -182,7 +182,7 @@ class Trainings:
             return None
         text = repr(([self.names[p] for p in spec.positions], spec.seed, spec.variant))
         name = hashlib.sha256(text.encode()).hexdigest()[:12]
-        return tuple(self.folder / FOLDER / f"{name}{end}" for end in (".json", ".safetensors"))  # type: ignore[return-value]
+        return tuple(self.folder / TRAININGS / f"{name}{end}" for end in (".json", ".safetensors"))  # type: ignore[return-value]
 
     def _keep(self, spec: TrainingSpec, outcome: Outcome) -> None:
         """The record goes last: a training whose record is there is there as a whole."""
