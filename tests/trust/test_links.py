@@ -149,6 +149,15 @@ def test_an_output_is_a_plain_file_or_refused(
     assert (out.lstat().st_ino, out.lstat().st_mtime_ns) == before
 
 
+@pytest.mark.parametrize("out", ["/proc/p.csv", "table.parquet/p.csv"])
+def test_an_output_that_cannot_be_is_one_message(
+    out: str, run: Path, table: Path, command: Command
+) -> None:
+    command("predict", run, table, "--out", table.parent / out).refused()
+    command("report", run, "--out", table.parent / out).refused()
+    command("fit", table, "--task", "click", "--out", table.parent / out).refused()
+
+
 def test_devices_are_not_replaced(run: Path, table: Path, command: Command) -> None:
     command("report", run, "--out", "/dev/null").refused("/dev/null", "device")
 
@@ -169,6 +178,8 @@ def test_a_report_replaces_reports_alone(name: str, run: Path, command: Command)
     (run.parent / "table.txt").write_text("precious")
     before = (run / name).read_bytes()
     command("report", run, "--out", run / name).refused(name)
+    if name != "../table.txt":
+        command("report", run, "--out", run / name, "--overwrite").refused(name)
     assert (run / name).read_bytes() == before
 
 
