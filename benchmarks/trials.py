@@ -114,7 +114,8 @@ def _part(plan: ModelPlan, share: float, *, seed: int) -> ModelPlan:
     size = len(plan.train)
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.randperm(size, generator=generator)[: round(share * size)].sort().values
-    return dataclasses.replace(plan, train=plan.train[chosen])
+    lengths_B = None if plan.lengths_B is None else plan.lengths_B[chosen]
+    return dataclasses.replace(plan, train=plan.train[chosen], lengths_B=lengths_B)
 
 
 def _metrics(run: TrainingRun, table: Batch, names: Sequence[str]) -> dict[tuple[str, str], float]:

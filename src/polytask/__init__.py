@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from polytask import auxiliary as auxiliary
     from polytask import balancing as balancing
     from polytask import config as config
     from polytask import data as data
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from polytask import report as report
     from polytask import streams as streams
     from polytask import training as training
+    from polytask import transfer as transfer
     from polytask import trunks as trunks
     from polytask.errors import UserError as UserError
     from polytask.fitting import Run as Run
@@ -50,8 +52,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _ROOMS = (
-    *("balancing", "config", "data", "inputs", "fitting", "kinds", "metrics", "model", "records"),
-    *("report", "streams", "training", "trunks"),
+    *("auxiliary", "balancing", "config", "data", "inputs", "fitting", "kinds", "metrics", "model"),
+    *("records", "report", "streams", "training", "transfer", "trunks"),
 )
 _NAMES = {
     "errors": ("UserError",),

@@ -8,6 +8,9 @@ from typing import Literal
 
 NumericEncoding = Literal["standard", "quantile", "piecewise"]
 GivenConflict = Literal["stop", "drop", "keep-child", "ignore-relation"]
+OnBadRow = Literal["stop", "drop"]
+Shares = Literal["proportional", "sqrt", "uniform"]
+BatchBy = Literal["length", "chance"]
 Schedule = Literal["cosine", "constant"]
 
 KIND_NAMES = ("binary", "multiclass", "regression", "count", "quantile")
@@ -22,3 +25,4 @@ RULE_NAMES = (
     *("graddrop", "cosine_gate"),
 )
 WRAPPER_NAMES = ("smoothed", "norm_clipped", "every_nth_step", "combined")
+AUXILIARY_NAMES = ("replaced_values", "masked_columns", "frequency", "adversarial")

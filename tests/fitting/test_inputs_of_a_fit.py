@@ -99,3 +99,62 @@ def test_groups_are_those_of_equal_values() -> None:
     rows, _ = encode_examples(config, table, prepared.inputs, prepared.targets)
     codes = rows.groups.tolist()
     assert codes[0] == codes[1] and len({*codes[1:]}) == 4
+
+
+@pytest.fixture(scope="module")
+def clicks_of_users() -> pa.Table:
+    """Users whose rate of clicks is their own, and nothing else to know them by."""
+    random = np.random.default_rng(0)
+    user = random.integers(0, 60, NUM_ROWS)
+    rate = random.uniform(0.05, 0.95, 60)
+    return pa.table(
+        {
+            "user": user,
+            "day": np.sort(random.uniform(0, 100, NUM_ROWS)),
+            "noise": random.normal(size=NUM_ROWS),
+            "click": (random.uniform(size=NUM_ROWS) < rate[user]).astype(int),
+        }
+    )
+
+
+def test_a_user_s_past_tells_what_comes(clicks_of_users: pa.Table, tmp_path: Path) -> None:
+    splits = {"time_column": "day", "valid_from": 70, "test_from": 85}
+    out = tmp_path / "run"
+    run = fit(clicks_of_users, ["click"], history="user", out=out, **splits, **QUICK)
+    assert run.metrics.data.inputs["history"] == ("user", "day")
+    assert "categorical" not in run.metrics.data.inputs
+    assert run.metrics.tasks["click"].test["auc"].value > 0.75
+    blind = fit(clicks_of_users, ["click"], ignore="user", **splits, **QUICK)
+    assert blind.metrics.tasks["click"].test["auc"].value < 0.6
+    # A table to predict needs no labels; what was predicted does not depend on the rows beside.
+    later = clicks_of_users.drop_columns(["click"]).slice(NUM_ROWS - 50)
+    again = polytask.load(out)
+    whole, last = again.predict(later), again.predict(later.slice(49))
+    np.testing.assert_allclose(whole["click"].to_numpy()[-1:], last["click"].to_numpy(), rtol=1e-5)
+
+
+def test_labels_that_are_pure_chance_stay_unknown(clicks_of_users: pa.Table) -> None:
+    """A history that saw a row's own label, or its neighbours' of the block, would train on it."""
+    random = np.random.default_rng(1)
+    each = pa.array(np.arange(NUM_ROWS) // 2)
+    chance = pa.array(random.integers(0, 2, NUM_ROWS // 2).repeat(2))
+    table = clicks_of_users.set_column(0, "user", each).set_column(3, "click", chance)
+    run = fit(table, ["click"], history="user", time_column="day", test_from=85, **QUICK)
+    # Also of the rows that it was trained on: each user has two, of one label and of one block.
+    assert abs(run.evaluate(table)["click"]["auc"].value - 0.5) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("history", "match"),
+    [
+        ("user *", "COLUMN \\* COLUMN for a pair"),
+        ("user * user", "COLUMN \\* COLUMN for a pair"),
+        ("nobody", "nobody"),
+        ("user * nobody", "nobody"),
+    ],
+)
+def test_keys_that_are_none(clicks_of_users: pa.Table, history: str, match: str) -> None:
+    with pytest.raises(UserError, match=match):
+        fit(clicks_of_users, ["click"], history=history, time_column="day", test_from=85)
+    with pytest.raises(UserError, match="history needs time_column"):
+        fit(clicks_of_users, ["click"], history="user")

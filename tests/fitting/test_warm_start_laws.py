@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 import pyarrow as pa
 import pytest
@@ -10,7 +11,7 @@ import torch
 
 from polytask.errors import UserError
 from polytask.fitting.warm_start import Carried, warm_start
-from polytask.inputs import FittedInputs
+from polytask.inputs import FittedInputs, FrequentValues
 from polytask.model import MultiTaskModel
 from polytask.task import binary
 from polytask.trunks import TRUNKS
@@ -42,7 +43,13 @@ LATER = pa.concat_tables(
         ).cast(TRAIN.schema),
     ]
 )
-COLUMNS = {"categorical": ["city", "shop"], "numeric": ["age", "paid"], "time": ["when", "day"]}
+COLUMNS = {
+    "categorical": ["city", "shop"],
+    "numeric": ["age", "paid"],
+    "time": ["when", "day"],
+    "frequent_values": ["age", "shop"],
+}
+CROSSED = "mmoe, crossed"
 TASKS, OTHER_ORDER = ("click", "like", "follow"), ("follow", "click", "like")
 # As many levels or layers as tasks, so that the one may be taken for the other.
 MEMBERS: dict[str, tuple[str, dict[str, object]]] = {
@@ -51,11 +58,13 @@ MEMBERS: dict[str, tuple[str, dict[str, object]]] = {
     "cgc, uneven": ("cgc", {"num_task_experts": [1, 2, 3]}),
     "ple, three levels": ("ple", {"num_levels": 3, "num_task_experts": [2, 1, 3]}),
     "mtan, three layers": ("mtan", {"hidden": (16, 16, 16)}),
+    CROSSED: ("mmoe", {}),
 }
 
 
 def fitted(columns: dict[str, list[str]]) -> FittedInputs:
-    return FittedInputs.fit(TRAIN, columns)
+    often = partial(FrequentValues.fit, value_count=2)
+    return FittedInputs.fit(TRAIN, columns, fits={"frequent_values": often})
 
 
 def model_for(
@@ -64,7 +73,7 @@ def model_for(
     """A model without two equal parameters, whose trunk and towers are as wide as x."""
     torch.manual_seed(seed)
     name, options = MEMBERS[member]
-    encoder = inputs.encoder()
+    encoder = inputs.encoder(cross_layers=2 if member == CROSSED else 0, cross_rank=3)
     width, kind = encoder.out_features, TRUNKS[name]
     widths = {"expert_hidden": (16, width), "hidden": (width, width)}
     known = inspect.signature(kind).parameters

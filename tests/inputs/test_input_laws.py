@@ -4,14 +4,29 @@ from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from functools import partial
 
+import numpy as np
 import pyarrow as pa
 import pytest
 import torch
 
-from polytask.inputs import INPUTS, Categories, Feature, FittedInputs, Input, Numbers, Time
+from polytask.inputs import (
+    INPUTS,
+    Categories,
+    Feature,
+    FittedInputs,
+    FrequentValues,
+    Image,
+    Input,
+    KeyHistory,
+    Numbers,
+    Sequences,
+    Text,
+    Time,
+)
 from polytask.inputs.testing import check_input
 
 START = datetime(2024, 2, 27)
+PICTURES = np.random.default_rng(0).integers(0, 256, (8, 18, 20, 3)).tolist()
 TABLES: dict[str, tuple[pa.Table, pa.Table]] = {
     "categorical": (
         pa.table({"city": ["a", "b", "a", None], "id": [1, 2**60, 1, 7]}),
@@ -20,6 +35,38 @@ TABLES: dict[str, tuple[pa.Table, pa.Table]] = {
     "numeric": (
         pa.table({"age": [1.0, 2.0, 5.0, 9.0], "paid": [0, 0, None, 1], "same": [4, 4, 4, 4]}),
         pa.table({"age": [1e9, None, -3.0], "paid": [None, 5, 0], "same": [None, 4, 7]}),
+    ),
+    "sequence": (
+        pa.table(
+            {
+                "seen": [[7, 8, 7], [], None, [9, None, 7], [8]],
+                "item": [8, 7, 9, None, 7],
+                "spent": [[0.5], [1.5, 2.5], [], [None, 9.25], None],
+                "tags": [["a", "b"], ["a"], None, [], ["c"]],
+            }
+        ),
+        pa.table(
+            {
+                "seen": [[1, 2, 3, 4, 5, 6], None, [7]],
+                "item": [None, 5, 8],
+                "spent": [[-1.0], None, [1e9, 0.5]],
+                "tags": [["x"], [None], ["a"]],
+            }
+        ),
+    ),
+    "text": (
+        pa.table(
+            {
+                "title": ["the cat sat on a mat", "the dog", None, "", "a cat sat"],
+                "body": ["Don't!", "it's 3.5", "cat the", "dog, the dog", "a"],
+            }
+        ),
+        pa.table(
+            {
+                "title": ["never seen, and much longer than any other text of the two", "cat", None],
+                "body": ["?", None, "a dog"],
+            }
+        ),
     ),
     "time": (
         pa.table(
@@ -39,12 +86,39 @@ TABLES: dict[str, tuple[pa.Table, pa.Table]] = {
             }
         ),
     ),
+    "frequent_values": (
+        pa.table({"dose": [1.0, 1.0, 5.0, 5.0], "fee": [0, None, 3, 3]}),
+        pa.table({"dose": [1e9, None, 5.0], "fee": [None, 3, 7]}),
+    ),
+    "history": (
+        pa.table({"user": ["a", "b", "a", None], "at": [1.0, 2.0, 3.0, None]}),
+        pa.table({"user": ["b", None, "c", "a"], "at": [9.0, None, 2.5, 2.5]}),
+    ),
+    "image": (
+        pa.table({"photo": PICTURES[:4], "side": PICTURES[4:]}),
+        pa.table({"photo": [None, PICTURES[1]], "side": [PICTURES[0], PICTURES[4]]}),
+    ),
 }  # fmt: skip
+CLICKS = {"click": np.array([1.0, 0.0, np.nan, 1.0])}
 MEMBERS: dict[str, tuple[str, Callable[..., Input]]] = {
-    **{name: (name, kind.fit) for name, kind in INPUTS.items() if name in TABLES},
+    **{n: (n, kind.fit) for n, kind in INPUTS.items() if n in TABLES and n != "history"},
+    "history": ("history", partial(KeyHistory.fit, time="at", targets=CLICKS)),
+    "frequent values": ("frequent_values", partial(FrequentValues.fit, value_count=2)),
     "sparse": ("categorical", partial(Categories.fit, min_count=1, sparse_above=4)),
     "standard": ("numeric", partial(Numbers.fit, numeric_encoding="standard")),
     "quantile": ("numeric", partial(Numbers.fit, numeric_encoding="quantile")),
+    "lenet": ("image", partial(Image.fit, network="lenet", width=3, shared=True, flip=True)),
+    **{
+        f"text, {encoder}": ("text", partial(Text.fit, encoder=encoder, min_count=1, width=12))
+        for encoder in ("mean", "lstm", "gru", "transformer")
+    },
+    **{
+        f"sequence, {encoder}": ("sequence", partial(Sequences.fit, encoder=encoder, width=12))
+        for encoder in ("mean", "gru", "lstm", "transformer")
+    },
+    "tables apart": ("sequence", partial(Sequences.fit, shared=False, min_count=1)),
+    "characters": ("text", partial(Text.fit, unit="characters", width=12)),
+    "a pair": ("text", partial(Text.fit, pair=("body", "title"), width=12)),
     "in Tokyo": ("time", partial(Time.fit, time_zone="Asia/Tokyo")),
 }
 
@@ -60,16 +134,17 @@ def test_laws(member: str) -> None:
 
 
 def test_all_inputs_together_export_with_a_free_batch_size() -> None:
-    train = pa.table({c: t[c] for t, _ in TABLES.values() for c in t.column_names})
-    fitted = FittedInputs.fit(train, {name: t.column_names for name, (t, _) in TABLES.items()})
-    encoder, batch = fitted.encoder().eval(), fitted.encode(train)
+    train = pa.table({c: t[c][:4] for t, _ in TABLES.values() for c in t.column_names})
+    columns = {name: table.column_names for name, (table, _) in TABLES.items()}
+    fitted = FittedInputs.fit(train, columns, fits={"history": MEMBERS["history"][1]})
+    encoder, batch = fitted.encoder(cross_layers=2).eval(), fitted.encode(train)
     free = {name: {0: torch.export.Dim("batch", min=1)} for name in batch}
     exported = torch.export.export(encoder, (batch,), dynamic_shapes=(free,)).module()
     for rows in (
         {k: v[:1] for k, v in batch.items()},
-        {k: v.repeat(5, 1) for k, v in batch.items()},
+        {k: torch.cat([v] * 5) for k, v in batch.items()},
     ):
-        torch.testing.assert_close(exported(rows), encoder(rows), rtol=0, atol=0)
+        torch.testing.assert_close(exported(rows), encoder(rows))
 
 
 class _Wrong(Numbers):

@@ -6,7 +6,18 @@ import pkgutil
 
 import pytest
 
-ROOMS = ("columns", "data", "inputs", "kinds", "metrics", "model", "streams", "training")
+ROOMS = (
+    "auxiliary",
+    "columns",
+    "data",
+    "inputs",
+    "kinds",
+    "metrics",
+    "model",
+    "streams",
+    "training",
+    "transfer",
+)
 
 
 def modules() -> list[str]:

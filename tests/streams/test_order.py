@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polytask.errors import UserError
-from polytask.streams import epoch_order
+from polytask.streams import epoch_order, order_by_length
 
 
 @settings(max_examples=60, deadline=None)
@@ -47,3 +47,30 @@ def test_epoch_order_stays_as_it_was() -> None:
 def test_negative_seeds_are_refused() -> None:
     with pytest.raises(UserError, match="seed=-1"):
         epoch_order(3, seed=-1, epoch=0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 9), max_size=300), st.integers(1, 20), st.integers(0, 9))
+def test_the_order_by_length_is_a_permutation_of_full_batches(
+    lengths: list[int], batch_size: int, seed: int
+) -> None:
+    lengths_B = torch.tensor(lengths, dtype=torch.int64)
+    order = order_by_length(lengths_B, batch_size, seed=seed, epoch=2, window=3)
+    assert sorted(order.tolist()) == list(range(len(lengths)))
+    again = order_by_length(lengths_B, batch_size, seed=seed, epoch=2, window=3)
+    assert torch.equal(order, again)
+
+
+def test_batches_by_length_are_sorted_within_a_window_and_shuffled() -> None:
+    lengths_B = torch.randperm(1000, generator=torch.Generator().manual_seed(0))
+    order = order_by_length(lengths_B, 10, seed=0, epoch=0, window=100)
+    starts = [int(batch_B.min()) for batch_B in lengths_B[order].split(10)]
+    assert sorted(starts) == list(range(0, 1000, 10)) and starts != sorted(starts)
+    other = order_by_length(lengths_B, 10, seed=0, epoch=1, window=100)
+    assert [int(b.min()) for b in lengths_B[other].split(10)] != starts
+
+
+def test_the_order_by_length_stays_as_it_was() -> None:
+    # Made by order_by_length itself, as that of epoch_order: a resumed run has to see the same rows.
+    lengths_B = torch.tensor([5, 1, 5, 1, 5, 1, 9])
+    assert order_by_length(lengths_B, 3, seed=0, epoch=0).tolist() == [0, 4, 2, 1, 5, 3, 6]

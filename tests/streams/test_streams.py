@@ -44,6 +44,7 @@ def mixture() -> Mixture:
 MAKE: dict[str, Callable[[], Stream]] = {
     "in memory": lambda: InMemoryStream(table(50), 8),
     "in memory, one batch": lambda: InMemoryStream(table(3), 8),
+    "by length": lambda: InMemoryStream(table(50), 8, lengths_B=torch.arange(50) % 7),
     "mixture": mixture,
     "generated": lambda: with_generated(InMemoryStream(table(50), 8), random_targets),
 }
@@ -181,6 +182,7 @@ def test_rows_that_have_numbers_keep_them() -> None:
     [
         (lambda: InMemoryStream(table(3), 0), "batch_size=0"),
         (lambda: InMemoryStream(table(0), 1), "no rows"),
+        (lambda: InMemoryStream(table(3), 1, lengths_B=torch.ones(2)), "3 rows, but 2 lengths"),
         (lambda: InMemoryStream(table(3), 2).batch(0, 0, 2), "no batch 2 in an epoch of 2"),
         (lambda: InMemoryStream(table(3), 2).batch(0, 0, 0, part=(2, 2)), "no part 2 of 2"),
         (lambda: InMemoryStream(table(3), 2).batch(-1, 0, 0), "seed=-1"),

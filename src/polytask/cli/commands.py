@@ -1,4 +1,4 @@
-"""polytask demo, inspect, fit, evaluate, predict."""
+"""polytask demo, inspect, fit, transfer, evaluate, predict, report."""
 
 import json
 import os
@@ -15,8 +15,10 @@ from polytask.cli.help import CommandUnderHeadings
 from polytask.cli.options import (
     config_from,
     resumed_from,
+    transfer_options_from,
     with_column_options,
     with_fit_options,
+    with_transfer_options,
 )
 from polytask.cli.stopping import TERMINATED, Terminated, terminated_in_order
 from polytask.cli.visible import visible
@@ -25,6 +27,7 @@ from polytask.data.paths import matching_paths
 from polytask.errors import UserError
 
 _SECONDS_TO_SPEAK = 10.0
+_TABLES = ("table", "test", "valid")
 
 _WIDE: dict[str, object] = {"max_content_width": 100}
 
@@ -81,7 +84,8 @@ def _stop(message: str) -> None:
 
 def _existing(config: FitConfig) -> FitConfig:
     """The configuration, once its tables are seen to exist: a typing error is not worth loading torch."""
-    for table in (config.table, config.test, config.valid):
+    of_sets = [getattr(each, part) for each in config.data.values() for part in _TABLES]
+    for table in (config.table, config.test, config.valid, *of_sets):
         if table is not None:
             matching_paths(str(table))
     return config
@@ -121,6 +125,7 @@ def fit(options: Mapping[str, object]) -> None:
     """Train one model for all tasks of TABLE, and one a task to compare it with.
 
     A task is [NAME=]COLUMN[:KIND[:YES]]: click, income:binary:50000+, adult=age:binary:>=18.
+    Several tables, each with tasks of its own: --data news=news.parquet --task news.topic, and so on.
 
     polytask fit log.parquet --task click --task watch:regression --out runs/first
     """
@@ -133,6 +138,31 @@ def fit(options: Mapping[str, object]) -> None:
         show_resumed(resumed[0], threads=resumed[1], verbose=verbose)
     elif config is not None:
         show_fit(config, verbose=verbose)
+
+
+@app.command(cls=CommandUnderHeadings, context_settings=_WIDE)
+@with_transfer_options
+def transfer(options: Mapping[str, object]) -> None:
+    """Measure which tasks of TABLE help each other, and which to train together.
+
+    Trains sets of tasks beside each task alone, and prints what was found.
+
+    polytask transfer log.parquet --task click --task like --task watch:regression --out runs/transfer
+    """
+    path = options.get("resume")
+    if path is not None:
+        others = [name for name, value in options.items() if name != "resume" and value]
+        if others:
+            raise UserError(f"--resume {path} takes everything from {path}: leave out the rest")
+        from polytask.cli.transfer import show_resumed_transfer
+
+        show_resumed_transfer(Path(str(path)))
+        return
+    config = _existing(config_from(options))
+    asked = transfer_options_from(options)
+    from polytask.cli.transfer import show_transfer
+
+    show_transfer(config, asked)
 
 
 @app.command(name="inspect", cls=CommandUnderHeadings, context_settings=_WIDE)
@@ -153,6 +183,9 @@ def inspect_command(options: Mapping[str, object]) -> None:
 def evaluate(
     run: Annotated[Path, typer.Argument(help="Folder of the run.")],
     table: Annotated[Path, typer.Argument(help="Table with labels.")],
+    data: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The data set that the rows are like.")
+    ] = None,
 ) -> None:
     """Evaluate a run on another table, per task; counted in its metrics.json."""
     from polytask.cli.tables import console_for_tables, show_evaluation
@@ -161,7 +194,7 @@ def evaluate(
 
     loaded = load(run)
     read_metrics(run)  # Damage is told before the work is done.
-    evaluations = loaded.evaluate(table)
+    evaluations = loaded.evaluate(table, data=data)
     trained_on = loaded.config.table
     if trained_on is not None and table.exists() and trained_on.resolve() == table.resolve():
         typer.echo("note: the run was trained on rows of this very table", err=True)
@@ -186,6 +219,12 @@ def predict(
             show_default=False,
         ),
     ] = "",
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="The data set that the rows are like: its tasks are predicted."
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace an existing file.")] = False,
 ) -> None:
     """Write one row of predictions for each row of TABLE."""
@@ -194,7 +233,7 @@ def predict(
 
     check_target(out, sources=matching_paths(str(table)), overwrite=overwrite)
     kept = [name.strip() for name in keep.split(",") if name.strip()]
-    predictions = load(run).predict(table, keep=kept)
+    predictions = load(run).predict(table, keep=kept, data=data)
     write_table(predictions, out)
     names = ", ".join(predictions.column_names)
     typer.echo(visible(f"{predictions.num_rows} rows -> {out}: {names}"))

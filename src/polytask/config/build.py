@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
+from polytask.auxiliary import AUXILIARIES, Auxiliary, TrainingRows
 from polytask.balancing import BALANCERS, WRAPPERS, Balancer
 from polytask.config.fields import FitConfig
 from polytask.config.spellings import Options, split_commas
@@ -20,7 +21,7 @@ from polytask.model import MultiTaskModel
 from polytask.task import Task
 from polytask.training.monitor import Monitor, Term
 from polytask.training.run import Settings
-from polytask.trunks import TRUNKS, Trunk
+from polytask.trunks import TRUNKS, Aligned, Trunk
 
 Found = TypeVar("Found", bound=nn.Module)
 
@@ -43,9 +44,16 @@ def build_model(
     inputs: FittedInputs,
     encoder: nn.Module | None = None,
     trunk: TrunkMaker | None = None,
+    auxiliaries: Sequence[Auxiliary] = (),
+    num_steps: int = 0,
 ) -> MultiTaskModel:
-    """The network for `tasks`; `encoder` and `trunk` replace those of the options."""
-    encoder = encoder or inputs.encoder()
+    """The network for `tasks`; `encoder` and `trunk` replace those of the options.
+
+    `num_steps` is the length of the training that extra losses are there for.
+    """
+    encoder = encoder or inputs.encoder(
+        cross_layers=config.cross_layers or 0, cross_rank=config.cross_rank
+    )
     in_features = getattr(encoder, "out_features", None)
     if not isinstance(in_features, int):
         raise UserError(
@@ -54,6 +62,8 @@ def build_model(
         )
     made = trunk and trunk(in_features=in_features, num_tasks=len(tasks))
     made = made or build_trunk(config, in_features=in_features, num_tasks=len(tasks))
+    if config.align and len(tasks) > 1:
+        made = Aligned(made, in_features=in_features)
     return MultiTaskModel(
         encoder,
         made,
@@ -61,6 +71,7 @@ def build_model(
         tower_hidden=config.tower_hidden,
         dropout=config.dropout,
         ensemble=config.ensemble or 1,
+        objectives=[each.objective(made.out_features, num_steps=num_steps) for each in auxiliaries],
     )
 
 
@@ -82,6 +93,24 @@ def _fit_of(config: FitConfig, name: str, kind: type[Input]) -> Fit:
     hints = get_type_hints(kind.fit)
     fit: Callable[..., Input] = kind.fit
     return partial(fit, **_check_options(f"input {name}", options, own=own, hints=hints))
+
+
+def build_auxiliaries(config: FitConfig) -> list[Callable[[TrainingRows], Auxiliary]]:
+    """How each extra loss is made of the training rows, with its options."""
+    return [_auxiliary(spec) for spec in config.auxiliary]
+
+
+def _auxiliary(spec: Options) -> Callable[[TrainingRows], Auxiliary]:
+    name, options = _name_and_options(spec, "auxiliary")
+    if name not in AUXILIARIES:
+        raise UserError(
+            f"unknown auxiliary {name!r}{nearest(name, AUXILIARIES)}; all: {', '.join(AUXILIARIES)}"
+        )
+    fit: Callable[..., Auxiliary] = AUXILIARIES[name].fit
+    own = [*inspect.signature(fit).parameters][1:]
+    return partial(
+        fit, **_check_options(f"auxiliary {name}", options, own=own, hints=get_type_hints(fit))
+    )
 
 
 def build_trunk(config: FitConfig, *, in_features: int, num_tasks: int) -> Trunk:
@@ -125,8 +154,11 @@ def options_for_tasks(
     return config.model_copy(update=changes)
 
 
-def weighing(config: FitConfig, tasks: Sequence[Task]) -> Options:
-    """The balancer's name and options; numbers of --weight are static weights."""
+def weighing(config: FitConfig, tasks: Sequence[Task], *, num_more: int = 0) -> Options:
+    """The balancer's name and options; numbers of --weight are static weights.
+
+    `num_more` losses that follow those of the tasks weigh 1.
+    """
     numbers = {k: float(v) for k, v in config.weight.items() if not isinstance(v, str)}
     if not numbers:
         return config.balancer
@@ -136,7 +168,8 @@ def weighing(config: FitConfig, tasks: Sequence[Task]) -> Options:
             "sets them too; use one of the two"
         )
     everyone = numbers.get("*", 1.0)
-    return {"name": "static", "weights": [numbers.get(t.name, everyone) for t in tasks]}
+    weights = [numbers.get(t.name, everyone) for t in tasks]
+    return {"name": "static", "weights": [*weights, *[1.0] * num_more]}
 
 
 def build_balancer(
@@ -162,9 +195,15 @@ def build_balancer(
     return _construct(kind, f"balancer {name}", options, {"num_tasks": num_tasks})
 
 
-def offered_options(config: FitConfig, tasks: Sequence[Task]) -> dict[str, object]:
-    """What a run knows that rules may want: its seed, and which losses are log-likelihoods."""
+def offered_options(
+    config: FitConfig, tasks: Sequence[Task], *, num_more: int = 0
+) -> dict[str, object]:
+    """What a run knows that rules may want: its seed, and which losses are log-likelihoods.
+
+    `num_more` losses follow those of the tasks.
+    """
     forms = ["regression" if t.kind.is_squared_error else "classification" for t in tasks]
+    forms += ["classification"] * num_more
     return {"seed": config.seed, "forms": forms}
 
 

@@ -1,11 +1,12 @@
 """Every option of a run, once: the YAML keys, the command line's options and fit's arguments."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
-from polytask.choices import GivenConflict, NumericEncoding, Schedule
+from polytask.choices import BatchBy, GivenConflict, NumericEncoding, OnBadRow, Schedule
 from polytask.config.spellings import (
     Columns,
     Count,
@@ -21,9 +22,12 @@ from polytask.config.spellings import (
     Pairs,
     Positive,
     Seed,
+    ShareOption,
+    Specs,
     Weights,
     Widths,
     Words,
+    as_data_sets,
 )
 from polytask.data.options import Decimal
 
@@ -47,6 +51,15 @@ class TaskConfig(_Strict):
     auxiliary: bool = False
 
 
+class DataSetConfig(_Strict):
+    """One of several data sets: its tables; `inputs` are its input columns, which the fit fills in."""
+
+    table: Location | None = None
+    test: Location | None = None
+    valid: Location | None = None
+    inputs: Names | None = None
+
+
 class FitConfig(_Strict):
     """What `polytask fit` does, complete: the run.yaml of a run repeats it.
 
@@ -60,6 +73,12 @@ class FitConfig(_Strict):
     """Training table (Parquet, CSV, Arrow)."""
     tasks: Annotated[tuple[str | TaskConfig, ...], Field(strict=False)] = ()
     """[NAME=]COLUMN[:KIND[:YES]], one a task; repeat the option."""
+    data: Annotated[Mapping[str, DataSetConfig], BeforeValidator(as_data_sets)] = Field(
+        default_factory=dict
+    )
+    """NAME=TABLE, a data set for tasks of its own, NAME.COLUMN[:KIND]; repeat the option."""
+    shares: ShareOption = "proportional"
+    """Shares of batches by data set: proportional, sqrt or uniform; N: rows ** (1/N)."""
     test: Location | None = None
     """Table to test on, touched once."""
     valid: Location | None = None
@@ -78,6 +97,8 @@ class FitConfig(_Strict):
     """INPUT=COLUMNS: what reads a column, such as time=created."""
     text: Names = ()
     """Columns to read as text, as they are written."""
+    on_bad_row: OnBadRow = "stop"
+    """What to do with rows that an input cannot read, such as a broken picture."""
     missing: Words | None = None
     """Words for missing, for all columns or as COLUMN=WORD; else the usual. In label columns also
     numbers, such as -1."""
@@ -91,6 +112,8 @@ class FitConfig(_Strict):
     """Columns to keep although they look like leaks."""
     derive: Lines = ()
     """New columns, such as 'ratio = play_ms / duration_ms'; repeat."""
+    history: Names = ()
+    """Keys whose past is an input: user_id, or user_id * tag; needs --time-column."""
 
     # Labels
     transform: Pairs = Field(default_factory=dict)
@@ -127,8 +150,14 @@ class FitConfig(_Strict):
     """How numbers enter the network."""
     num_bins: Annotated[int, Field(ge=2)] | None = None
     """Bins a numeric column, for piecewise. By the rows."""
+    numeric_values: Literal["auto", "none"] = "auto"
+    """auto: frequent values of numbers are read as categories too."""
     embedding_dim: Count | None = None
     """Width of embeddings; by a rule if absent."""
+    cross_layers: Annotated[int, Field(ge=0, le=64)] | None = None
+    """Layers of products of entries before the trunk. By the rows."""
+    cross_rank: Count = 32
+    """Rank of a cross layer's matrix."""
     input_options: InputOptions = Field(default_factory=dict)
     """Further options, such as {time: {time_zone: Asia/Tokyo}}."""
 
@@ -145,6 +174,8 @@ class FitConfig(_Strict):
     """Widths of a task's tower."""
     dropout: Fraction = 0.0
     """Dropout in trunk and towers."""
+    align: bool = False
+    """A matrix of its own for each task before the trunk, the identity at first (Wu et al., 2020)."""
     ensemble: Count | None = None
     """Networks in one, whose outputs are averaged. By the rows."""
 
@@ -154,11 +185,21 @@ class FitConfig(_Strict):
     measure_at: Literal["seam", "parameters"] = "seam"
     """Where gradient rules measure: at the seam (cheap) or exactly."""
 
+    # What is trained on beside the tasks
+    auxiliary: Specs = ()
+    """Extra losses, NAME or {name: NAME, OPTION: VALUE}, and extra tasks, [NAME=]COLUMN[:KIND]; repeat."""
+    pretrain: Names = ()
+    """Tasks or extra losses to train on alone before all together."""
+    pretrain_epochs: Count | None = None
+    """Epochs of that; as many as of the rest if absent."""
+
     # Training
     epochs: Annotated[Count, Field(le=1_000_000)] | None = None
     """By the number of rows."""
     batch_size: Count | None = None
     """By the number of rows."""
+    batch_by: BatchBy | None = None
+    """What the rows of a batch have in common: length (little padding) or chance. By the inputs."""
     learning_rate: Positive = 3e-3
     """AdamW's rate at its highest."""
     weight_decay: Annotated[float, Field(ge=0)] = 1e-5

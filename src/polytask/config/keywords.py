@@ -1,14 +1,16 @@
 """FitConfig's fields as keyword arguments of `polytask.fit`, for type checkers and for `help`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Literal, TypedDict
 
-from polytask.choices import GivenConflict, NumericEncoding, Schedule
+from polytask.choices import BatchBy, GivenConflict, NumericEncoding, OnBadRow, Schedule, Shares
 from polytask.config.fields import FitConfig, description, shown_default
 from polytask.data.options import Decimal
 from polytask.data.readers import TableSource
+
+Spec = str | Mapping[str, object]
 
 
 class FitOptions(TypedDict, total=False):
@@ -17,6 +19,8 @@ class FitOptions(TypedDict, total=False):
     A second list, since type checkers read no other; a test compares both.
     """
 
+    data: Mapping[str, TableSource | Mapping[str, TableSource]]
+    shares: Shares | float
     test: TableSource | None
     valid: TableSource | None
     inputs: str | tuple[str, ...] | list[str] | None
@@ -25,12 +29,14 @@ class FitOptions(TypedDict, total=False):
     numeric: str | tuple[str, ...] | list[str]
     columns: str | Mapping[str, str | tuple[str, ...] | list[str]]
     text: str | tuple[str, ...] | list[str]
+    on_bad_row: OnBadRow
     missing: str | float | tuple[str | float, ...] | list[str | float] | None
     decimal: Decimal | None
     encoding: str
     after: str | tuple[str, ...] | list[str]
     allow: str | tuple[str, ...] | list[str]
     derive: str | tuple[str, ...] | list[str]
+    history: str | tuple[str, ...] | list[str]
     transform: str | Mapping[str, str]
     given: str | Mapping[str, str]
     given_conflict: GivenConflict
@@ -46,17 +52,25 @@ class FitOptions(TypedDict, total=False):
     min_count: int
     numeric_encoding: NumericEncoding
     num_bins: int | None
+    numeric_values: Literal["auto", "none"]
     embedding_dim: int | None
+    cross_layers: int | None
+    cross_rank: int
     input_options: Mapping[str, Mapping[str, object]]
     hidden: tuple[int, ...] | list[int] | str | None
     num_experts: int | None
     expert_hidden: tuple[int, ...] | list[int] | str | None
     tower_hidden: tuple[int, ...] | list[int] | str
     dropout: float
+    align: bool
     ensemble: int | None
     measure_at: Literal["seam", "parameters"]
+    auxiliary: Spec | Sequence[Spec]
+    pretrain: str | tuple[str, ...] | list[str]
+    pretrain_epochs: int | None
     epochs: int | None
     batch_size: int | None
+    batch_by: BatchBy | None
     learning_rate: float
     weight_decay: float
     warmup_fraction: float

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 from pydantic import BeforeValidator, Field, PlainSerializer
 
+from polytask.choices import Shares
 from polytask.errors import UserError
 
 if TYPE_CHECKING:
@@ -62,8 +63,47 @@ def _as_columns(value: object) -> object:
     return columns
 
 
+def as_data_sets(value: object) -> object:
+    """`NAME=TABLE`, a list of such, and {NAME: TABLE} or {NAME: {table: TABLE, ...}} mean the same."""
+    texts = _as_texts(value)
+    if isinstance(texts, list | tuple):
+        found: dict[str, object] = {}
+        for text in texts:
+            name, equals, table = str(text).partition("=")
+            if not equals or not name.strip() or not table.strip():
+                raise ValueError(f"write NAME=TABLE, such as news=news.parquet, but got {text!r}")
+            if name.strip() in found:
+                raise ValueError(
+                    f"two data sets are named {name.strip()!r}: give each its own name"
+                )
+            found[name.strip()] = _parse_braces(table.strip())
+        value = found
+    if not isinstance(value, Mapping):
+        return value
+    for name in value:
+        if not isinstance(name, str) or not name or set(name) & set(".:="):
+            raise ValueError(f"a data set's name has no '.', ':' or '=' in it, but got {name!r}")
+    return {k: {"table": v} if isinstance(v, str | Path) else v for k, v in value.items()}
+
+
+def _as_shares(value: object) -> object:
+    number = _number_or_text(value)
+    if isinstance(number, int | float) and not isinstance(number, bool) and number >= 1:
+        return float(number)
+    if number not in get_args(Shares):
+        raise ValueError(
+            "shares are proportional, sqrt, uniform, or a number N >= 1: rows ** (1/N)"
+        )
+    return number
+
+
 def _as_texts(value: object) -> object:
     return (value,) if isinstance(value, str) else value
+
+
+def _as_specs(value: object) -> object:
+    """One name or mapping is a list of one."""
+    return (value,) if isinstance(value, str | Mapping) else value
 
 
 def _as_words(value: object) -> object:
@@ -123,9 +163,11 @@ Pairs = Annotated[Mapping[str, str], BeforeValidator(_as_pairs)]
 Columns = Annotated[Mapping[str, Names], BeforeValidator(_as_columns)]
 Weights = Annotated[Mapping[str, str | float | int], BeforeValidator(_as_pairs)]
 Options = Annotated[str | Mapping[str, object], BeforeValidator(_parse_braces)]
+Specs = Annotated[tuple[Options, ...], Field(strict=False), BeforeValidator(_as_specs)]
 InputOptions = Annotated[Mapping[str, Mapping[str, object]], BeforeValidator(_parse_braces)]
 CutOff = Annotated[int | float | str, BeforeValidator(_number_or_text)]
 Location = Annotated[Path, Field(strict=False)]
+ShareOption = Annotated[Shares | float, BeforeValidator(_as_shares)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]

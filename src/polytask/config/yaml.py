@@ -7,11 +7,13 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from polytask.config.fields import FitConfig, TaskConfig
+from polytask.config.fields import DataSetConfig, FitConfig, TaskConfig
 from polytask.errors import UserError, nearest
 from polytask.files.reading import read_text
 from polytask.files.yaml import MOST_BYTES, load_yaml
 
+_FIELDS: Mapping[str, type[BaseModel]] = {"tasks": TaskConfig, "data": DataSetConfig}
+"""What a value of these options is made of."""
 _NEVER_WRAP = 1 << 20
 """A path stays on one line, whatever its length, so that it can be copied."""
 
@@ -79,7 +81,8 @@ def _distinct(details: list[ErrorDetails]) -> list[ErrorDetails]:
 
 def _path(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
     """The keys and positions of a mistake, without the names of union members."""
-    known = set(FitConfig.model_fields) | set(TaskConfig.model_fields)
+    known = set(FitConfig.model_fields)
+    known |= {name for kind in _FIELDS.values() for name in kind.model_fields}
     head, rest = location[:1], location[1:]
     return head + tuple(part for part in rest if isinstance(part, int) or part in known)
 
@@ -90,7 +93,8 @@ def _describe(detail: ErrorDetails, values: Mapping[str, object], source: str | 
     said = f"{message[:1].lower()}{message[1:]}, but got {detail['input']!r}"
     if detail["type"] == "extra_forbidden":
         key = str(location[-1])
-        fields: type[BaseModel] = TaskConfig if len(location) > 1 else FitConfig
+        inner = _FIELDS.get(str(location[0])) if len(location) > 1 else None
+        fields: type[BaseModel] = inner or FitConfig
         path = (*_path(location[:-1]), key)
         said = f"unknown key {key!r}{nearest(key, fields.model_fields)}"
     return f"{_place(values, path, source)}{'.'.join(map(str, path))}: {said}"

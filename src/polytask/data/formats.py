@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from polytask.data.arrays import open_npz
 from polytask.data.delimited import open_text
 from polytask.data.dialect import is_compressed
 from polytask.data.files import open_arrow, open_parquet
 from polytask.data.options import ReadOptions
-from polytask.data.paths import ARROW, PARQUET, TEXT, check_path
+from polytask.data.paths import ARRAYS, ARROW, PARQUET, TEXT, check_path
 from polytask.data.sources import Source
 from polytask.errors import UserError
 
@@ -22,13 +23,14 @@ READERS: dict[str, Opener] = {
     PARQUET: open_parquet,
     **dict.fromkeys(ARROW, open_arrow),
     **dict.fromkeys(TEXT, open_text),
+    ARRAYS: open_npz,
 }
 """Every format by the ending of its files' names, in lower case."""
 
 _MAGIC: dict[bytes, Opener] = {b"PAR1": open_parquet, b"ARROW1": open_arrow}
 _OTHER_FORMATS = (
     *(".xlsx", ".xls", ".xlsm", ".ods", ".json", ".jsonl", ".ndjson", ".xml", ".html", ".htm"),
-    *(".orc", ".avro", ".h5", ".hdf5", ".pkl", ".pickle", ".npy", ".npz", ".pt", ".safetensors"),
+    *(".orc", ".avro", ".h5", ".hdf5", ".pkl", ".pickle", ".npy", ".pt", ".safetensors"),
     *(".db", ".sqlite", ".sav", ".dta", ".sas7bdat", ".rds", ".mat", ".pdf", ".7z", ".rar"),
     *(".tar", ".xz", ".zst", ".doc", ".docx", ".odt", ".png", ".jpg", ".jpeg", ".py", ".yaml"),
 )

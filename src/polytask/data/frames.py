@@ -4,12 +4,17 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
+import numpy as np
 import pyarrow as pa
 
+from polytask.data.arrays import column_of
 from polytask.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_PICTURES = (3, 4)
+"""Arrays (N, H, W) and (N, H, W, C) are columns of pictures; (N, D) is more likely D columns."""
 
 
 @runtime_checkable
@@ -125,7 +130,11 @@ def _from_columns(columns: Mapping[object, object]) -> pa.Table:
         return _from_rows([columns])
     arrays: dict[str, pa.Array] = {}
     for name, values in columns.items():
-        if getattr(values, "ndim", 1) != 1:
+        dimensions = getattr(values, "ndim", 1)
+        if isinstance(values, np.ndarray) and dimensions in _PICTURES:
+            arrays[str(name)] = column_of(values)
+            continue
+        if dimensions != 1:
             raise UserError(
                 f"column {name!r} of the dict has more than one dimension: give each a name"
             )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from polytask.columns.values import is_number, is_text
 from polytask.data.column_statistics import ColumnStatistics
 from polytask.data.names import is_code, words_of
+from polytask.errors import flag
 
 ColumnKind = str
 """The name of the input that reads a column, such as "numeric", or "ignored"."""
@@ -38,6 +39,10 @@ _CLOCK_WORDS = frozenset({"hourmin", "hhmm", "hm", "clock", "time"})
 _UNITS = ((1, "seconds"), (10**3, "milliseconds"), (10**6, "microseconds"), (10**9, "nanoseconds"))
 _EARLIEST = int(datetime(1990, 1, 1, tzinfo=UTC).timestamp())
 _LATEST = int(datetime(2100, 1, 1, tzinfo=UTC).timestamp())
+_PICTURE_HEADS = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM", b"RIFF")
+_PICTURE_PATH = r"(?i)\.(jpe?g|png|gif|bmp|webp|tiff?)$"
+_LONGEST_HEAD = 8
+_HEADS_LOOKED_AT = 100
 _NEARLY_ALL = 0.95
 _NARROW = 0.1
 """Times of one log differ by little of their count since 1970, and a log is in their order."""
@@ -50,6 +55,8 @@ def infer_column(statistics: ColumnStatistics, *, asked: bool = False) -> Infere
     if (asked or not statistics.is_constant) and _holds_times(statistics):
         first = statistics.values[0].as_py()
         return "time", f"times ({statistics.value_type}), such as {first}"
+    if _holds_pictures(statistics):
+        return "image", "the bytes of picture files"
     reason = None if asked else _reason_to_ignore(statistics)
     if reason is not None:
         return "ignored", reason
@@ -60,6 +67,17 @@ def infer_column(statistics: ColumnStatistics, *, asked: bool = False) -> Infere
     if is_number(statistics.value_type):
         return _infer_number(statistics)
     return "ignored", f"{statistics.type} is neither a number nor text"
+
+
+def is_type_of_pictures(dtype: pa.DataType) -> bool:
+    """Whether a column's values are arrays (H, W) or (H, W, C) of bytes, all of one size, or have a
+    picture's bytes and path side by side, as the image columns of Hugging Face's data sets do."""
+    if pa.types.is_struct(dtype):
+        return {field.name for field in dtype} == {"bytes", "path"}
+    depth = 0
+    while pa.types.is_fixed_size_list(dtype):
+        dtype, depth = dtype.value_type, depth + 1
+    return depth in (2, 3) and bool(pa.types.is_uint8(dtype))
 
 
 def holds_numbers_as_text(statistics: ColumnStatistics) -> bool:
@@ -81,6 +99,15 @@ def _holds_times(statistics: ColumnStatistics) -> bool:
     return bool(pc.all(pc.match_substring_regex(statistics.values, _ISO_TEXT)).as_py())
 
 
+def _holds_pictures(statistics: ColumnStatistics) -> bool:
+    """Bytes that begin as JPEG, PNG, GIF, BMP or WebP files do."""
+    kind = statistics.value_type
+    if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
+        return False
+    heads = [value.as_py()[:_LONGEST_HEAD] for value in statistics.values[:_HEADS_LOOKED_AT]]
+    return all(head.startswith(_PICTURE_HEADS) for head in heads)
+
+
 def _reason_to_ignore(statistics: ColumnStatistics) -> str | None:
     if statistics.is_constant:
         return f"the same value in every row: {statistics.values[0].as_py()!r}"
@@ -94,12 +121,17 @@ def _reason_to_ignore(statistics: ColumnStatistics) -> str | None:
 
 
 def _text_to_ignore(statistics: ColumnStatistics) -> str | None:
-    if statistics.num_distinct > FEW and _is_one_a_row(statistics):
-        return _one_a_row(statistics)
+    looked_at = statistics.values[:_HEADS_LOOKED_AT]
+    if pc.all(pc.match_substring_regex(looked_at, _PICTURE_PATH)).as_py():
+        return f"paths of pictures: {flag('columns', f'image={statistics.name}')} reads them"
     if statistics.num_distinct > FEW and _uniqueness(statistics) >= FREE_TEXT_SHARE:
         words = float(pc.mean(pc.count_substring_regex(statistics.values, r"\S+")).as_py())
         if words >= FREE_TEXT_WORDS:
-            return f"free text: {_different(statistics)}, of {words:.0f} words on average"
+            read = flag("columns", f"text={statistics.name}")
+            counted = f"{_different(statistics)}, of {words:.0f} words on average"
+            return f"free text: {counted}; {read} reads it"
+    if statistics.num_distinct > FEW and _is_one_a_row(statistics):
+        return _one_a_row(statistics)
     if pc.all(pc.match_substring_regex(statistics.values, _DATE_TEXT)).as_py():
         return f"dates as text, such as {statistics.values[0].as_py()!r}"
     return None

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from polytask.columns.numbers import finite_numbers
 from polytask.columns.values import coded, is_number
 from polytask.data.schema import Schema
+from polytask.errors import UserError, flag
 from polytask.records import Leak
 from polytask.records.run import LeakMetric
 from polytask.task import Task
@@ -54,6 +55,19 @@ def find_leaks(
             if value > warn_above[metric]:
                 leaks.append(Leak(name, task.name, metric, value))
     return sorted(leaks, key=lambda leak: -leak.value)
+
+
+def stop_at_leaks(leaks: Sequence[Leak], allowed: Sequence[str]) -> None:
+    """UserError for leaks that are too good to be trained on unseen, and not allowed by name."""
+    stops = [leak for leak in leaks if leak.stops and leak.column not in allowed]
+    if not stops:
+        return
+    found = "; ".join(leak.finding for leak in stops)
+    columns = ",".join(sorted({leak.column for leak in stops}))
+    raise UserError(
+        f"inputs that give the label away: {found}. If they are known only after the event, "
+        f"pass {flag('after', columns)}; if they are true inputs, {flag('allow', columns)}"
+    )
 
 
 def _measured(
@@ -106,7 +120,7 @@ def _coded_inputs(
     """Each input as codes from 0; what is missing has the last code."""
     is_sample = len(rows) < table.num_rows
     for name in (name for names in schema.inputs.values() for name in names):
-        if pa.types.is_nested(table[name].type):
+        if pa.types.is_nested(table[name].type) or _holds_bytes(table[name].type):
             continue
         column = table[name].take(pa.array(rows)) if is_sample else table[name]
         if pa.types.is_temporal(column.type):
@@ -117,6 +131,10 @@ def _coded_inputs(
             found = coded(column, f"column {name!r}")
             codes_B = found.codes_B.astype(np.int64)
             yield name, np.where(codes_B < 0, len(found.values), codes_B)
+
+
+def _holds_bytes(dtype: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(dtype) or pa.types.is_large_binary(dtype))
 
 
 def _binned(values_B: NDArray[np.float64]) -> NDArray[np.int64]:

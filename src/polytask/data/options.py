@@ -19,7 +19,8 @@ class ReadOptions:
     said an id. missing: words for a missing value in the place of the usual ones; COLUMN=WORD for
     one column. values: per column, words that are values although they are usual for missing.
     decimal: the decimal sign; found out if None. encoding: of text files.
-    skip: columns that need not be readable.
+    skip: columns that need not be readable. files: columns of the paths of files, which are relative to
+    the table's folder.
     """
 
     text: Collection[str] = ()
@@ -30,6 +31,7 @@ class ReadOptions:
     decimal: Decimal | None = None
     encoding: str = "utf-8"
     skip: Collection[str] = ()
+    files: Collection[str] = ()
 
     @property
     def is_utf8(self) -> bool:

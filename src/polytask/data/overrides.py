@@ -16,6 +16,7 @@ from polytask.data.inference import (
     are_numbers,
     holds_numbers_as_text,
     infer_column,
+    is_type_of_pictures,
 )
 from polytask.errors import UserError, flag
 
@@ -34,7 +35,9 @@ class Overrides:
 
     def check(self, table: pa.Table) -> None:
         """Raise UserError for an unknown name and for one in two lists that contradict."""
-        wanted = {"inputs": self.inputs or (), **self.claims, "text": self.text}
+        # The input of texts may stand beside the wish to read columns as text: both mean the same values.
+        text = (*self.text, *self.claims.get("text", ()))
+        wanted = {"inputs": self.inputs or (), **self.claims, "text": text}
         unwanted = {
             "labels": self.labels,
             "ignore": self.ignore,
@@ -43,8 +46,8 @@ class Overrides:
         }
         for what, names in (wanted | unwanted).items():
             require_columns(table, names, what)
-        pairs = [*combinations(self.claims, 2), ("text", "numeric")]
-        for first, second in (*product(wanted, unwanted), *pairs):
+        self._check_claims()
+        for first, second in (*product(wanted, unwanted), ("text", "numeric")):
             others = set((wanted | unwanted)[second])
             for name in wanted[first]:
                 if name in others and second == "derived":
@@ -53,6 +56,12 @@ class Overrides:
                         f"{self.derived[name]!r}, which is no input; if it is known before the "
                         f"event, {flag('allow', name)}"
                     )
+                if name in others:
+                    raise UserError(f"{name!r} is named by {first} and by {second}: keep one")
+
+    def _check_claims(self) -> None:
+        for (first, names), (second, others) in combinations(self.claims.items(), 2):
+            for name in names:
                 if name in others:
                     raise UserError(f"{name!r} is named by {first} and by {second}: keep one")
 
@@ -77,7 +86,9 @@ class Overrides:
         if pa.types.is_nested(column.type):
             if claim not in (None, "numeric", "categorical"):
                 return claim, "as asked for"
-            kind, reason = "ignored", f"a list or a structure ({column.type}), no input yet"
+            if claim is None and is_type_of_pictures(column.type):
+                return "image", "pictures, by the column's type"
+            kind, reason = "ignored", _nested(name, column.type)
             is_wanted = is_asked or claim is not None
         else:
             statistics = column_statistics(name, column, sample)
@@ -90,15 +101,22 @@ class Overrides:
         return kind, reason
 
 
+def _nested(name: str, dtype: pa.DataType) -> str:
+    if pa.types.is_struct(dtype) or pa.types.is_map(dtype):
+        return f"a structure ({dtype}), no input yet"
+    return f"a list ({dtype}); {flag('columns', f'sequence={name}')} reads it"
+
+
 def _forced(statistics: ColumnStatistics, kind: ColumnKind) -> Inference:
     allowed, what = _TAKES.get(kind, (None, ""))
     if allowed is None or allowed(statistics):
         return kind, "as asked for"
     examples = ", ".join(repr(value) for value in _odd_values(statistics, kind)[:3].to_pylist())
-    hint = "; words for missing are named by --missing" if kind == "numeric" else ""
+    reads = flag("columns", f"text={statistics.name}")
+    hint = f"; words for missing are named by --missing, texts are read by {reads}"
     raise UserError(
         f"{statistics.name!r} cannot be {kind}: that takes {what}, but it is {statistics.type}, "
-        f"with values such as {examples}{hint}"
+        f"with values such as {examples}{hint if kind == 'numeric' else ''}"
     )
 
 

@@ -7,6 +7,7 @@ from polytask.errors import UserError, nearest
 
 PARQUET = ".parquet"
 ARROW = (".arrow", ".feather", ".ipc")
+ARRAYS = ".npz"
 SURE_TEXT = (".csv", ".tsv")
 TEXT = (*SURE_TEXT, ".txt", ".data")
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
@@ -43,4 +44,4 @@ def check_path(path: Path) -> None:
 def _may_be_meant(path: Path, *, by: Path) -> bool:
     """A table by its ending; .txt and .data may be anything, so only where they were asked for."""
     endings = {suffix.lower() for suffix in path.suffixes}
-    return bool(endings & {PARQUET, *ARROW, *SURE_TEXT, by.suffix.lower()})
+    return bool(endings & {PARQUET, *ARROW, ARRAYS, *SURE_TEXT, by.suffix.lower()})

@@ -17,6 +17,7 @@ import pyarrow.dataset as ds
 
 from polytask.columns.required import require_columns as require_columns
 from polytask.columns.required import require_names
+from polytask.data.file_columns import with_whole_paths
 from polytask.data.files import of_dataset
 from polytask.data.formats import open_files
 from polytask.data.frames import ArrowStream, LazyFrame, as_table
@@ -84,7 +85,10 @@ def read_table(
     table = normalised(table.rename_columns(names))
     options = replace(options, decimal=options.decimal or opened.decimal)
     table = with_values_of_text(table, options, declared=declared)
-    return _with_names_noted(with_whole_numbers(table), raw_names)
+    table = with_whole_numbers(table)
+    if paths and options.files:
+        table = with_whole_paths(table, options.files, _folder_of(paths[0]))
+    return _noted(_with_names_noted(table, raw_names), opened.note)
 
 
 def _paths(source: TableSource) -> list[str | Path]:
@@ -94,6 +98,11 @@ def _paths(source: TableSource) -> list[str | Path]:
     if isinstance(source, list | tuple) and source and isinstance(source[0], str | Path):
         return list(source)
     return []
+
+
+def _folder_of(path: str | Path) -> Path:
+    first = matching_paths(str(path))[0]
+    return first if first.is_dir() else first.parent
 
 
 def _opened(source: TableSource, paths: Sequence[str | Path], options: ReadOptions) -> Source:
@@ -121,6 +130,10 @@ def _stripped(names: Sequence[str]) -> dict[str, str]:
     """Each name without spaces around it -> the name as it stands there; both if two would be one."""
     counts = Counter(name.strip() for name in names)
     return {name.strip() if counts[name.strip()] == 1 else name: name for name in names}
+
+
+def _noted(table: pa.Table, note: str) -> pa.Table:
+    return table.set_column(0, with_note(table.schema.field(0), note), table[0]) if note else table
 
 
 def _with_names_noted(table: pa.Table, raw_names: Mapping[str, str]) -> pa.Table:

@@ -13,13 +13,14 @@ class Source:
     """The names of a table's columns, and `read`, which gives some of them with all of their rows.
 
     declared: columns that the source itself calls categories. decimal: the decimal sign of its
-    text, where it shows.
+    text, where it shows. note: what was not read, a note of the first column.
     """
 
     names: Sequence[str]
     read: Callable[[Sequence[str]], pa.Table]
     declared: frozenset[str] = frozenset()
     decimal: Decimal | None = None
+    note: str = ""
 
     @classmethod
     def of(cls, schema: pa.Schema, read: Callable[[Sequence[str]], pa.Table]) -> "Source":

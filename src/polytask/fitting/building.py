@@ -82,14 +82,18 @@ def model_of(plan: ModelPlan, inputs: FittedInputs, own: OwnParts) -> MultiTaskM
         inputs=inputs,
         encoder=own.fresh_encoder(),
         trunk=own.fresh_trunk,
+        auxiliaries=plan.auxiliaries,
+        num_steps=plan.num_steps,
     )
 
 
 def balancer_of(plan: ModelPlan, own: OwnParts) -> Balancer:
     """The plan's rule; with one task there is nothing to weigh."""
-    own_balancer = own.fresh_balancer(num_tasks=len(plan.tasks)) if plan.role == "main" else None
+    num_more = sum(auxiliary.is_balanced for auxiliary in plan.auxiliaries)
+    num_losses = len(plan.tasks) + num_more
+    own_balancer = own.fresh_balancer(num_tasks=num_losses) if plan.role == "main" else None
     return own_balancer or build_balancer(
-        weighing(plan.config, plan.tasks),
-        num_tasks=len(plan.tasks),
-        offered=offered_options(plan.config, plan.tasks),
+        weighing(plan.config, plan.tasks, num_more=num_more),
+        num_tasks=num_losses,
+        offered=offered_options(plan.config, plan.tasks, num_more=num_more),
     )

@@ -14,6 +14,7 @@ from polytask.config.keywords import FitOptions, described_options
 from polytask.data.readers import TableSource
 from polytask.errors import UserError, flag
 from polytask.files.writing import CannotWriteError
+from polytask.fitting.data_sources import data_sources, plain_data_sets
 from polytask.fitting.events import Event, Finished
 from polytask.fitting.own_parts import BalancerChoice, OwnParts, TrunkChoice, taken_apart
 from polytask.fitting.plan import plans_of
@@ -29,8 +30,8 @@ from polytask.task import Task
 
 
 def fit(
-    table: TableSource,
-    tasks: str | Task | Sequence[str | Task],
+    table: TableSource | None = None,
+    tasks: str | Task | Sequence[str | Task] = (),
     *,
     encoder: nn.Module | None = None,
     trunk: TrunkChoice | None = None,
@@ -41,7 +42,8 @@ def fit(
     """Train one model for all tasks of a table, and one a task to compare it with.
 
     tasks: [NAME=]COLUMN[:KIND[:YES]], as on the command line, or tasks such as binary("click").
-    `test` and `valid` may be tables.
+    `test` and `valid` may be tables. data: in the place of a table {NAME: TABLE, ...}, a data set for some of the tasks,
+    which are then NAME.COLUMN[:KIND]; or {NAME: {"table": ..., "test": ..., "valid": ...}}.
     encoder: any module that makes (B, out_features) of the inputs, tensors by name such as
     "numeric" (B, N), NaN where missing, and "categorical" (B, C), in the place of ours.
     trunk: a name, a mapping of a name and options, what makes one (MMoE, partial(MMoE,
@@ -52,6 +54,9 @@ def fit(
     named, own = taken_apart(trunk, balancer)
     values: dict[str, object] = {"tasks": _described(tasks), **named, **options}
     parts: dict[str, TableSource] = {}
+    if options.get("data"):
+        parts |= data_sources(options["data"])
+        values["data"] = plain_data_sets(options["data"])
     for part, source in (("test", options.get("test")), ("valid", options.get("valid"))):
         if source is not None and not isinstance(source, str | Path):
             parts[part] = source

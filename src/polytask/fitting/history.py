@@ -9,9 +9,9 @@ from polytask.training.run import TrainingRun
 
 
 def step_record(model: str, run: TrainingRun, step: TrainStep) -> StepRecord:
-    """What a step measured and decided, by task name."""
+    """What a step measured and decided, by the name of the task or of the extra loss."""
     decided = step.balancing
-    names = [task.name for task in run.model.tasks]
+    names = list(run.model.loss_names)
     losses = _finite(names, decided.losses_T.tolist())
     norms_T, cosines_TT, conflict_rate = decided.norms_T, decided.cosines_TT, decided.conflict_rate
     is_defined = conflict_rate is not None and math.isfinite(conflict_rate)

@@ -1,17 +1,31 @@
 """Plans: every model of a fit, known before the first one is trained."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+import torch
+from torch import Tensor
+
+from polytask.auxiliary import Auxiliary
 from polytask.config import FitConfig
 from polytask.config.build import options_for_tasks
+from polytask.fitting.mixing import batches_by_set
+from polytask.fitting.preparing.data_sets import DataSet
 from polytask.fitting.preparing.prepare import Prepared
-from polytask.streams import Batch, InMemoryStream, Stream
+from polytask.streams import (
+    Augmentation,
+    Batch,
+    InMemoryStream,
+    Mixture,
+    Stream,
+    with_augmented,
+)
 from polytask.task import Task
 
 MULTI_TASK = "multi-task"
+PRE_TRAINING = "pre-training"
 
 Role = Literal["main", "baseline", "stage"]
 
@@ -39,16 +53,62 @@ class ModelPlan:
     valid: Batch | None
     test: Batch | None
     start: From | None = None
+    auxiliaries: tuple[Auxiliary, ...] = ()
+    augmented: Mapping[str, Augmentation] = field(default_factory=dict)
+    data_sets: tuple[DataSet, ...] = ()
+    batches: tuple[int, ...] = ()
+    lengths_B: Tensor | None = None
 
     def stream(self) -> Stream:
-        """The training rows in batches."""
+        """The training rows in batches, with what extra losses need; of several data sets each has
+        `batches` of an epoch."""
+        if self.data_sets:
+            parts = [each.rows["train"] for each in self.data_sets]
+            streams = [self._batched(self._numbered(rows), self._lengths(rows)) for rows in parts]
+            stream: Stream = Mixture(streams, batches=self.batches)
+        else:
+            stream = self._batched(self.train, self.lengths_B)
+        for auxiliary in self.auxiliaries:
+            stream = auxiliary.extend(stream)
+        return stream
+
+    @property
+    def num_steps(self) -> int:
+        """The steps of all epochs."""
+        assert self.config.epochs is not None
+        return self.stream().num_batches(0) * self.config.epochs
+
+    def tasks_and_rows(
+        self, part: str, tasks: Sequence[Task]
+    ) -> Iterator[tuple[list[Task], slice]]:
+        """The tasks that are scored on the same rows of a part, and these rows."""
+        if not self.data_sets:
+            yield list(tasks), slice(None)
+        for each in self.data_sets:
+            rows = each.rows.get(part, range(0))
+            own = [task for task in tasks if task.name in each.tasks]
+            if rows:
+                yield own, slice(rows.start, rows.stop)
+
+    def _lengths(self, rows: range) -> Tensor | None:
+        return None if self.lengths_B is None else self.lengths_B[rows.start : rows.stop]
+
+    def _batched(self, rows: Batch, lengths_B: Tensor | None) -> Stream:
         assert self.config.batch_size is not None
-        return InMemoryStream(self.train, self.config.batch_size)
+        stream = InMemoryStream(rows, self.config.batch_size, lengths_B=lengths_B)
+        return with_augmented(stream, self.augmented)
+
+    def _numbered(self, rows: range) -> Batch:
+        """Rows that keep the numbers which they have among those of all data sets."""
+        numbers = torch.arange(rows.start, rows.stop)
+        return replace(self.train[rows.start : rows.stop], rows=numbers)
 
 
 def plans_of(config: FitConfig, prepared: Prepared) -> list[ModelPlan]:
     """The model for all tasks, and where a baseline is asked for one a goal."""
     plans = [multi_task(config, prepared)]
+    if config.pretrain:
+        plans.insert(0, pre_training(config, prepared))
     if config.baseline == "single":
         goals = [t for t, task in enumerate(prepared.tasks) if not task.auxiliary]
         plans.extend(single_task(config, prepared, position) for position in goals)
@@ -68,8 +128,37 @@ def check_order(plans: Sequence[ModelPlan]) -> None:
             raise ValueError(f"plan {plan.name!r} starts from {source!r}, which is none before it")
 
 
+def pre_training(config: FitConfig, prepared: Prepared) -> ModelPlan:
+    """Some tasks or extra losses alone, weighed alike; the main model starts from its weights.
+
+    Extra losses alone are trained to the end: no metric of a task says when to stop.
+    """
+    positions = [t for t, task in enumerate(prepared.tasks) if task.name in config.pretrain]
+    tasks = tuple(prepared.tasks[t] for t in positions)
+    extra = [each for each in prepared.auxiliaries if each.name in config.pretrain]
+    changes: dict[str, object] = {"balancer": "equal", "weight": {}, "init_from": None}
+    changes["epochs"] = config.pretrain_epochs or config.epochs
+    own = options_for_tasks(config, positions, tasks) if tasks else config
+    train = prepared.train
+    if not tasks:
+        known = {each.name for each in extra}
+        labels = {name: label for name, label in train.labels.items() if name in known}
+        train = replace(train, labels=labels, weights={})
+    return ModelPlan(
+        PRE_TRAINING,
+        "stage",
+        own.model_copy(update=changes),
+        tasks or prepared.tasks,
+        train,
+        prepared.valid if tasks else None,
+        None,
+        None if config.init_from is None else From(config.init_from),
+        tuple(replace(each, weight="balanced") for each in extra),
+    )
+
+
 def multi_task(config: FitConfig, prepared: Prepared) -> ModelPlan:
-    """All tasks at once."""
+    """All tasks at once, and all extra losses."""
     return ModelPlan(
         MULTI_TASK,
         "main",
@@ -78,16 +167,27 @@ def multi_task(config: FitConfig, prepared: Prepared) -> ModelPlan:
         prepared.train,
         prepared.valid,
         prepared.test,
-        None if config.init_from is None else From(config.init_from),
+        _start(config),
+        prepared.auxiliaries,
+        _augmented(prepared),
+        prepared.data_sets,
+        tuple(batches_by_set(config, prepared.data_sets).values()),
+        lengths_B=prepared.lengths_B,
     )
+
+
+def _start(config: FitConfig) -> From | None:
+    if config.pretrain:
+        return From(PRE_TRAINING)
+    return None if config.init_from is None else From(config.init_from)
 
 
 def single_task(config: FitConfig, prepared: Prepared, position: int) -> ModelPlan:
     """One goal alone, with the same options. Its label is the joint one where it is given another: an
     ordinary binary."""
-    task = _alone(prepared, position)
+    task = without_parent(prepared, position)
     own = options_for_tasks(config, [position], [task])
-    return ModelPlan(
+    plan = ModelPlan(
         f"single: {task.name}",
         "baseline",
         own,
@@ -95,13 +195,45 @@ def single_task(config: FitConfig, prepared: Prepared, position: int) -> ModelPl
         prepared.train,
         prepared.valid,
         prepared.test,
+        augmented=_augmented(prepared),
+        lengths_B=prepared.lengths_B,
+    )
+    mine = [each for each in prepared.data_sets if task.name in each.tasks]
+    return _on_its_own_rows(plan, mine[0], config, prepared) if mine else plan
+
+
+def _on_its_own_rows(
+    plan: ModelPlan, data_set: DataSet, config: FitConfig, prepared: Prepared
+) -> ModelPlan:
+    """One data set alone, in as many batches an epoch as it has in the model for all."""
+    valid, test = (data_set.rows.get(part, range(0)) for part in ("valid", "test"))
+    own_rows = {"train": data_set.rows["train"], "valid": range(len(valid))}
+    return replace(
+        plan,
+        valid=_selected(plan.valid, valid),
+        test=_selected(plan.test, test),
+        data_sets=(replace(data_set, rows={**own_rows, "test": range(len(test))}),),
+        batches=(batches_by_set(config, prepared.data_sets)[data_set.name],),
     )
 
 
-def _alone(prepared: Prepared, position: int) -> Task:
-    """A task without its parent: its one output starts at the joint rate."""
+def _selected(table: Batch | None, rows: range) -> Batch | None:
+    return table[rows.start : rows.stop] if table is not None and rows else None
+
+
+def _augmented(prepared: Prepared) -> dict[str, Augmentation]:
+    """The inputs whose training rows differ from epoch to epoch."""
+    return {
+        name: Augmentation(one.num_draws, one.augment)
+        for name, one in prepared.inputs.by_name.items()
+        if one.num_draws
+    }
+
+
+def without_parent(prepared: Prepared, position: int, *, among: Sequence[int] = ()) -> Task:
+    """A task whose parent is not `among` the model's: its one output starts at the joint rate."""
     task = prepared.tasks[position]
-    if task.given is None:
+    if task.given is None or task.given in {prepared.tasks[place].name for place in among}:
         return task
     kind = task.kind.starting_at(prepared.train.labels[task.name].double().numpy())
     return replace(task, kind=kind, given=None)

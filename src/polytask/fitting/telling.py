@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from polytask.errors import flag, in_python
 from polytask.fitting.budget import budget_in_words
 from polytask.fitting.events import Event, ModelFinished, Notice
+from polytask.fitting.mixing import mixing_lines
 from polytask.fitting.preparing.prepare import Prepared
 
 _MOST_NOTES = 12
@@ -52,6 +53,8 @@ def prepared_lines(prepared: Prepared) -> Iterator[str]:
     if times and prepared.split.startswith("at random"):
         yield f"  {times[0]} is a time: {flag('time-column', times[0])} tests on the future"
     yield f"training: {budget_in_words(prepared.config, len(prepared.train))}"
+    for line in mixing_lines(prepared.config, prepared.data_sets):
+        yield f"  {line}"
     for position, task in enumerate(prepared.tasks):
         yield f"  {_task_line(prepared, position)}"
         conflicts = prepared.label_counts[position].conflicts

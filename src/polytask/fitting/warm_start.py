@@ -44,6 +44,8 @@ def warm_start(
         if name in known.by_name
     )
     features = _common_features(encoder, old_encoder)
+    if encoder.crosses is not None and old_encoder.crosses is not None:
+        from_inputs += encoder.crosses.inherit(old_encoder.crosses, *features)
     tasks = _common_tasks(model, source)
     copied = {
         f"trunk.{n}" for n in inherit(model.trunk, source.trunk, tasks=tasks, features=features)

@@ -173,7 +173,7 @@ class Categories(Input):
             if name not in earlier.columns:
                 continue
             place = earlier.columns.index(name)
-            ids, their_ids = _common_ids(self.vocabularies[c], earlier.vocabularies[place])
+            ids, their_ids = common_ids(self.vocabularies[c], earlier.vocabularies[place])
             rows = module.rows_of(c)
             rows[ids] = earlier_module.rows_of(place)[their_ids].to(rows.device)
             num_copied += len(ids)
@@ -273,7 +273,7 @@ def _parted(vocabulary_sizes: Sequence[int], sparse_above: int) -> tuple[list[in
     )
 
 
-def _common_ids(new: Vocabulary, old: Vocabulary) -> tuple[list[int], list[int]]:
+def common_ids(new: Vocabulary, old: Vocabulary) -> tuple[list[int], list[int]]:
     """The ids of missing, of unseen and of the values in both, in the one and in the other."""
     id_of = {value: i for i, value in enumerate(old.values, start=FIRST_ID)}
     pairs = [

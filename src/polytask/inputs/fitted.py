@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
+import torch
 from torch import Tensor
 
 from polytask.columns.required import require_columns
@@ -66,14 +67,24 @@ class FittedInputs:
         """What each entry of x is, but for the zeros at its end."""
         return tuple(feature for one in self.by_name.values() for feature in one.features())
 
-    def encoder(self) -> JoinedEncoder:
+    def encoder(self, *, cross_layers: int = 0, cross_rank: int = 32) -> JoinedEncoder:
         """A fresh network from the tensors of `encode` to x."""
-        return JoinedEncoder(self.by_name)
+        return JoinedEncoder(self.by_name, cross_layers=cross_layers, cross_rank=cross_rank)
 
     def encode(self, table: pa.Table) -> dict[str, Tensor]:
         """Each input's tensor (B, ...) by its name; UserErrors as of `fit`."""
         require_columns(table, self.columns, "the inputs")
         return {name: one.encode(table) for name, one in self.by_name.items()}
+
+    def notes(self, table: pa.Table) -> list[str]:
+        """What the inputs say of how these rows are read."""
+        return [note for one in self.by_name.values() for note in one.notes(table)]
+
+    def lengths(self, encoded: Mapping[str, Tensor]) -> Tensor | None:
+        """The steps that the longest part of each row takes (B,); None where rows are all alike."""
+        found = [one.lengths(encoded[name]) for name, one in self.by_name.items()]
+        lengths = [each for each in found if each is not None]
+        return torch.stack(lengths).amax(dim=0) if lengths else None
 
     def to_json(self) -> str:
         """The inputs as JSON text, with a format and its version."""

@@ -59,9 +59,34 @@ class Input(ABC):
     def features(self) -> Sequence[Feature]:
         """What each of the module's F outputs is, in order."""
 
+    @classmethod
+    def bad_rows(cls, table: pa.Table, columns: Sequence[str]) -> Mapping[int, str]:
+        """The rows that `encode` would stop at, such as a broken picture, and why each."""
+        return {}
+
+    @property
+    def num_draws(self) -> int:
+        """How many numbers `augment` needs a row; 0: training rows are the same in every epoch."""
+        return 0
+
+    def augment(self, values: Tensor, draws_BN: Tensor) -> Tensor:
+        """Rows of `encode` as training sees them in one epoch, by numbers uniform in [0, 1)."""
+        return values
+
     def known_words(self) -> Mapping[str, Sequence[str]]:
         """The texts that count as values, by column: a table read later keeps them as they are."""
         return {}
+
+    def lengths(self, encoded: Tensor) -> Tensor | None:
+        """How many steps the module takes for each row (B,); None where that is no matter of the row.
+
+        Batches of rows of like length then cost less.
+        """
+        return None
+
+    def notes(self, table: pa.Table) -> Sequence[str]:
+        """What somebody should know of how these rows are read, a line each."""
+        return ()
 
     @torch.no_grad()
     def carry(self, module: nn.Module, earlier: "Input", earlier_module: nn.Module) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from polytask.inputs.crosses import CrossLayers
 from polytask.inputs.input import Feature, Input
 
 # Matrix products of rows that are not whole vectors of the processor (or tiles of a GPU) are slower.
@@ -15,12 +16,15 @@ _MULTIPLE = 8
 class JoinedEncoder(nn.Module):
     """Each input's module on its tensor, joined to one vector x per row.
 
+    With `cross_layers` each entry is crossed with all others (see CrossLayers).
     Zeros fill x up to a multiple of 8; `features` says what each entry before them is.
 
     **Shape** a tensor (B, ...) for each input's name -> (B, out_features).
     """
 
-    def __init__(self, inputs: Mapping[str, Input]) -> None:
+    def __init__(
+        self, inputs: Mapping[str, Input], *, cross_layers: int = 0, cross_rank: int = 32
+    ) -> None:
         super().__init__()
         if not inputs:
             raise ValueError("an encoder needs at least one input column")
@@ -29,11 +33,17 @@ class JoinedEncoder(nn.Module):
         self.features: tuple[Feature, ...] = tuple(
             feature for one in inputs.values() for feature in one.features()
         )
+        self.crosses: CrossLayers | None = None
+        if cross_layers:
+            size = len(self.features)
+            self.crosses = CrossLayers(size, num_layers=cross_layers, rank=cross_rank)
         self.out_features = math.ceil(len(self.features) / _MULTIPLE) * _MULTIPLE
         self.num_zeros = self.out_features - len(self.features)
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
         parts = [self._part(name, module, inputs[name]) for name, module in self.parts.items()]
+        if self.crosses is not None:
+            parts = [self.crosses(torch.cat(parts, dim=1))]
         if self.num_zeros:
             # Not len(), which would freeze the batch's size in an exported model.
             parts.append(parts[0].new_zeros(parts[0].shape[0], self.num_zeros))

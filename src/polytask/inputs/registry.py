@@ -6,8 +6,13 @@ from typing import TypeVar
 from torch import nn
 
 from polytask.inputs.categories import Categories
+from polytask.inputs.frequent_values import FrequentValues
+from polytask.inputs.history import KeyHistory
+from polytask.inputs.image import Image
 from polytask.inputs.input import Input
 from polytask.inputs.numbers import Numbers
+from polytask.inputs.sequence import Sequences
+from polytask.inputs.text import Text
 from polytask.inputs.time import Time
 from polytask.registry import enter
 
@@ -18,6 +23,11 @@ INPUTS: dict[str, type[Input]] = {
     "categorical": Categories,
     "numeric": Numbers,
     "time": Time,
+    "frequent_values": FrequentValues,
+    "history": KeyHistory,
+    "image": Image,
+    "text": Text,
+    "sequence": Sequences,
 }
 
 

@@ -68,7 +68,8 @@ def _check_export(fitted: Input, table: pa.Table) -> None:
     free = {0: torch.export.Dim("batch", min=1)}
     exported = torch.export.export(module, (values,), dynamic_shapes=(free,)).module()
     for rows in (values[:1], torch.cat([values] * 3)):
-        torch.testing.assert_close(exported(rows), module(rows), rtol=0, atol=0)
+        # Not to the bit: an exported model computes also what a batch of short rows leaves out.
+        torch.testing.assert_close(exported(rows), module(rows))
 
 
 def _check_carry(fitted: Input, table: pa.Table) -> None:

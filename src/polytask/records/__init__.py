@@ -33,6 +33,7 @@ from polytask.records.metrics import MetricValue as MetricValue
 from polytask.records.run import Cost as Cost
 from polytask.records.run import Costs as Costs
 from polytask.records.run import DataRecord as DataRecord
+from polytask.records.run import DataSetRecord as DataSetRecord
 from polytask.records.run import EnvironmentRecord as EnvironmentRecord
 from polytask.records.run import LabelRecord as LabelRecord
 from polytask.records.run import Leak as Leak

@@ -64,6 +64,21 @@ class LabelRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class DataSetRecord:
+    """One of several data sets that a model was trained on.
+
+    `batches` of each epoch are of it, which is a `share` of all, and `passes` times its training rows.
+    """
+
+    name: str
+    tasks: tuple[str, ...]
+    rows: Mapping[str, int]
+    batches: int
+    share: float
+    passes: float
+
+
+@dataclass(frozen=True, slots=True)
 class DataRecord:
     """What was read: rows by part ("train", "valid", "test"), inputs, labels, possible leaks.
 
@@ -78,6 +93,7 @@ class DataRecord:
     unused_columns: Mapping[str, str] = field(default_factory=dict)
     split: str = ""
     notes: tuple[str, ...] = ()
+    data_sets: tuple[DataSetRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,15 @@ from torch import Tensor
 
 from polytask.errors import UserError
 from polytask.streams.batch import Batch, part_of
-from polytask.streams.order import epoch_order
+from polytask.streams.order import epoch_order, order_by_length
 from polytask.streams.stream import WHOLE, Part, Stream
 
 
 class InMemoryStream(Stream):
     """All rows of a table once an epoch, in an order of (seed, epoch); the last batch is shorter.
 
-    A batch's `rows` are places in the table, unless the table has numbers of its own.
+    With `lengths_B`, the steps that a row takes in the network, the rows of a batch are of like length
+    (see `order_by_length`), so that little of it is padding. A batch's `rows` are places in the table, unless the table has numbers of its own.
 
     >>> import torch
     >>> table = Batch({"x": torch.arange(5)})
@@ -22,12 +23,14 @@ class InMemoryStream(Stream):
     [0, 1, 2, 3, 4]
     """
 
-    def __init__(self, table: Batch, batch_size: int) -> None:
+    def __init__(self, table: Batch, batch_size: int, *, lengths_B: Tensor | None = None) -> None:
         if batch_size < 1:
             raise UserError(f"a batch needs one row or more, but {batch_size=}")
         if len(table) == 0:
             raise UserError("there are no rows to make batches of")
-        self.table, self.batch_size = table, batch_size
+        if lengths_B is not None and len(lengths_B) != len(table):
+            raise UserError(f"{len(table)} rows, but {len(lengths_B)} lengths")
+        self.table, self.batch_size, self.lengths_B = table, batch_size, lengths_B
         self._last_order: tuple[tuple[int, int], Tensor] | None = None
 
     def num_batches(self, epoch: int) -> int:
@@ -58,7 +61,13 @@ class InMemoryStream(Stream):
         """The epoch's order, kept until another one is asked for: it is what costs."""
         known = self._last_order
         if known is None or known[0] != (seed, epoch):
-            order_B = epoch_order(len(self.table), seed=seed, epoch=epoch)
-            known = (seed, epoch), order_B.to(self.table.storages()[0].device)
+            known = (seed, epoch), self._fresh_order(seed, epoch)
             self._last_order = known
         return known[1]
+
+    def _fresh_order(self, seed: int, epoch: int) -> Tensor:
+        if self.lengths_B is None:
+            order_B = epoch_order(len(self.table), seed=seed, epoch=epoch)
+        else:
+            order_B = order_by_length(self.lengths_B, self.batch_size, seed=seed, epoch=epoch)
+        return order_B.to(self.table.storages()[0].device)

@@ -14,6 +14,7 @@ from polytask.training.run import Precision, TrainingRun, autocast, device_of
 from polytask.training.scoring import Array, TaskRows
 
 PREDICTION_BATCH = 8192
+_MOST_ENTRIES, _FEWEST_AT_ONCE = 1 << 21, 16
 _CALIBRATION_ROWS = 100_000
 
 
@@ -24,6 +25,11 @@ class Predictions:
 
     values: Mapping[str, Array]
     conditional: Mapping[str, Array]
+
+    def at(self, rows: slice) -> "Predictions":
+        """Those of some rows."""
+        parts = (self.values, self.conditional)
+        return Predictions(*({name: each[rows] for name, each in part.items()} for part in parts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +171,7 @@ def _predict(
     """Predictions piece by piece; `watch` sees what the model made of each: on the host, and moved."""
     values: dict[str, list[Tensor]] = {task.name: [] for task in model.tasks}
     conditional: dict[str, list[Tensor]] = {t.name: [] for t in model.tasks if t.given is not None}
-    device = device_of(model)
+    device, batch_size = device_of(model), min(batch_size, rows_at_once(batch))
     with _evaluating(model, precision):
         # A table without rows is one piece without rows: its predictions have their shapes.
         for start in range(0, max(len(batch), 1), batch_size):
@@ -178,6 +184,16 @@ def _predict(
                 if task.given is not None:
                     conditional[task.name].append(task.kind.predict(own))
     return Predictions(_joined(values), _joined(conditional))
+
+
+def rows_at_once(batch: Batch) -> int:
+    """Rows of pictures come in small pieces: what a network makes of a row is many times the row.
+
+    >>> rows_at_once(Batch({"x": torch.zeros(5, 9)})), rows_at_once(Batch({"x": torch.zeros(5, 3, 64, 64)}))
+    (233016, 170)
+    """
+    width = sum(tensor[:1].numel() for tensor in batch.inputs.values())
+    return max(_FEWEST_AT_ONCE, _MOST_ENTRIES // max(width, 1))
 
 
 @contextmanager

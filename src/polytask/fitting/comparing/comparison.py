@@ -8,6 +8,7 @@ from polytask.config import FitConfig
 from polytask.fitting.comparing.cost import measure_cost, total_cost
 from polytask.fitting.comparing.labels import label_records
 from polytask.fitting.comparing.score import rows_by_task, score_tasks
+from polytask.fitting.mixing import data_set_records
 from polytask.fitting.plan import ModelPlan
 from polytask.fitting.preparing.prepare import Prepared
 from polytask.fitting.processes.environment import environment
@@ -52,14 +53,18 @@ class Trained:
                 continue
             predictions = predict(run.model, examples, precision=plan.config.precision)
             # The last part wins: gains are told on the test, or on validation if there is none.
-            rows = rows_by_task(run.model.tasks, predictions, examples)
-            scores[part] = score_tasks(
-                rows,
-                predictions,
-                examples,
-                intervals=plan.config.intervals,
-                notes=prepared.unknown_classes.get(part),
-            )
+            rows, scores[part] = {}, {}
+            for tasks, place in plan.tasks_and_rows(part, run.model.tasks):
+                predicted, table = predictions.at(place), examples[place]
+                own = rows_by_task(tasks, predicted, table)
+                rows |= own
+                scores[part] |= score_tasks(
+                    own,
+                    predicted,
+                    table,
+                    intervals=plan.config.intervals,
+                    notes=prepared.unknown_classes.get(part),
+                )
         return cls(
             plan.name,
             run.model,
@@ -132,4 +137,5 @@ def _data(prepared: Prepared) -> DataRecord:
         unused_columns={column.name: column.reason for column in prepared.schema.unused},
         split=prepared.split,
         notes=prepared.notes,
+        data_sets=data_set_records(prepared.config, prepared.data_sets),
     )

@@ -8,6 +8,7 @@ import torch
 from polytask.model import MultiTaskModel
 from polytask.records import GateFigures, MaskFigures, StitchFigures
 from polytask.streams import Batch
+from polytask.training.evaluation import rows_at_once
 from polytask.training.run import device_of
 from polytask.trunks import Explanation, Mask, collapse_warning, expert_uses
 
@@ -54,7 +55,7 @@ def explain_trunk(model: MultiTaskModel, table: Batch, *, most_rows: int = MOST_
 
 
 def _explain(model: MultiTaskModel, table: Batch, most_rows: int) -> Explanation:
-    size = min(len(table), most_rows)
+    size = min(len(table), most_rows, rows_at_once(table))
     index = torch.linspace(0, len(table) - 1, size).round().long()
     device, was_training = device_of(model), model.training
     model.eval()

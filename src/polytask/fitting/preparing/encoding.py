@@ -22,13 +22,14 @@ from polytask.streams import Batch
 def read_options(config: FitConfig, inputs: FittedInputs | None = None) -> ReadOptions:
     """How tables are read; once the inputs are fitted, as the training table was."""
     options = ReadOptions(
-        text=config.text,
+        text={*config.text, *config.columns.get("text", ())},
         numbers=config.numeric,
         codes=config.categorical,
         missing=config.missing,
         decimal=config.decimal,
         encoding=config.encoding,
         skip=config.ignore,
+        files=config.columns.get("image", ()),
     )
     if inputs is None:
         return options

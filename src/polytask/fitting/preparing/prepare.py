@@ -4,28 +4,51 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
+from torch import Tensor
 
-from polytask.config import FitConfig, TaskConfig, parse_task
+from polytask.auxiliary import Auxiliary, TrainingRows
+from polytask.config import FitConfig, TaskConfig
 from polytask.config.build import build_inputs
 from polytask.data.derive import Derivation, parse_derivation
 from polytask.data.labels import LabelCount, LabelEncoder
-from polytask.data.leaks import find_leaks
+from polytask.data.leaks import find_leaks, stop_at_leaks
 from polytask.data.notes import notes_of
 from polytask.data.readers import TableSource, read_table, require_columns
 from polytask.data.schema import Schema, infer_schema
-from polytask.errors import UserError, flag, nearest
+from polytask.errors import UserError
 from polytask.fitting.budget import with_budget
+from polytask.fitting.preparing.auxiliaries import (
+    fit_auxiliaries,
+    with_auxiliary_tasks,
+    with_labels_of,
+)
+from polytask.fitting.preparing.bad_rows import encoded_parts, rows_named, without_bad_rows
+from polytask.fitting.preparing.data_sets import (
+    DataSet,
+    data_sets_of,
+    read_data_sets,
+    with_inputs_noted,
+)
 from polytask.fitting.preparing.encoding import (
     apply_derivations,
     derived_from,
-    encode_examples,
     made_from,
     read_options,
 )
-from polytask.fitting.preparing.splitting import split_in_words, split_table
-from polytask.inputs import FittedInputs
-from polytask.kinds import Kind, infer_kind, make_kind
-from polytask.kinds.columns import label_column
+from polytask.fitting.preparing.history import (
+    claimed_columns,
+    history_columns,
+    history_fit,
+)
+from polytask.fitting.preparing.lengths import lengths_of_rows
+from polytask.fitting.preparing.splitting import Parts, split_in_words, split_table
+from polytask.fitting.preparing.tasks import (
+    label_words,
+    make_tasks,
+    resolve_kinds,
+    resolve_tasks,
+)
+from polytask.inputs import FittedInputs, repeating
 from polytask.records import Leak
 from polytask.streams import Batch
 from polytask.task import Task
@@ -37,6 +60,8 @@ class Prepared:
 
     `config` is complete: tasks have their kinds, whether asked for or inferred (`kind_reasons`).
     `split` says in words how the parts were parted, `notes` how columns were read, a line each.
+    `data_sets` are the tables that were joined, where there are several.
+    `lengths_B` are of the training rows, where their batches are to be of like length.
     """
 
     config: FitConfig
@@ -52,6 +77,9 @@ class Prepared:
     split: str
     notes: tuple[str, ...]
     unknown_classes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    auxiliaries: tuple[Auxiliary, ...] = ()
+    data_sets: tuple[DataSet, ...] = ()
+    lengths_B: Tensor | None = None
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -70,19 +98,22 @@ def prepare(
 
     Raises UserError for everything that can be wrong with the table, the tasks or the options.
     """
-    source = table if table is not None else config.table
-    if source is None:
-        raise UserError("there is no table: name one, such as `polytask fit log.parquet`")
     fits = build_inputs(config)
     derivations = [parse_derivation(text) for text in config.derive]
-    whole = apply_derivations(read_table(source, options=read_options(config)), derivations)
-    config = resolve_tasks(config, whole)
-    _check_columns(config, whole)
-    split = split_table(config, whole, derivations=derivations, named=parts or {})
-    del whole
+    source = table if table is not None else config.table
+    if config.data and source is None:
+        config, split = read_data_sets(config, derivations, parts or {})
+        config = resolve_tasks(with_auxiliary_tasks(config, split.train.column_names), split.train)
+        _check_columns(config, split.train)
+    else:
+        config, split = _read_and_split(config, source, derivations, parts or {})
     train = split.train
     config, kind_reasons = resolve_kinds(config, train)
     schema = _schema(config, train, derivations)
+    bad_rows: tuple[str, ...] = ()
+    if config.on_bad_row == "drop":
+        split, bad_rows = without_bad_rows(split, schema.inputs)
+        train = split.train
     if not schema.inputs:
         reasons = "; ".join(f"{column.name}: {column.reason}" for column in schema.columns[:8])
         raise UserError(f"no column is left as an input ({reasons}); name some with --inputs")
@@ -90,21 +121,26 @@ def prepare(
         train,
         make_tasks(config),
         given_conflict=config.given_conflict,
-        missing=_label_words(config),
+        missing=label_words(config),
     )
-    leaks = find_leaks(train, schema, fitted.encode(train).labels_BT, fitted.tasks)
-    _stop_at_leaks(leaks, config.allow)
-    inputs = FittedInputs.fit(train, schema.inputs, fits=fits)
-    tables = {"train": train, "valid": split.valid, "test": split.test}
-    encoded = {
-        name: encode_examples(config, part, inputs, fitted)
-        for name, part in tables.items()
-        if part is not None
-    }
+    labels_BT = fitted.encode(train).labels_BT
+    leaks = find_leaks(train, schema, labels_BT, fitted.tasks)
+    stop_at_leaks(leaks, config.allow)
+    fits["history"] = history_fit(config, fits["history"], fitted.tasks, labels_BT)
+    with rows_named(split, "train"):
+        inputs = FittedInputs.fit(train, _input_columns(config, schema, train), fits=fits)
+    encoded = encoded_parts(config, split, inputs, fitted)
+    config = with_inputs_noted(config, split, inputs.columns)
     examples = {name: each for name, (each, _) in encoded.items()}
+    rows = TrainingRows(train, inputs, examples["train"].inputs)
+    auxiliaries = fit_auxiliaries(config, rows, forbidden=_giveaways(config, derivations))
+    examples["train"] = with_labels_of(examples["train"], auxiliaries, rows)
     counts = {name: labels.counts for name, (_, labels) in encoded.items()}
+    config = with_budget(config, train.num_rows)
+    lengths = lengths_of_rows(config, inputs, examples["train"])
+    notes = _reading_notes(schema, inputs, split.tables())
     return Prepared(
-        with_budget(config, train.num_rows),
+        config,
         schema,
         inputs,
         fitted,
@@ -115,13 +151,42 @@ def prepare(
         counts["train"],
         tuple(leaks),
         split_in_words(config, named=parts or {}),
-        _reading_notes(schema, {name: tables[name] for name in encoded}),
+        (*bad_rows, *notes, *((lengths.note,) if lengths.note else ())),
         {name: unknown_classes(each) for name, each in counts.items()},
+        auxiliaries,
+        data_sets_of(config, split),
+        lengths.by_B,
     )
 
 
-def _reading_notes(schema: Schema, parts: Mapping[str, pa.Table]) -> tuple[str, ...]:
-    """What was changed while columns were read, and what was guessed of them.
+def _giveaways(config: FitConfig, derivations: Sequence[Derivation]) -> frozenset[str]:
+    """Label columns, and what was derived from them or into them."""
+    columns = {task.column for task in config.tasks if isinstance(task, TaskConfig)}
+    labels = derived_from(derivations, frozenset(columns))
+    return labels | made_from(derivations, labels).keys()
+
+
+def _read_and_split(
+    config: FitConfig,
+    source: TableSource | None,
+    derivations: Sequence[Derivation],
+    named: Mapping[str, TableSource],
+) -> tuple[FitConfig, Parts]:
+    """One table, with its tasks resolved, in parts."""
+    if source is None:
+        raise UserError("there is no table: name one, such as `polytask fit log.parquet`")
+    if config.data:
+        raise UserError("there is a table beside data sets: give it a name too, --data NAME=TABLE")
+    whole = apply_derivations(read_table(source, options=read_options(config)), derivations)
+    config = resolve_tasks(with_auxiliary_tasks(config, whole.column_names), whole)
+    _check_columns(config, whole)
+    return config, split_table(config, whole, derivations=derivations, named=named)
+
+
+def _reading_notes(
+    schema: Schema, inputs: FittedInputs, parts: Mapping[str, pa.Table]
+) -> tuple[str, ...]:
+    """What was changed while columns were read, what was guessed of them, and what inputs say.
 
     A validation or test table of its own has notes of its own.
     """
@@ -131,7 +196,8 @@ def _reading_notes(schema: Schema, parts: Mapping[str, pa.Table]) -> tuple[str, 
         for note in notes_of(table)
         if note not in schema.notes
     ]
-    return (*schema.notes, *of_parts, *schema.inferred_summary())
+    of_inputs = [f"{part}: {note}" for part, table in parts.items() for note in inputs.notes(table)]
+    return (*schema.notes, *of_parts, *of_inputs, *schema.inferred_summary())
 
 
 def unknown_classes(counts: Sequence[LabelCount]) -> dict[str, str]:
@@ -155,78 +221,6 @@ def inspect_table(config: FitConfig, table: TableSource | None = None) -> tuple[
         config = resolve_tasks(config, whole)
     _check_columns(config, whole)
     return whole, _schema(config, whole, derivations)
-
-
-def resolve_tasks(config: FitConfig, table: pa.Table) -> FitConfig:
-    """The configuration with parsed tasks, whose columns and relations exist."""
-    if not config.tasks:
-        raise UserError("there is no task: name one, such as --task=click:binary")
-    parsed = [
-        parse_task(task, table.column_names) if isinstance(task, str) else task
-        for task in config.tasks
-    ]
-    require_columns(table, [task.column for task in parsed], "the tasks")
-    names = [task.name for task in parsed]
-    twice = {name for name in names if names.count(name) > 1}
-    if twice:
-        raise UserError(f"two tasks are named {min(twice)!r}: write NAME=COLUMN to tell them apart")
-    for option in ("transform", "given", "weight"):
-        mapping: Mapping[str, object] = getattr(config, option)
-        for name in mapping:
-            if name not in names and not (option == "weight" and name == "*"):
-                raise UserError(f"--{option}: unknown task {name!r}{nearest(name, names)}")
-    given = {task.name: task.given for task in parsed if task.given} | dict(config.given)
-    for child, parent in given.items():
-        if parent not in names:
-            raise UserError(
-                f"{flag('given', f'{child}={parent}')}: no task {parent!r}{nearest(parent, names)}"
-            )
-    return config.model_copy(update={"tasks": tuple(parsed), "given": given})
-
-
-def resolve_kinds(config: FitConfig, train: pa.Table) -> tuple[FitConfig, tuple[str, ...]]:
-    """The configuration with the kind of every task, and a reason for each that was inferred."""
-    tasks, reasons = [], []
-    for task in config.tasks:
-        assert isinstance(task, TaskConfig)
-        kind, reason = task.kind, "as asked for"
-        if kind is None:
-            column = label_column(train[task.column], _label_words(config))
-            kind, reason = infer_kind(column, f"task {task.name!r} (column {task.column!r})")
-        if task.name in config.transform:
-            kind = _transformed(kind, task.name, config.transform[task.name])
-        tasks.append(task.model_copy(update={"kind": kind}))
-        reasons.append(reason)
-    return config.model_copy(update={"tasks": tuple(tasks)}), tuple(reasons)
-
-
-def make_tasks(config: FitConfig) -> tuple[Task, ...]:
-    """The tasks, whose kinds are known."""
-    tasks = []
-    for task in config.tasks:
-        assert isinstance(task, TaskConfig) and task.kind is not None
-        given = config.given.get(task.name)
-        try:
-            tasks.append(Task(task.name, task.column, task.kind, given, task.auxiliary))
-        except ValueError as error:
-            raise UserError(str(error)) from error
-    return tuple(tasks)
-
-
-def _transformed(kind: Kind, name: str, transform: str) -> Kind:
-    if "transform" not in kind.option_names():
-        raise UserError(
-            f"{flag('transform', name)}: log1p is for kinds that are quantities, not {kind.name}"
-        )
-    try:
-        return make_kind({"name": kind.name, **kind.options(), "transform": transform})
-    except UserError as error:
-        raise UserError(f"{flag('transform', f'{name}={transform}')}: {error.message}") from error
-
-
-def _label_words(config: FitConfig) -> tuple[str, ...]:
-    """What means: not labelled, in every label column."""
-    return tuple(word for word in config.missing or () if "=" not in word)
 
 
 def _check_columns(config: FitConfig, table: pa.Table) -> None:
@@ -260,19 +254,19 @@ def _schema(
         ignore=(*config.ignore, *sorted(extra)),
         categorical=config.categorical,
         numeric=config.numeric,
-        columns=config.columns,
+        columns={**config.columns, "history": claimed_columns(config)},
         after=config.after,
         text=config.text,
     )
 
 
-def _stop_at_leaks(leaks: Sequence[Leak], allowed: Sequence[str]) -> None:
-    stops = [leak for leak in leaks if leak.stops and leak.column not in allowed]
-    if not stops:
-        return
-    found = "; ".join(leak.finding for leak in stops)
-    columns = ",".join(sorted({leak.column for leak in stops}))
-    raise UserError(
-        f"inputs that give the label away: {found}. If they are known only after the event, "
-        f"pass {flag('after', columns)}; if they are true inputs, {flag('allow', columns)}"
-    )
+def _input_columns(
+    config: FitConfig, schema: Schema, train: pa.Table
+) -> dict[str, tuple[str, ...]]:
+    """The columns of each input; of numbers, those that are read as single values too."""
+    columns = schema.inputs
+    if config.numeric_values == "auto":
+        found = repeating(train, schema.numeric)
+        columns["frequent_values"] = (*columns.get("frequent_values", ()), *found)
+    columns["history"] = history_columns(config)
+    return columns

@@ -1,9 +1,11 @@
 """Which rows are trained on, validated on, and tested on."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from polytask.config import FitConfig
 from polytask.data.derive import Derivation
@@ -15,11 +17,28 @@ from polytask.fitting.preparing.encoding import apply_derivations, read_options
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Parts:
-    """Three tables; a part that was not asked for is None."""
+    """Three tables; a part that was not asked for is None.
+
+    `rows` are the numbers of a part's rows in the table that they were read from. Where several data
+    sets are joined, `sets` are the number of the data set row by row, which rises, and
+    `columns_of` the columns of each by its name.
+    """
 
     train: pa.Table
     valid: pa.Table | None
     test: pa.Table | None
+    rows: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    sets: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    columns_of: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def tables(self) -> dict[str, pa.Table]:
+        """The parts that there are, by name."""
+        parts = {"train": self.train, "valid": self.valid, "test": self.test}
+        return {name: table for name, table in parts.items() if table is not None}
+
+    def rows_of(self, name: str) -> NDArray[np.int64]:
+        """The numbers of the rows of a part; a table of its own has all of its rows."""
+        return self.rows.get(name, np.arange(self.tables()[name].num_rows))
 
 
 def split_table(
@@ -37,7 +56,9 @@ def split_table(
         for part, source in given.items()
     )
     whole = len(split.train) == table.num_rows
-    return Parts(table if whole else table.take(split.train), valid, test)
+    rows = {part: getattr(split, part) for part, source in given.items() if source is None}
+    train = table if whole else table.take(split.train)
+    return Parts(train, valid, test, {"train": split.train, **rows})
 
 
 def split_in_words(config: FitConfig, *, named: Mapping[str, TableSource]) -> str:

@@ -13,7 +13,7 @@ from polytask.training.run import Settings
 
 # Where things lie, how fast they go and what is reported beside: none of it changes a weight.
 _CHANGES_NO_WEIGHT = {
-    *("table", "test", "valid", "out", "overwrite", "init_from"),
+    *("table", "data", "test", "valid", "out", "overwrite", "init_from"),
     *("threads", "device", "log_every", "checkpoint_every", "intervals", "baseline"),
 }
 

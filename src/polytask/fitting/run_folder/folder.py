@@ -85,9 +85,13 @@ class RunFolder:
         write_text(self.path / ENCODER, text)
 
     def write_weights(self, model: nn.Module, config: FitConfig, text: str) -> None:
-        """With checksums of the options and of the text of the encoders that they belong to."""
+        """With checksums of the options and of the text of the encoders that they belong to.
+
+        Extra losses are there for the training alone.
+        """
         notes = notes_for_weights(config, text)
-        write_tensors(self.path / WEIGHTS, model.state_dict(), notes)
+        state = {k: v for k, v in model.state_dict().items() if not k.startswith("objectives.")}
+        write_tensors(self.path / WEIGHTS, state, notes)
 
     def require_there(self) -> None:
         """CannotWriteError where somebody has removed the folder: it would be made anew without options."""

@@ -1,7 +1,7 @@
 """resume: an interrupted run goes on to the weights and figures that it would have had."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from torch import nn
@@ -11,6 +11,7 @@ from polytask.config import FitConfig
 from polytask.data.readers import TableSource
 from polytask.errors import UserError, in_python
 from polytask.files.lock import Lock
+from polytask.fitting.data_sources import data_sources
 from polytask.fitting.events import Event, Finished, Notice
 from polytask.fitting.fitting import train_and_compare
 from polytask.fitting.own_parts import OwnParts, TrunkFactory
@@ -28,6 +29,7 @@ def resume(
     *,
     test: TableSource | None = None,
     valid: TableSource | None = None,
+    data: Mapping[str, TableSource | Mapping[str, TableSource]] | None = None,
     encoder: nn.Module | None = None,
     trunk: Trunk | TrunkFactory | None = None,
     balancer: Balancer | None = None,
@@ -44,6 +46,7 @@ def resume(
     """
     given = {"valid": valid, "test": test}
     parts = {name: source for name, source in given.items() if source is not None}
+    parts |= data_sources(data or {})
     own = OwnParts(encoder, trunk, balancer)
     for event in resume_events(run, table, own=own, parts=parts, threads=threads):
         if isinstance(event, Notice):
@@ -102,7 +105,7 @@ def _config_of(folder: RunFolder, table: TableSource | None, *, threads: int | N
     config = folder.read_config().model_copy(update={"out": folder.path})
     if threads is not None:
         config = config.model_copy(update={"threads": threads})
-    if table is None and config.table is None:
+    if table is None and config.table is None and not config.data:
         raise UserError(
             f"{folder.path}: the table of this run was handed over in memory and is in no file; go on "
             "from Python: polytask.resume(run, table)"

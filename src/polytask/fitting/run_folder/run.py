@@ -14,8 +14,10 @@ from polytask.config import FitConfig, write_config
 from polytask.data.frames import ArrowStream, as_given
 from polytask.data.labels import LabelEncoder
 from polytask.data.readers import TableSource, read_table, require_columns
-from polytask.errors import UserError
+from polytask.errors import UserError, nearest
 from polytask.fitting.comparing.score import rows_by_task, score_tasks
+from polytask.fitting.preparing.bad_rows import readable
+from polytask.fitting.preparing.data_sets import as_joined
 from polytask.fitting.preparing.encoding import (
     encode_examples,
     encode_inputs,
@@ -99,17 +101,23 @@ class Run:
         table: str | Path | Mapping[str, object] | Sequence[str | Path | Mapping[str, object]],
         *,
         keep: Sequence[str] = (),
+        data: str | None = None,
     ) -> pa.Table: ...
 
     @overload
-    def predict(self, table: FrameT, *, keep: Sequence[str] = ()) -> FrameT: ...
+    def predict(
+        self, table: FrameT, *, keep: Sequence[str] = (), data: str | None = None
+    ) -> FrameT: ...
 
-    def predict(self, table: TableSource, *, keep: Sequence[str] = ()) -> ArrowStream:
+    def predict(
+        self, table: TableSource, *, keep: Sequence[str] = (), data: str | None = None
+    ) -> ArrowStream:
         """One column a task: a probability, a class, or a value in the label's own unit.
 
         A multiclass task has NAME and NAME_p_CLASS for each class, quantiles have NAME and NAME_q10;
         a task given another has NAME, the joint probability, and NAME_given_PARENT. Labels need not be in the table.
-        `keep` names columns of the table that come first, such as ids.
+        `keep` names columns of the table that come first, such as ids. `data`: the data set that the
+        rows are like, whose tasks alone are predicted, of a run of several.
 
         A pandas frame gives a pandas frame with its index, a polars frame a polars frame, all else
         a pyarrow table. One row may be a dict or a pandas Series, several a list of dicts; no rows
@@ -119,7 +127,7 @@ class Run:
         options = replace(options, skip=set(options.skip) - set(keep))
         read = read_table(table, options=options, may_be_empty=True)
         require_columns(read, keep, "keep")
-        predictions = self._predictions(read)
+        predictions = self._predictions(as_joined(self.config, read, data), self._tasks_of(data))
         twice = [name for name in keep if name in predictions]
         if twice:
             raise UserError(
@@ -127,12 +135,16 @@ class Run:
             )
         return as_given(table, pa.table({name: read[name] for name in keep} | predictions))
 
-    def _predictions(self, read: pa.Table) -> dict[str, pa.Array]:
+    def _tasks_of(self, data: str | None) -> list[Task]:
+        """The tasks of a data set, or all."""
+        return [task for task in self.tasks if data is None or task.column.startswith(f"{data}.")]
+
+    def _predictions(self, read: pa.Table, tasks: Sequence[Task]) -> dict[str, pa.Array]:
         rows = Batch(encode_inputs(self.config, read, self.inputs))
         with borrowed():
             predictions = predict(self.model, rows, precision=self.config.precision)
         named: dict[str, pa.Array] = {}
-        for task in self.tasks:
+        for task in tasks:
             _require_finite(task, predictions.values[task.name])
             columns = task.kind.named_predictions(task.name, predictions.values[task.name])
             named |= {name: pa.array(values_B) for name, values_B in columns.items()}
@@ -142,18 +154,29 @@ class Run:
                 )
         return named
 
-    def evaluate(self, table: TableSource) -> dict[str, Evaluation]:
+    def evaluate(self, table: TableSource, *, data: str | None = None) -> dict[str, Evaluation]:
         """Metrics per task on a labelled table, with intervals where the run's options say so.
 
         A task whose label column the table lacks has no metrics and a note that says so; at least
-        one column of labels has to be there.
+        one column of labels has to be there. Of a run of several data sets, `data` is the one that
+        the rows are like.
         """
+        if self.config.data and data is None:
+            raise UserError(
+                f"this run has several data sets: say which one's rows these are, --data=NAME"
+                f"{nearest('', self.config.data)}"
+            )
         read = read_table(table, options=read_options(self.config, self.inputs))
+        read = as_joined(self.config, read, data)
         known = with_lacking_labels(self.config, read, self.inputs, self.targets)
-        examples, encoded = encode_examples(known.config, known.table, self.inputs, self.targets)
+        rows_left = known.table
+        if self.config.on_bad_row == "drop":
+            columns = {name: one.columns for name, one in self.inputs.by_name.items()}
+            rows_left = readable(known.table, columns).table
+        examples, encoded = encode_examples(known.config, rows_left, self.inputs, self.targets)
         with borrowed():
             predictions = predict(self.model, examples, precision=self.config.precision)
-        rows = rows_by_task(self.tasks, predictions, examples)
+        rows = rows_by_task(self._tasks_of(data), predictions, examples)
         return score_tasks(
             rows,
             predictions,

@@ -1,0 +1,118 @@
+"""Domains that are not to be told apart: a discriminator, and a trunk that learns to defeat it."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from polytask.auxiliary.auxiliary import Auxiliary, TrainingRows, Weight, mean_features
+from polytask.columns.required import require_columns
+from polytask.columns.values import coded
+from polytask.errors import UserError
+from polytask.model.objective import Objective, reverse_gradient
+from polytask.model.outputs import Outputs
+from polytask.model.reduction import labelled_rows
+from polytask.streams import Batch
+
+_STEEPNESS = 10.0
+
+
+@dataclass(frozen=True)
+class Adversarial(Auxiliary):
+    """A column names the domain of each row; what the trunk makes of a row is not to tell it.
+
+    The discriminator learns by its own loss; the trunk and the encoder get its gradient times
+    -lambda, which rises as 2 / (1 + exp(-10 p)) - 1 with the part p of training that is done.
+    `reversal` is lambda's largest value and scales nothing of the discriminator.
+
+    Source: Ganin et al., JMLR 2016 (DANN), eq. 10 and section 5.2.
+
+    Paper: https://arxiv.org/abs/1505.07818
+    """
+
+    name: ClassVar[str] = "adversarial"
+
+    column: str
+    domains: tuple[str, ...]
+    reversal: float
+    hidden: int
+
+    @classmethod
+    def fit(
+        cls,
+        rows: TrainingRows,
+        *,
+        weight: Weight = 0.1,
+        column: str = "",
+        reversal: float = 1.0,
+        hidden: int = 32,
+    ) -> Self:
+        """`column` is any of the table, `hidden` the width of the discriminator.
+
+        UserErrors: it is not there, or has one value, or more than a tenth of the rows have.
+        """
+        if not column:
+            raise UserError("adversarial needs a column: {name: adversarial, column: domain}")
+        if reversal < 0 or hidden < 1:
+            raise UserError(f"adversarial: {reversal=} must not be negative, {hidden=} positive")
+        require_columns(rows.table, [column], "adversarial")
+        found = coded(rows.table[column], f"column {column!r}")
+        num_domains = len(found.values)
+        if not 2 <= num_domains <= max(2, rows.table.num_rows // 10):
+            raise UserError(
+                f"adversarial: {column!r} has {num_domains:,} different values, where domains are "
+                "2 or more, each of many rows"
+            )
+        names = tuple(str(value) for value in found.values.to_pylist())
+        return cls(weight, column, names, float(reversal), hidden)
+
+    @property
+    def table_columns(self) -> tuple[str, ...]:
+        return (self.column,)
+
+    def labels(self, rows: TrainingRows) -> dict[str, Tensor]:
+        codes_B = coded(rows.table[self.column], f"column {self.column!r}").codes_B
+        return {self.name: torch.from_numpy(np.where(codes_B < 0, np.float32(np.nan), codes_B))}
+
+    def objective(self, num_features: int, *, num_steps: int) -> Objective:
+        return _Discriminator(self, num_features, num_steps)
+
+
+class _Discriminator(Objective):
+    """Cross-entropy of the domain, through reversed gradients; it counts its own steps."""
+
+    def __init__(self, auxiliary: Adversarial, num_features: int, num_steps: int) -> None:
+        super().__init__(auxiliary.name, is_weighed=auxiliary.is_balanced)
+        self.factor, self.reversal = auxiliary.factor, auxiliary.reversal
+        self.num_steps = num_steps
+        self.step: Tensor
+        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+        self.layers = nn.Sequential(
+            nn.Linear(num_features, auxiliary.hidden),
+            nn.ReLU(),
+            nn.Linear(auxiliary.hidden, len(auxiliary.domains)),
+        )
+
+    def forward(self, result: Outputs, batch: Batch) -> Tensor:
+        strength = self.reversal * reversal_at(int(self.step) / max(self.num_steps, 1))
+        if self.training:
+            self.step += 1
+        logits_BK = self.layers(reverse_gradient(mean_features(result), strength))
+        domains_B = batch.labels[self.name].nan_to_num().long()
+        return self.factor * functional.cross_entropy(logits_BK, domains_B, reduction="none")
+
+    def row_weights(self, batch: Batch) -> Tensor | None:
+        return labelled_rows(self.name, batch)
+
+
+def reversal_at(progress: float) -> float:
+    """Lambda of DANN, from 0 at the start of training to nearly 1 at its end.
+
+    >>> [round(reversal_at(p), 5) for p in (0, 0.1, 0.5, 1)]
+    [0.0, 0.46212, 0.98661, 0.99991]
+    """
+    return 2 / (1 + math.exp(-_STEEPNESS * progress)) - 1

@@ -1,0 +1,75 @@
+"""Auxiliary: an extra loss, made of what is there already, that is trained on for the goals' sake."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Self
+
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from polytask.inputs import FittedInputs
+from polytask.model.objective import Objective
+from polytask.model.outputs import Outputs
+from polytask.streams import Stream
+
+Weight = float | Literal["balanced"]
+"""A fixed factor of the loss, or "balanced": the balancer weighs it among the tasks'."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRows:
+    """What an auxiliary is made of: the training rows as they were read, and as they were encoded."""
+
+    table: pa.Table
+    inputs: FittedInputs
+    encoded: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Auxiliary(ABC):
+    """Facts of the training rows; from these, labels, rows and a loss for every step.
+
+    Subclasses are final frozen dataclasses; options are keyword arguments of `fit` with defaults.
+    """
+
+    name: ClassVar[str]
+
+    weight: Weight
+
+    @classmethod
+    @abstractmethod
+    def fit(cls, rows: TrainingRows, *, weight: Weight = 0.1) -> Self:
+        """What the training rows say; UserError where they do not allow it."""
+
+    def labels(self, rows: TrainingRows) -> Mapping[str, Tensor]:
+        """Labels of the training rows, (B,) or (B, ...), by name; none by default."""
+        return {}
+
+    def extend(self, stream: Stream) -> Stream:
+        """The stream with what the loss needs: further rows or labels. By default it needs none."""
+        return stream
+
+    @abstractmethod
+    def objective(self, num_features: int, *, num_steps: int) -> Objective:
+        """A fresh loss on `mean_features` (B, num_features), in a training of `num_steps`."""
+
+    @property
+    def table_columns(self) -> tuple[str, ...]:
+        """Columns that it reads from the table itself, which need not be inputs."""
+        return ()
+
+    @property
+    def is_balanced(self) -> bool:
+        return self.weight == "balanced"
+
+    @property
+    def factor(self) -> float:
+        """By what the loss is multiplied before the balancer, if it is one's, weighs it."""
+        return self.weight if isinstance(self.weight, int | float) else 1.0
+
+
+def mean_features(result: Outputs) -> Tensor:
+    """The mean of what the trunk made for each task (B, H): an auxiliary loss reads all of them."""
+    return torch.stack(result.features).mean(dim=0)

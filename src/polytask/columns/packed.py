@@ -1,0 +1,52 @@
+"""An array of numbers as a short text, for records that would be long as JSON numbers."""
+
+import base64
+import binascii
+import math
+import zlib
+from dataclasses import dataclass
+from typing import Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polytask.errors import UserError
+
+_LARGEST = 1 << 32
+"""Bytes that a damaged record may ask for at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class PackedArray:
+    """Integers or floats of 64 bits, compressed and in base64.
+
+    >>> packed = PackedArray.of(np.array([[1, 2], [3, 4]]))
+    >>> packed.array().tolist()
+    [[1, 2], [3, 4]]
+    """
+
+    dtype: Literal["int64", "float64"]
+    shape: tuple[int, ...]
+    data: str
+
+    @classmethod
+    def of(cls, array: NDArray[np.int64] | NDArray[np.float64]) -> Self:
+        """Little-endian, row by row."""
+        name: Literal["int64", "float64"] = "int64" if array.dtype.kind == "i" else "float64"
+        raw = np.ascontiguousarray(array, dtype=np.dtype(name).newbyteorder("<")).tobytes()
+        return cls(name, array.shape, base64.b64encode(zlib.compress(raw)).decode())
+
+    def array(self) -> NDArray[np.int64] | NDArray[np.float64]:
+        """The numbers; UserError where the text is damaged or of another length."""
+        if any(length < 0 for length in self.shape) or math.prod(self.shape) * 8 > _LARGEST:
+            raise UserError(f"a packed array of an impossible shape {self.shape}")
+        num_bytes = math.prod(self.shape) * 8
+        try:
+            reader = zlib.decompressobj()
+            raw = reader.decompress(base64.b64decode(self.data, validate=True), num_bytes + 1)
+        except (binascii.Error, zlib.error, ValueError) as error:
+            raise UserError(f"a packed array is damaged: {error}") from error
+        if len(raw) != num_bytes:
+            raise UserError(f"a packed array is damaged: it has not the length of {self.shape}")
+        numbers = np.frombuffer(raw, dtype=np.dtype(self.dtype).newbyteorder("<"))
+        return numbers.reshape(self.shape).astype(self.dtype)
