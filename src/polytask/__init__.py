@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from polytask import report as report
     from polytask import streams as streams
     from polytask import training as training
+    from polytask import transfer as transfer
     from polytask import trunks as trunks
     from polytask.errors import UserError as UserError
     from polytask.fitting import Run as Run
@@ -52,7 +53,7 @@ __version__ = "0.1.0"
 
 _ROOMS = (
     *("auxiliary", "balancing", "config", "data", "inputs", "fitting", "kinds", "metrics", "model"),
-    *("records", "report", "streams", "training", "trunks"),
+    *("records", "report", "streams", "training", "transfer", "trunks"),
 )
 _NAMES = {
     "errors": ("UserError",),

@@ -8,9 +8,9 @@ from typing import Literal
 
 NumericEncoding = Literal["standard", "quantile", "piecewise"]
 GivenConflict = Literal["stop", "drop", "keep-child", "ignore-relation"]
-BatchBy = Literal["length", "chance"]
 OnBadRow = Literal["stop", "drop"]
 Shares = Literal["proportional", "sqrt", "uniform"]
+BatchBy = Literal["length", "chance"]
 Schedule = Literal["cosine", "constant"]
 
 KIND_NAMES = ("binary", "multiclass", "regression", "count", "quantile")

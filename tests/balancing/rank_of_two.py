@@ -1,11 +1,16 @@
-"""One of two processes that balance together: `python rank_of_two.py RANK STORE OUT`.
+"""Two processes that balance together: `balance(FOLDER)` forks them from this one, which has computed nothing.
 
 Every rule takes a few steps on a small model; what each step decided, and all gradients, are
-written to OUT. Rank 0 takes the same steps once more, alone and with the whole batch.
+written to FOLDER/0 and FOLDER/1. Rank 0 takes the same steps once more, alone and with the whole batch.
 """
 
+import contextlib
+import importlib
 import math
+import os
+import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -266,14 +271,40 @@ def all_rules(ranks: Ranks | None) -> dict[str, list[Tensor]]:
     return found
 
 
-def main(rank: int, store: Path, out: Path) -> None:
+def rank(number: int, folder: Path) -> None:
     torch.set_num_threads(1)
-    distributed.init_process_group("gloo", init_method=store.as_uri(), rank=rank, world_size=2)
+    store = (folder / "store").as_uri()
+    distributed.init_process_group("gloo", init_method=store, rank=number, world_size=2)
     ranks = Ranks()
     together = all_rules(ranks), refusals(ranks)
     distributed.destroy_process_group()
-    torch.save((*together, all_rules(None) if rank == 0 else {}), out)
+    torch.save((*together, all_rules(None) if number == 0 else {}), folder / str(number))
 
 
-if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))
+def balance(folder: Path) -> None:
+    """Raises where a rank fails; the other then waits for it until it is killed."""
+    importlib.import_module("torch.distributed.fsdp")  # Seconds, once in the place of twice.
+    pids = [fork(number, folder) for number in (0, 1)]
+    try:
+        for _ in pids:
+            _, status = os.wait()
+            assert status == 0
+    finally:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def fork(number: int, folder: Path) -> int:
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            rank(number, folder)
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stderr.flush()
+            os._exit(status)
+    return pid

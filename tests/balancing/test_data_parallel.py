@@ -1,8 +1,6 @@
 """Two processes with a part of the batch each decide and do what one with the whole batch does."""
 
 import socket
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from forked import Forked
 from polytask.balancing import Need
 
 WHERE = ["parameters", "seam"]
@@ -32,20 +31,14 @@ class Found:
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
+def found(tmp_path_factory: pytest.TempPathFactory, forked_torch: Forked) -> Found:
     folder = tmp_path_factory.mktemp("ranks")
-    script = Path(__file__).with_name("rank_of_two.py")
-    outs = [folder / "first", folder / "second"]
-    processes = [
-        subprocess.Popen([sys.executable, str(script), str(rank), str(folder / "store"), str(out)])
-        for rank, out in enumerate(outs)
-    ]
-    try:
-        assert [process.wait(timeout=600) for process in processes] == [0, 0]
-    finally:
-        for process in processes:
-            process.kill()
-    (first, said, alone), (second, also_said, _) = [torch.load(out) for out in outs]
+    script = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        f"import pathlib, rank_of_two; rank_of_two.balance(pathlib.Path({str(folder)!r}))\n"
+    )
+    forked_torch.script(script, folder, seconds=600).ended()
+    (first, said, alone), (second, also_said, _) = [torch.load(folder / rank) for rank in "01"]
     return Found(alone, (first, second), (said, also_said))
 
 

@@ -1,12 +1,12 @@
 """The small convex problems behind the gradient rules, each against a second way to solve it."""
 
-import subprocess
-import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from forked import Forked
 from polytask.balancing import solvers
 
 Array = NDArray[np.float64]
@@ -144,12 +144,11 @@ def test_least_distance_is_the_shortest_that_satisfies_the_bounds() -> None:
         assert np.abs(slack_T * multipliers_T).max() < 1e-10
 
 
-def test_scipy_waits_for_the_first_solve() -> None:
+def test_scipy_waits_for_the_first_solve(forked_torch: Forked, tmp_path: Path) -> None:
     code = (
         "import sys, torch, polytask.balancing.gram as gram\n"
         "assert 'scipy' not in sys.modules\n"
         "gram.mgda(torch.eye(3))\n"
         "assert 'scipy.optimize' in sys.modules\n"
     )
-    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert finished.returncode == 0, finished.stderr
+    forked_torch.script(code, tmp_path).ended()

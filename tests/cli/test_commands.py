@@ -75,7 +75,7 @@ def test_inspect_prints_a_reason_for_every_column(
 def test_the_demo_compares_single_task_with_mmoe(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_main(home, monkeypatch, "demo", "--rows", "4000", "--out", "demo") == 0
+    assert run_main(home, monkeypatch, "demo", "--rows", "1000", "--out", "demo") == 0
     printed = capsys.readouterr().out
     assert "single-task" in printed and "watch_seconds" in printed
     assert (home / "demo" / "metrics.json").is_file()

@@ -374,3 +374,22 @@ def test_sentences(data_folder: Path) -> None:
     schema = infer_schema(read_table(data_folder / "sentences.parquet"))
     assert schema.ignored == ("text",)
     assert schema.categorical == ("task", "split", "official_split", "label")
+
+
+def test_pictures_are_found_by_their_first_bytes_their_type_and_their_names() -> None:
+    png = b"\x89PNG\r\n\x1a\n" + bytes(range(200, 250))
+    pixels = pa.FixedSizeListArray.from_arrays(pa.array(range(40), pa.uint8()), 4)
+    table = pa.table(
+        {
+            "bytes": pa.array([png + bytes([row]) for row in range(5)]),
+            "array": pa.FixedSizeListArray.from_arrays(pixels, 2),
+            "both": [{"bytes": png, "path": "a.png"}] * 5,
+            "path": [f"photos/{row}.JPG" for row in range(5)],
+            "other": pa.array([b"\xff\xfe\x00"] * 5),
+        }
+    )
+    schema = infer_schema(table)
+    assert schema.inputs == {"image": ("bytes", "array", "both")}
+    reasons = {column.name: column.reason for column in schema.columns}
+    assert reasons["path"] == "paths of pictures: --columns=image=path reads them"
+    assert infer_schema(table, columns={"image": ["path"]}).inputs["image"][-1] == "path"

@@ -42,6 +42,14 @@ def test_the_budget_follows_from_the_rows(rows: int, batch_size: int, epochs: in
     assert steps >= FEWEST_STEPS or epochs == 40
 
 
+def test_small_tables_have_an_ensemble_and_large_ones_cross_layers() -> None:
+    small, large = (with_budget(validate_config({}), rows) for rows in (10_000, 10_001))
+    assert (small.ensemble, small.cross_layers) == (8, 0)
+    assert (large.ensemble, large.cross_layers) == (1, 2)
+    asked = with_budget(validate_config({"ensemble": 3, "cross_layers": 0}), 50_000)
+    assert (asked.ensemble, asked.cross_layers) == (3, 0)
+
+
 def test_patience_is_in_steps() -> None:
     assert with_budget(validate_config({}), 180_000).patience == 3
     # 25 steps an epoch: ten validations are 250 steps.

@@ -1,6 +1,9 @@
 """polytask fit on pictures: from a table of paths to predictions, with resume and ranks exact."""
 
 import json
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,16 +12,20 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image as Pillow
+from safetensors.torch import load_file
 
 import polytask
 from polytask import fit
 from polytask.cli import main
 from polytask.config import validate_config
 from polytask.data import read_table
+from polytask.data.splits import split_random
 from polytask.errors import UserError
 from polytask.fitting import Finished, fit_events, resume_events
 from polytask.fitting.plan import plans_of
+from polytask.fitting.preparing.bad_rows import without_bad_rows
 from polytask.fitting.preparing.prepare import prepare
+from polytask.fitting.preparing.splitting import Parts
 from polytask.training.loop import TrainStep
 
 NUM_ROWS = 240
@@ -166,8 +173,6 @@ def test_a_broken_picture_stops_the_fit_by_row_and_path(folder: Path, tmp_path: 
 
 
 def prepare_rows(folder: Path) -> set[int]:
-    from polytask.data.splits import split_random
-
     split = split_random(NUM_ROWS, valid_fraction=0.1, test_fraction=0.1, seed=0)
     return set(split.train.tolist())
 
@@ -186,6 +191,12 @@ def test_broken_pictures_are_left_out_by_option(folder: Path, tmp_path: Path) ->
     assert evaluated["auc"].value == run.evaluate(tmp_path / "good.parquet")["bright"]["auc"].value
     with pytest.raises(UserError, match=r"row 3: .*text.png"):
         polytask.load(tmp_path / "run").predict(table)
+    split = split_random(NUM_ROWS, valid_fraction=0.1, test_fraction=0.1, seed=0)
+    whole = Parts(good, None, None, {"train": split.train})
+    parts, _ = without_bad_rows(
+        replace(whole, train=pq.read_table(table).take(split.train)), {"image": ["photo"]}
+    )
+    assert set(split.train) - set(parts.rows_of("train")) == {3, 50, 200} & set(split.train)
     with pytest.raises(UserError, match="no row of the table can be read"):
         fit({"photo": ["none.png"] * 30, "y": [0, 1] * 15}, **{**quick, "tasks": ["y"]})
 
@@ -202,9 +213,25 @@ def test_predictions_come_in_small_pieces(folder: Path, run: polytask.Run) -> No
     run.model.encoder.register_forward_hook(
         lambda module, inputs, output: seen.append(len(output)) or None
     )
-    large = np.random.default_rng(0).integers(0, 256, (300, 128, 128, 3)).astype(np.uint8)
-    encoded = torch.from_numpy(large).permute(0, 3, 1, 2)
-    assert encoded[:1].numel() * 42 < 1 << 21 < encoded[:1].numel() * 43
-    small = {"photo": large[:, :18, :18]}
-    run.predict(small)
-    assert seen == [300]
+    pixels = np.random.default_rng(0).integers(0, 256, (3000, 18, 18, 3)).astype(np.uint8)
+    run.predict({"photo": pixels})
+    assert seen == [(1 << 21) // pixels[0].size, 3000 - (1 << 21) // pixels[0].size]
+
+
+@pytest.mark.slow
+def test_two_ranks_train_on_a_mixture_of_pictures_as_one_process(folder: Path) -> None:
+    """Rows are augmented alike, and each batch is of the same data set, whoever has which part of it."""
+    options = [
+        *("--data", "a=train.parquet", "--data", "b=train.parquet", "--shares", "sqrt"),
+        *("--task", "a.bright:binary", "--task", "b.side:multiclass", "--columns", "image=photo"),
+        *("--input-options", "{image: {network: resnet, shift: 2, flip: true}}", "--epochs", "1"),
+        *("--ignore", "bright,side", "--balancer", "mgda", "--baseline", "none", "--threads", "1"),
+        *("--batch-size", "33", "--ensemble", "1", "--no-intervals"),
+    ]
+    starts = {"one": [], "two": ["-m", "torch.distributed.run", "--nproc-per-node", "2"]}
+    for name, start in starts.items():
+        command = [sys.executable, *start, "-m", "polytask", "fit", *options, "--out", name]
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    one, two = (load_file(folder / name / "model.safetensors") for name in starts)
+    for name, value in one.items():
+        torch.testing.assert_close(value, two[name], rtol=1e-3, atol=2e-4)

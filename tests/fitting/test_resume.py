@@ -3,8 +3,9 @@
 import json
 import random
 import shutil
-import subprocess
+import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 import torch
 
 import polytask
+from forked import Forked
 from polytask import fit
 from polytask.cli import main
 from polytask.config import validate_config
@@ -433,37 +435,19 @@ def test_an_interrupted_fit_says_how_to_go_on(
     assert f"go on with: polytask fit --resume {tmp_path / 'run'}" in capsys.readouterr().err
 
 
-class Commands:
-    """Command lines in processes of their own, which can be killed at any moment."""
-
-    def __init__(self, folder: Path, *options: str) -> None:
-        script = Path(__file__).with_name("forked_commands.py")
-        self._output = folder / "output.txt"
-        self._process = subprocess.Popen(
-            [sys.executable, str(script), *options],
-            cwd=folder,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def __call__(
-        self, *arguments: str, run: Path, kill_after: float | None = None
-    ) -> tuple[int, float]:
-        """The exit code and the seconds since run.yaml was there."""
-        sent = {"argv": arguments, "run": str(run), "kill_after": kill_after}
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(json.dumps(sent) + "\n")
-        self._process.stdin.flush()
-        answer = json.loads(self._process.stdout.readline())
-        assert answer["code"] in (0, -9), self._output.read_text()
-        return answer["code"], answer["seconds"]
-
-    def __enter__(self) -> "Commands":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.communicate()
+def run_or_kill(
+    forked: Forked, *arguments: str, run: Path, kill_after: float | None = None, report: bool
+) -> tuple[int | None, float]:
+    """The exit code, and the seconds from the moment that run.yaml was there."""
+    running = forked.start(*arguments, report=report)
+    running.wait_for(run / "run.yaml")
+    began = time.monotonic()
+    if kill_after is not None:
+        time.sleep(kill_after)
+        running.signal(signal.SIGKILL)
+    ended = running.wait(300)
+    assert ended.code in (0, -signal.SIGKILL), ended
+    return ended.code, time.monotonic() - began
 
 
 FIT = [
@@ -476,24 +460,25 @@ FIT = [
 
 
 def kill_and_compare(
-    commands: Commands, table: Path, folder: Path, *, kills: int, epochs: int
+    forked: Forked, table: Path, folder: Path, *, kills: int, epochs: int, report: bool = False
 ) -> list[str]:
     """Kill one run after another at random moments, resume each; one line of words for each."""
     arguments = ["fit", str(table), *FIT, "--epochs", str(epochs)]
     whole = folder / "whole"
-    _, seconds = commands(*arguments, "--out", str(whole), run=whole)
+    _, seconds = run_or_kill(forked, *arguments, "--out", str(whole), run=whole, report=report)
     expected, told = contents(whole), []
     for number in range(kills):
         run = folder / f"run-{number}"
         # Evenly spread and random within its share, so that a few kills meet all of a run as well.
         moment = seconds * (number + random.random()) / kills
-        while commands(*arguments, "--out", str(run), run=run, kill_after=moment)[0] == 0:
+        fit = [*arguments, "--out", str(run)]
+        while run_or_kill(forked, *fit, run=run, kill_after=moment, report=report)[0] == 0:
             moment *= 0.8  # It was faster this time, and at its end before the kill.
             shutil.rmtree(run)
         steps = run / "steps.jsonl"
         lines = steps.read_bytes().count(b"\n") if steps.exists() else 0
         half = [path.name for path in run.rglob("*.part")]
-        commands("fit", "--resume", str(run), run=run)
+        forked.run("fit", "--resume", run, seconds=300, report=report).ended()
         same = contents(run) == expected
         told.append(
             f"{'equal' if same else 'DIFFERENT'}: killed after {moment:.2f} s, {lines} lines, "
@@ -502,15 +487,13 @@ def kill_and_compare(
     return told
 
 
-def test_killed_at_two_random_moments(table: Path, tmp_path: Path) -> None:
-    with Commands(tmp_path, "--without-report") as commands:
-        told = kill_and_compare(commands, table, tmp_path, kills=2, epochs=2)
+def test_killed_at_two_random_moments(table: Path, tmp_path: Path, forked: Forked) -> None:
+    told = kill_and_compare(forked, table, tmp_path, kills=2, epochs=2)
     assert all(line.startswith("equal") for line in told), "\n".join(told)
 
 
 @pytest.mark.slow
-def test_killed_at_twenty_random_moments(table: Path, tmp_path: Path) -> None:
-    with Commands(tmp_path) as commands:
-        told = kill_and_compare(commands, table, tmp_path, kills=20, epochs=8)
+def test_killed_at_twenty_random_moments(table: Path, tmp_path: Path, forked: Forked) -> None:
+    told = kill_and_compare(forked, table, tmp_path, kills=20, epochs=8, report=True)
     print("\n".join(told))
     assert all(line.startswith("equal") for line in told), "\n".join(told)

@@ -41,6 +41,10 @@ def test_bytes_paths_and_arrays_are_the_same_pixels(tmp_path: Path) -> None:
     columns = {
         "bytes": pa.array([written(pixels) for pixels in pictures]),
         "paths": pa.array(paths).dictionary_encode(),
+        "structures": pa.array(
+            [{"bytes": written(pictures[0]), "path": "elsewhere.png"}]
+            + [{"bytes": None, "path": path} for path in paths[1:]]
+        ),
         "lists": pa.array([pixels.tolist() for pixels in pictures]),
     }
     expected = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
@@ -181,7 +185,7 @@ def test_wrong_options_are_one_message() -> None:
 
 
 def _draws(**places: float) -> torch.Tensor:
-    names = ("flip", "down", "right", "scale", "crop_right", "crop_down")
+    names = ("flip", "down", "right", "scale", "crop_down", "crop_right")
     return torch.tensor([[places.get(name, 0.5) for name in names]], dtype=torch.float64)
 
 
@@ -195,6 +199,10 @@ def test_distortions_do_what_their_numbers_say() -> None:
     assert Distortions(shift=1).apply(pixels, _draws()).equal(pixels)
     assert Distortions(crop=0.5).apply(pixels, _draws(scale=1.0)).equal(pixels)
     corner = Distortions(crop=0.5).apply(pixels, _draws(scale=0, crop_right=0, crop_down=0))
-    # Twice as large: the last of the four pixels lies at 1.25 of the window's, the first before 0.
-    assert corner[0, 0, [0, 0, 3, 3], [0, 3, 0, 3]].tolist() == [0, 1, 5, 6]
+    assert corner[0, 0].tolist() == [[0, 0, 1, 1], [0, 0, 1, 1], [4, 4, 5, 5], [4, 4, 5, 5]]
+    other = Distortions(crop=0.5).apply(pixels, _draws(scale=0, crop_right=0.999, crop_down=0))
+    assert other[0, 0, 0].tolist() == [2, 2, 3, 3]
+    all_of_it = Distortions(flip=True, shift=1, crop=0.5)
+    draws = _draws(flip=0.1, down=0.5, right=0.99, scale=0, crop_right=0, crop_down=0)
+    assert all_of_it.apply(pixels, draws)[0, 0, 0].tolist() == [1, 1, 1, 0]
     assert corner.dtype == torch.uint8 and not pixels.equal(corner)

@@ -107,6 +107,7 @@ MEMBERS: dict[str, tuple[str, Callable[..., Input]]] = {
     "sparse": ("categorical", partial(Categories.fit, min_count=1, sparse_above=4)),
     "standard": ("numeric", partial(Numbers.fit, numeric_encoding="standard")),
     "quantile": ("numeric", partial(Numbers.fit, numeric_encoding="quantile")),
+    "lenet": ("image", partial(Image.fit, network="lenet", width=3, shared=True, flip=True)),
     **{
         f"text, {encoder}": ("text", partial(Text.fit, encoder=encoder, min_count=1, width=12))
         for encoder in ("mean", "lstm", "gru", "transformer")
@@ -118,7 +119,6 @@ MEMBERS: dict[str, tuple[str, Callable[..., Input]]] = {
     "tables apart": ("sequence", partial(Sequences.fit, shared=False, min_count=1)),
     "characters": ("text", partial(Text.fit, unit="characters", width=12)),
     "a pair": ("text", partial(Text.fit, pair=("body", "title"), width=12)),
-    "lenet": ("image", partial(Image.fit, network="lenet", width=3, shared=True, flip=True)),
     "in Tokyo": ("time", partial(Time.fit, time_zone="Asia/Tokyo")),
 }
 

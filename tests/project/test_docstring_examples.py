@@ -16,6 +16,7 @@ ROOMS = (
     "model",
     "streams",
     "training",
+    "transfer",
 )
 
 

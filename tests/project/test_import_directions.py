@@ -32,15 +32,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "streams": {*LEAVES},
     "model": {"trunks", "streams", "kinds", "task", *LEAVES},
     "training": {"model", "balancing", "streams", "metrics", "records", "kinds", "task", *LEAVES},
-    "transfer": {"training", "model", "streams", *TABLES_AND_TASKS, *LEAVES},
     "auxiliary": {"training", "model", "streams", "inputs", *TABLES_AND_TASKS, *LEAVES},
     "report": {"records", *LEAVES},
     "study": {"fitting", "config", *LEAVES},
 }
-ALL_ROOMS = {*MAY_IMPORT, "config", "fitting", "cli", *LEAVES}
+ALL_ROOMS = {*MAY_IMPORT, "config", "fitting", "transfer", "cli", *LEAVES}
 # `__init__` stands for the public names of `polytask`, which are mostly those of fitting.
-MAY_IMPORT["config"] = ALL_ROOMS - {"cli", "fitting"}
-MAY_IMPORT["fitting"] = {*ALL_ROOMS, "__init__"} - {"cli"}
+MAY_IMPORT["config"] = ALL_ROOMS - {"cli", "fitting", "transfer"}
+MAY_IMPORT["fitting"] = {*ALL_ROOMS, "__init__"} - {"cli", "transfer"}
+# It trains plans of fits, and nothing but the command line imports it.
+MAY_IMPORT["transfer"] = ALL_ROOMS - {"cli", "auxiliary"}
 # Nobody imports it: scikit-learn is an extra.
 MAY_IMPORT["sklearn"] = {"fitting", "config", *TABLES_AND_TASKS, *LEAVES}
 MAY_IMPORT["cli"] = {*ALL_ROOMS, "__init__"}

@@ -1,15 +1,13 @@
 """The Python of README.md and CONTRIBUTING.md works as printed, by somebody who pastes it."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from forked import Forked
+
 ROOT = Path(__file__).resolve().parents[2]
-# It takes seconds; this only ends a script that hangs, on a busy machine too.
-SECONDS = 300
 
 
 def python_blocks(markdown: str) -> list[str]:
@@ -17,15 +15,10 @@ def python_blocks(markdown: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
-def test_the_python_of_a_page_runs(name: str, tmp_path: Path) -> None:
+def test_the_python_of_a_page_runs(name: str, tmp_path: Path, forked: Forked) -> None:
     blocks = python_blocks((ROOT / name).read_text(encoding="utf-8"))
     assert blocks, f"{name} shows no Python"
-    script = tmp_path / "pasted.py"
-    script.write_text("\n".join(blocks), encoding="utf-8")
-    finished = subprocess.run(
-        [sys.executable, script.name], cwd=tmp_path, capture_output=True, text=True, timeout=SECONDS
-    )
-    assert finished.returncode == 0, finished.stderr
+    forked.script("\n".join(blocks), tmp_path).ended()
 
 
 def test_blocks_of_other_languages_are_left_out() -> None:

@@ -1,13 +1,14 @@
 """AdamW: torch's own numbers to the bit, without torch's compiler."""
 
-import subprocess
-import sys
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
+from forked import Forked
 from polytask.training.adamw import AdamW, Group
+from polytask.trunks import TRUNKS
 
 SHAPES = [(5, 7), (7,), (3, 4, 2), ()]
 
@@ -88,15 +89,17 @@ def test_a_state_of_other_parameters_is_refused() -> None:
         other.load_state_dict(optimizer.state_dict())
 
 
-def test_a_whole_fit_does_not_import_the_compiler() -> None:
+def test_whole_fits_do_not_import_the_compiler(forked_torch: Forked, tmp_path: Path) -> None:
     """Which would be most of the time that a small table takes."""
     program = (
-        "import sys, torch, pyarrow as pa; from polytask import fit\n"
+        "import sys, torch, pyarrow as pa; from polytask import fit, trunks\n"
         "x = torch.randn(200).numpy()\n"
         "table = pa.table({'x': x, 'a': x > 0, 'b': x * 1.5, 'c': (x > 1).astype(int) + (x > 0)})\n"
         "tasks = ['a:binary', 'b:regression', 'c:multiclass']\n"
-        "run = fit(table, tasks, allow='x', epochs=1, batch_size=64, threads=1)\n"
-        "print(run.history[-1].step, 'torch._dynamo' in sys.modules, 'sympy' in sys.modules)"
+        "for trunk in trunks.TRUNKS:\n"
+        "    run = fit(table, tasks, allow='x', epochs=1, batch_size=64, threads=1, trunk=trunk,\n"
+        "              ensemble=1, baseline='single' if trunk == 'mmoe' else 'none')\n"
+        "    print(trunk, run.history[-1].step, *{'torch._dynamo', 'sympy'} & {*sys.modules})"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.stdout.split() == ["3", "False", "False"], done.stderr
+    done = forked_torch.script(program, tmp_path)
+    assert done.out.split() == [word for trunk in TRUNKS for word in (trunk, "3")], done.err

@@ -1,18 +1,18 @@
 """Freed memory is kept: a step faults in no page twice."""
 
-import os
 import platform
-import subprocess
-import sys
+from pathlib import Path
 
 import pytest
+
+from forked import Forked
 
 _GLIBC = platform.libc_ver()[0] == "glibc"
 
 # Tensors of 40 MiB, made and freed, so that the middle one joins what is free at the end of the heap: in
 # a process of its own, for the setting is for all of it.
 _PROGRAM = """
-import resource, sys, torch
+import resource, torch
 from polytask.training.memory import freed_memory_kept
 
 def faults_a_step():
@@ -24,33 +24,27 @@ def faults_a_step():
         faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
     return sum(faults[-5:]) / 5
 
-if sys.argv[1] == "as is":
-    print(faults_a_step())
-else:
-    with freed_memory_kept():
-        kept = faults_a_step()
-    print(kept if sys.argv[1] == "keep" else faults_a_step())
+before = faults_a_step()
+with freed_memory_kept():
+    kept = faults_a_step()
+print(before, kept, faults_a_step())
 """
 
 
-def faults_a_step(mode: str, **settings: str) -> float:
-    kept = {name: value for name, value in os.environ.items() if name.startswith("PYTHON")}
-    done = subprocess.run(
-        [sys.executable, "-c", _PROGRAM, mode],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=kept | settings,
-    )
-    return float(done.stdout)
+def faults_a_step(forked: Forked, folder: Path, **settings: str) -> list[float]:
+    """Before, inside and after `freed_memory_kept`."""
+    return [*map(float, forked.script(_PROGRAM, folder, **settings).ended().out.split())]
 
 
 @pytest.mark.skipif(not _GLIBC, reason="settings of glibc's malloc")
-def test_pages_are_not_given_back_and_cleared_again() -> None:
-    assert faults_a_step("keep") < 5
-    assert faults_a_step("as is") > 100, "the C library keeps its memory by itself now"
+def test_pages_are_not_given_back_and_cleared_again(forked_torch: Forked, tmp_path: Path) -> None:
+    before, kept, after = faults_a_step(forked_torch, tmp_path)
+    assert before > 100, "the C library keeps its memory by itself now"
+    assert kept < 5
+    assert after > 100, "the setting stays in the caller's process"
 
 
 @pytest.mark.skipif(not _GLIBC, reason="settings of glibc's malloc")
-def test_settings_of_the_environment_are_left_alone() -> None:
-    assert faults_a_step("keep", MALLOC_TRIM_THRESHOLD_="65536") > 100
+def test_settings_of_the_environment_are_left_alone(forked_torch: Forked, tmp_path: Path) -> None:
+    before, inside, _ = faults_a_step(forked_torch, tmp_path, MALLOC_TRIM_THRESHOLD_="65536")
+    assert before > 100 and inside > 100

@@ -1,14 +1,10 @@
 """A small table, a finished run, an interrupted one, and command lines run here or in forks."""
 
-import contextlib
 import json
-import os
 import shutil
 import signal
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from forked import Forked, Outcome
 from polytask.cli import main
 from polytask.config import validate_config
 from polytask.fitting import fit_events
@@ -58,25 +55,6 @@ def make_table(num_rows: int = 400) -> pa.Table:
             "watch": np.exp(x * 0.3 + rng.normal(size=num_rows)),
         }
     )
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a command ended; code None: it took too long."""
-
-    code: int | None
-    out: str
-    err: str
-
-    def refused(self, *words: str) -> None:
-        """Exit code 2 and one message that holds these words, no traceback."""
-        assert self.code == 2, f"exit code {self.code}\n{self.out}\n{self.err}"
-        assert "Traceback" not in self.err and self.err.count("error:") >= 1, self.err
-        for word in words:
-            assert word in self.err, self.err
-
-    def ended(self) -> None:
-        assert self.code == 0, f"exit code {self.code}\n{self.out}\n{self.err}"
 
 
 Command = Callable[..., Outcome]
@@ -143,61 +121,6 @@ def run(home: Path, tmp_path: Path) -> Path:
 def interrupted(home: Path, tmp_path: Path) -> Path:
     """A copy of the interrupted run."""
     return Path(shutil.copytree(home / "interrupted", tmp_path / "interrupted"))
-
-
-@dataclass(frozen=True)
-class Running:
-    """A command in a process of its own."""
-
-    pid: int
-    _ask: Callable[[dict[str, object]], dict[str, object]]
-
-    def wait(self, seconds: float = 60) -> Outcome:
-        return Outcome(**self._ask({"wait": self.pid, "seconds": seconds}))
-
-    def signal(self, number: int) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, number)
-
-
-class Forked:
-    """Command lines in forks of one process, with limits of memory, file sizes and time."""
-
-    def __init__(self, folder: Path, *options: str) -> None:
-        self.folder = folder
-        self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("forked_main.py")), *options],
-            cwd=folder,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-
-    def start(self, *arguments: object, **limits: int | str) -> Running:
-        asked = {"start": [*map(str, arguments)], "folder": str(self.folder), **limits}
-        return Running(self._ask(asked)["pid"], self._ask)
-
-    def run(self, *arguments: object, seconds: float = 60, **limits: int | str) -> Outcome:
-        return self.start(*arguments, **limits).wait(seconds)
-
-    def close(self) -> None:
-        self._process.communicate()
-
-    def _ask(self, request: dict[str, object]) -> dict[str, object]:
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
-        answer: dict[str, object] = json.loads(self._process.stdout.readline())
-        return answer
-
-
-@pytest.fixture(scope="session")
-def forked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forked]:
-    """Without reports."""
-    started = Forked(tmp_path_factory.mktemp("forked"), "--without-report")
-    yield started
-    started.close()
 
 
 CLOCKS = {"train_seconds", "train_rows_per_second", "microseconds_per_row", "created"}

@@ -1,5 +1,6 @@
 """What a fit does to the process that called it: nothing that stays."""
 
+import ctypes
 import decimal
 import gc
 import locale
@@ -21,6 +22,7 @@ import pytest
 import torch
 
 import polytask
+from polytask.training.loop import TrainStep
 
 TASKS = ["click:binary", "watch:regression"]
 OPTIONS = {"epochs": 1, "batch_size": 64, "baseline": "none", "num_experts": 2}
@@ -98,6 +100,47 @@ def test_an_abandoned_fit_puts_all_back_when_it_is_closed(rows: pa.Table) -> Non
         next(events)
     events.close()
     assert state() == before
+
+
+class MallocInfo(ctypes.Structure):
+    """`struct mallinfo2` of glibc's malloc.h, in bytes."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in (
+            *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+            *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+        )
+    )
+
+
+def malloc_info() -> MallocInfo:
+    ask = getattr(ctypes.CDLL(None), "mallinfo2", None)
+    if ask is None:
+        pytest.skip("the C library has no mallinfo2")
+    ask.restype = MallocInfo
+    return ask()
+
+
+def handed_back() -> tuple[bool, bool]:
+    """Whether malloc gives the system what is freed: a block above 32 MiB, and 120 MiB of smaller ones."""
+    before = malloc_info().hblkhd
+    block = torch.empty(40 << 20, dtype=torch.uint8)
+    is_mapped = malloc_info().hblkhd - before >= block.numel()
+    blocks = [torch.empty(30 << 20, dtype=torch.uint8) for _ in range(4)]
+    before = malloc_info().arena
+    blocks.clear()
+    return is_mapped, before - malloc_info().arena >= 60 << 20
+
+
+def test_malloc_keeps_what_is_freed_until_the_fit_ends(rows: pa.Table) -> None:
+    assert handed_back() == (True, True), "the C library keeps its memory by itself now"
+    config = polytask.config.validate_config({"tasks": TASKS, **OPTIONS, "threads": 1})
+    events = polytask.fitting.fit_events(config, rows)
+    next(event for event in events if isinstance(event, TrainStep))
+    assert handed_back() == (False, False)
+    events.close()
+    assert handed_back() == (True, True)
 
 
 @contextmanager

@@ -8,11 +8,11 @@ import shutil
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-Forked = Any
+from forked import Forked
+
 LIMITS = {"memory": 4 << 30, "seconds": 300}
 
 BOMB = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(

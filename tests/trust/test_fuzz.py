@@ -7,16 +7,14 @@ import re
 import shutil
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from forked import Forked, Outcome
 from polytask.records.layout import FILES, REPORT
-
-Forked = Any
 
 # Imported by its place: tests are no package.
 spec = importlib.util.spec_from_file_location(
@@ -33,7 +31,7 @@ def refuse(constant: str) -> None:
     raise AssertionError(f"{constant} in JSON")
 
 
-def fault_of(ended: Any) -> str | None:
+def fault_of(ended: Outcome) -> str | None:
     """None where it is success, or one message."""
     if ended.code == 0:
         return None

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import polytask
+from forked import Forked
 from polytask.errors import UserError
 from polytask.files.lock import LOCK, Lock
 from polytask.fitting import fit_events
@@ -19,7 +20,6 @@ from polytask.training.loop import TrainStep
 Command = Callable[..., Any]
 Contents = Callable[[Path], dict[str, object]]
 GoOn = Callable[[Path], None]
-Forked = Any
 
 
 def has_log(run: Path) -> bool:

@@ -6,11 +6,11 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import polytask
+from forked import Forked
 from polytask.errors import UserError
 from polytask.files.writing import (
     CannotWriteError,
@@ -24,7 +24,6 @@ from polytask.training.loop import TrainStep
 
 Contents = Callable[[Path], dict[str, object]]
 GoOn = Callable[[Path], None]
-Forked = Any
 
 # Of the files of these runs run.yaml has about 1 kB, encoder.json 2, the weights 6, a checkpoint 20,
 # metrics.json 15 kB, and steps.jsonl grows to 15.

@@ -32,6 +32,7 @@ from polytask.balancing.parallel import Ranks
 from polytask.balancing.reach import Reach, last_shared_layer, reach
 from polytask.balancing.registry import BALANCERS, WRAPPERS, register
 from polytask.balancing.scalarization import GLS, RLW, Decayed, Equal, ScaleInvariant, Static
+from polytask.balancing.svd_reweighting import SVDReweighting
 from polytask.balancing.wrappers import Combined, EveryNthStep, NormClipped, Smoothed, Wrapper
 
 __all__ = [
@@ -71,6 +72,7 @@ __all__ = [
     "ParetoEfficient",
     "Ranks",
     "Reach",
+    "SVDReweighting",
     "Scalarization",
     "ScaleInvariant",
     "Smoothed",

@@ -1,4 +1,4 @@
-"""polytask demo, inspect, fit, evaluate, predict."""
+"""polytask demo, inspect, fit, transfer, evaluate, predict, report."""
 
 import json
 import os
@@ -15,8 +15,10 @@ from polytask.cli.help import CommandUnderHeadings
 from polytask.cli.options import (
     config_from,
     resumed_from,
+    transfer_options_from,
     with_column_options,
     with_fit_options,
+    with_transfer_options,
 )
 from polytask.cli.stopping import TERMINATED, Terminated, terminated_in_order
 from polytask.cli.visible import visible
@@ -136,6 +138,31 @@ def fit(options: Mapping[str, object]) -> None:
         show_resumed(resumed[0], threads=resumed[1], verbose=verbose)
     elif config is not None:
         show_fit(config, verbose=verbose)
+
+
+@app.command(cls=CommandUnderHeadings, context_settings=_WIDE)
+@with_transfer_options
+def transfer(options: Mapping[str, object]) -> None:
+    """Measure which tasks of TABLE help each other, and which to train together.
+
+    Trains sets of tasks beside each task alone, and prints what was found.
+
+    polytask transfer log.parquet --task click --task like --task watch:regression --out runs/transfer
+    """
+    path = options.get("resume")
+    if path is not None:
+        others = [name for name, value in options.items() if name != "resume" and value]
+        if others:
+            raise UserError(f"--resume {path} takes everything from {path}: leave out the rest")
+        from polytask.cli.transfer import show_resumed_transfer
+
+        show_resumed_transfer(Path(str(path)))
+        return
+    config = _existing(config_from(options))
+    asked = transfer_options_from(options)
+    from polytask.cli.transfer import show_transfer
+
+    show_transfer(config, asked)
 
 
 @app.command(name="inspect", cls=CommandUnderHeadings, context_settings=_WIDE)

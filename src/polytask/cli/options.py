@@ -13,6 +13,7 @@ from polytask.choices import AUXILIARY_NAMES, KIND_NAMES, RULE_NAMES, TRUNK_NAME
 from polytask.config import FitConfig, read_config, spellings, validate_config
 from polytask.config.fields import description, shown_default
 from polytask.errors import UserError
+from polytask.records.transfer import TransferOptions
 
 _REPEATED = {"tasks": "--task", "derive": "--derive", "transform": "--transform"} | {
     "given": "--given",
@@ -42,6 +43,56 @@ def with_fit_options(command: Callable[[Mapping[str, object]], None]) -> Callabl
 def with_column_options(command: Callable[[Mapping[str, object]], None]) -> Callable[..., None]:
     """The command with the options that say what columns are."""
     return _with_options(command, (_POSITIONAL, *_COLUMN_OPTIONS))
+
+
+def with_transfer_options(command: Callable[[Mapping[str, object]], None]) -> Callable[..., None]:
+    """The command with the options of a fit, but for its baseline, and those of a study of transfer."""
+    left_out = ("baseline", "init_from", "intervals", "log_every", "checkpoint_every")
+    names = [name for name in FitConfig.model_fields if name not in left_out]
+    own = (
+        ("budget", int | None, "N", "Most trainings, of all kinds together. [60]"),
+        (
+            "seeds",
+            int | None,
+            "N",
+            "How often each set of tasks is trained; by the budget, up to 3.",
+        ),
+        ("rows", int | None, "N", "Train on so many rows, drawn at random; all of them if absent."),
+        ("models", int | None, "N", "Most models that the recommended grouping may have."),
+        ("widths", str | None, "N,N", "Also try shared layers of these widths, such as 5,50,500."),
+    )
+    further = [_other_option(n, kind, text, metavar=m, panel=_STUDY) for n, kind, m, text in own]
+    resume = _other_option(
+        "resume",
+        Path | None,
+        "Go on with a study that was stopped; no other option.",
+        metavar="FOLDER",
+    )
+    return _with_options(command, names, *further, resume)
+
+
+def transfer_options_from(options: Mapping[str, object]) -> TransferOptions:
+    """--budget, --seeds, --rows, --models and --widths."""
+    counts: dict[str, int | None] = {}
+    for name in ("budget", "seeds", "rows", "models"):
+        value = options.get(name)
+        if value is not None and not (isinstance(value, int) and value >= 1):
+            raise UserError(f"--{name} must be at least 1, but is {value}")
+        counts[name] = value if isinstance(value, int) else None
+    return TransferOptions(
+        budget=counts["budget"] or TransferOptions().budget,
+        seeds=counts["seeds"],
+        rows=counts["rows"],
+        max_models=counts["models"],
+        widths=_widths(options.get("widths")),
+    )
+
+
+def _widths(text: object) -> tuple[int, ...]:
+    parts = [part.strip() for part in str(text).split(",")] if text is not None else []
+    if not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise UserError(f"--widths={text}: write whole numbers above 0, such as 5,50,500")
+    return tuple(sorted({int(part) for part in parts}))
 
 
 def config_from(options: Mapping[str, object]) -> FitConfig:
@@ -100,14 +151,14 @@ def _with_options(
 
 
 def _other_option(
-    name: str, kind: object, meaning: str, *, metavar: str | None = None
+    name: str, kind: object, meaning: str, *, metavar: str | None = None, panel: str = "Other"
 ) -> inspect.Parameter:
     option = typer.Option(
         f"--{name}",
         help=meaning,
         metavar=metavar,
         show_default=False,
-        rich_help_panel=_OTHER,
+        rich_help_panel=panel,
     )
     return _keyword(name, Annotated[kind, option], default=False if kind is bool else None)
 
@@ -192,7 +243,7 @@ _NAMES = {
     "auxiliary": ", ".join(AUXILIARY_NAMES),
 }
 
-_OTHER = "Other"
+_STUDY = "The study of transfer"
 _PANELS = {
     "inputs": "Columns",
     "transform": "Labels",

@@ -21,7 +21,7 @@ from polytask.model import MultiTaskModel
 from polytask.task import Task
 from polytask.training.monitor import Monitor, Term
 from polytask.training.run import Settings
-from polytask.trunks import TRUNKS, Trunk
+from polytask.trunks import TRUNKS, Aligned, Trunk
 
 Found = TypeVar("Found", bound=nn.Module)
 
@@ -52,7 +52,7 @@ def build_model(
     `num_steps` is the length of the training that extra losses are there for.
     """
     encoder = encoder or inputs.encoder(
-        cross_layers=config.cross_layers, cross_rank=config.cross_rank
+        cross_layers=config.cross_layers or 0, cross_rank=config.cross_rank
     )
     in_features = getattr(encoder, "out_features", None)
     if not isinstance(in_features, int):
@@ -62,6 +62,8 @@ def build_model(
         )
     made = trunk and trunk(in_features=in_features, num_tasks=len(tasks))
     made = made or build_trunk(config, in_features=in_features, num_tasks=len(tasks))
+    if config.align and len(tasks) > 1:
+        made = Aligned(made, in_features=in_features)
     return MultiTaskModel(
         encoder,
         made,

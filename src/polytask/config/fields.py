@@ -154,8 +154,8 @@ class FitConfig(_Strict):
     """auto: frequent values of numbers are read as categories too."""
     embedding_dim: Count | None = None
     """Width of embeddings; by a rule if absent."""
-    cross_layers: Annotated[int, Field(ge=0, le=64)] = 0
-    """Cross layers beside the inputs: products of entries."""
+    cross_layers: Annotated[int, Field(ge=0, le=64)] | None = None
+    """Layers of products of entries before the trunk. By the rows."""
     cross_rank: Count = 32
     """Rank of a cross layer's matrix."""
     input_options: InputOptions = Field(default_factory=dict)
@@ -174,6 +174,8 @@ class FitConfig(_Strict):
     """Widths of a task's tower."""
     dropout: Fraction = 0.0
     """Dropout in trunk and towers."""
+    align: bool = False
+    """A matrix of its own for each task before the trunk, the identity at first (Wu et al., 2020)."""
     ensemble: Count | None = None
     """Networks in one, whose outputs are averaged. By the rows."""
 

@@ -5,14 +5,7 @@ from datetime import date
 from pathlib import Path
 from typing import Literal, TypedDict
 
-from polytask.choices import (
-    BatchBy,
-    GivenConflict,
-    NumericEncoding,
-    OnBadRow,
-    Schedule,
-    Shares,
-)
+from polytask.choices import BatchBy, GivenConflict, NumericEncoding, OnBadRow, Schedule, Shares
 from polytask.config.fields import FitConfig, description, shown_default
 from polytask.data.options import Decimal
 from polytask.data.readers import TableSource
@@ -61,7 +54,7 @@ class FitOptions(TypedDict, total=False):
     num_bins: int | None
     numeric_values: Literal["auto", "none"]
     embedding_dim: int | None
-    cross_layers: int
+    cross_layers: int | None
     cross_rank: int
     input_options: Mapping[str, Mapping[str, object]]
     hidden: tuple[int, ...] | list[int] | str | None
@@ -69,6 +62,7 @@ class FitOptions(TypedDict, total=False):
     expert_hidden: tuple[int, ...] | list[int] | str | None
     tower_hidden: tuple[int, ...] | list[int] | str
     dropout: float
+    align: bool
     ensemble: int | None
     measure_at: Literal["seam", "parameters"]
     auxiliary: Spec | Sequence[Spec]

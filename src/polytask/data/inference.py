@@ -40,6 +40,7 @@ _UNITS = ((1, "seconds"), (10**3, "milliseconds"), (10**6, "microseconds"), (10*
 _EARLIEST = int(datetime(1990, 1, 1, tzinfo=UTC).timestamp())
 _LATEST = int(datetime(2100, 1, 1, tzinfo=UTC).timestamp())
 _PICTURE_HEADS = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM", b"RIFF")
+_PICTURE_PATH = r"(?i)\.(jpe?g|png|gif|bmp|webp|tiff?)$"
 _LONGEST_HEAD = 8
 _HEADS_LOOKED_AT = 100
 _NEARLY_ALL = 0.95
@@ -68,8 +69,11 @@ def infer_column(statistics: ColumnStatistics, *, asked: bool = False) -> Infere
     return "ignored", f"{statistics.type} is neither a number nor text"
 
 
-def holds_arrays_of_pixels(dtype: pa.DataType) -> bool:
-    """Whether a column's values are arrays (H, W) or (H, W, C) of bytes, all of one size."""
+def is_type_of_pictures(dtype: pa.DataType) -> bool:
+    """Whether a column's values are arrays (H, W) or (H, W, C) of bytes, all of one size, or have a
+    picture's bytes and path side by side, as the image columns of Hugging Face's data sets do."""
+    if pa.types.is_struct(dtype):
+        return {field.name for field in dtype} == {"bytes", "path"}
     depth = 0
     while pa.types.is_fixed_size_list(dtype):
         dtype, depth = dtype.value_type, depth + 1
@@ -117,6 +121,9 @@ def _reason_to_ignore(statistics: ColumnStatistics) -> str | None:
 
 
 def _text_to_ignore(statistics: ColumnStatistics) -> str | None:
+    looked_at = statistics.values[:_HEADS_LOOKED_AT]
+    if pc.all(pc.match_substring_regex(looked_at, _PICTURE_PATH)).as_py():
+        return f"paths of pictures: {flag('columns', f'image={statistics.name}')} reads them"
     if statistics.num_distinct > FEW and _uniqueness(statistics) >= FREE_TEXT_SHARE:
         words = float(pc.mean(pc.count_substring_regex(statistics.values, r"\S+")).as_py())
         if words >= FREE_TEXT_WORDS:

@@ -14,9 +14,9 @@ from polytask.data.inference import (
     ColumnKind,
     Inference,
     are_numbers,
-    holds_arrays_of_pixels,
     holds_numbers_as_text,
     infer_column,
+    is_type_of_pictures,
 )
 from polytask.errors import UserError, flag
 
@@ -86,8 +86,8 @@ class Overrides:
         if pa.types.is_nested(column.type):
             if claim not in (None, "numeric", "categorical"):
                 return claim, "as asked for"
-            if claim is None and holds_arrays_of_pixels(column.type):
-                return "image", "arrays of pixels"
+            if claim is None and is_type_of_pictures(column.type):
+                return "image", "pictures, by the column's type"
             kind, reason = "ignored", _nested(name, column.type)
             is_wanted = is_asked or claim is not None
         else:

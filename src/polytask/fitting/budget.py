@@ -14,17 +14,18 @@ _PATIENT_STEPS = 250
 _FEWEST_VALIDATIONS = 3
 _LEARNS_LITTLE = 100
 _ENSEMBLE = 8
-_MOST_ROWS_OF_ENSEMBLE = 10_000
-"""Eight networks in one gain most where rows are few, and cost little there."""
+_CROSS_LAYERS = 2
+_FEW_ROWS = 10_000
+"""Up to here eight networks in one gain most, and cost little; products of entries need more rows."""
 
 
 def with_budget(config: FitConfig, num_rows: int) -> FitConfig:
-    """The options with a batch size, epochs, patience and ensemble where none were given.
+    """The options with a batch size, epochs, patience, ensemble and cross layers where none were given.
 
     About 50 batches an epoch, of 16 to 1,024 rows; 1,000 steps or more, in 6 to 40 epochs; patience
     for 250 steps, in 3 validations or more. From about 170,000 rows on that is batches of 1,024
     for 6 epochs; small tables get steps enough to learn from. Up to 10,000 rows the model is an
-    ensemble of 8.
+    ensemble of 8, above it has 2 cross layers.
 
     >>> with_budget(FitConfig(), 400).epochs, with_budget(FitConfig(), 400).batch_size
     (40, 16)
@@ -39,12 +40,17 @@ def with_budget(config: FitConfig, num_rows: int) -> FitConfig:
     if patience is None:
         validations_a_step = config.validations_per_epoch / per_epoch
         patience = max(_FEWEST_VALIDATIONS, math.ceil(_PATIENT_STEPS * validations_a_step))
-    ensemble = config.ensemble or (_ENSEMBLE if num_rows <= _MOST_ROWS_OF_ENSEMBLE else 1)
+    is_small = num_rows <= _FEW_ROWS
+    ensemble = config.ensemble or (_ENSEMBLE if is_small else 1)
+    cross_layers = config.cross_layers
+    if cross_layers is None:
+        cross_layers = 0 if is_small else _CROSS_LAYERS
     changes = {
         "batch_size": batch_size,
         "epochs": epochs,
         "patience": patience,
         "ensemble": ensemble,
+        "cross_layers": cross_layers,
     }
     return config.model_copy(update=changes)
 

@@ -185,7 +185,7 @@ def _start(config: FitConfig) -> From | None:
 def single_task(config: FitConfig, prepared: Prepared, position: int) -> ModelPlan:
     """One goal alone, with the same options. Its label is the joint one where it is given another: an
     ordinary binary."""
-    task = _alone(prepared, position)
+    task = without_parent(prepared, position)
     own = options_for_tasks(config, [position], [task])
     plan = ModelPlan(
         f"single: {task.name}",
@@ -230,10 +230,10 @@ def _augmented(prepared: Prepared) -> dict[str, Augmentation]:
     }
 
 
-def _alone(prepared: Prepared, position: int) -> Task:
-    """A task without its parent: its one output starts at the joint rate."""
+def without_parent(prepared: Prepared, position: int, *, among: Sequence[int] = ()) -> Task:
+    """A task whose parent is not `among` the model's: its one output starts at the joint rate."""
     task = prepared.tasks[position]
-    if task.given is None:
+    if task.given is None or task.given in {prepared.tasks[place].name for place in among}:
         return task
     kind = task.kind.starting_at(prepared.train.labels[task.name].double().numpy())
     return replace(task, kind=kind, given=None)

@@ -99,7 +99,10 @@ def decode(column: pa.ChunkedArray, name: str, form: Form) -> tuple[Pixels, NDAr
 
 
 def pictures(column: pa.ChunkedArray, name: str) -> Iterator[Picture | None]:
-    """The values of a column one by one; UserError for a column that holds no pictures."""
+    """The values of a column one by one, of structures their bytes, or else their path.
+
+    UserError for a column that holds no pictures.
+    """
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     kind = column.type
@@ -112,7 +115,8 @@ def pictures(column: pa.ChunkedArray, name: str) -> Iterator[Picture | None]:
             "the paths of JPEG or PNG files, or arrays (H, W) or (H, W, C)"
         )
     for start in range(0, len(column), _PIECE):
-        yield from column.slice(start, _PIECE).to_pylist()
+        for value in column.slice(start, _PIECE).to_pylist():
+            yield (value.get("bytes") or value.get("path")) if isinstance(value, dict) else value
 
 
 def dense(column: pa.ChunkedArray) -> NDArray[np.generic] | None:

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from polytask.errors import UserError
 
@@ -15,7 +14,7 @@ class Distortions:
 
     `flip`: half of them mirrored, left to right. `shift`: moved by up to so many pixels either way
     and on both axes, with the pixels of the edge repeated. `crop` below 1: a window of a height and
-    width of `crop` to 1 times the picture's, at a place of its own, enlarged to the picture's size.
+    width of `crop` to 1 times the picture's, at a place of its own, enlarged to the picture's size by nearest pixels.
 
     >>> picture = torch.tensor([[[[1, 2, 3]]]], dtype=torch.uint8)
     >>> draws = torch.zeros(1, Distortions.NUM_DRAWS)
@@ -43,41 +42,26 @@ class Distortions:
         return self.flip or self.shift > 0 or self.crop < 1
 
     def apply(self, pixels_BKHW: Tensor, draws_BN: Tensor) -> Tensor:
-        """The pictures of each row changed by the row's numbers, which are uniform in [0, 1)."""
-        if self.crop < 1:
-            pixels_BKHW = _cropped(pixels_BKHW, self.crop, draws_BN[:, 3:6])
-        if self.shift:
-            pixels_BKHW = _shifted(pixels_BKHW, self.shift, draws_BN[:, 1:3])
-        return _flipped(pixels_BKHW, draws_BN[:, 0] < 0.5) if self.flip else pixels_BKHW
+        """The pictures of each row changed by the row's numbers, which are uniform in [0, 1).
 
+        One gather for all three: a pixel is the nearest one at its own place in the picture as it was.
+        """
+        height, width = pixels_BKHW.shape[2:]
+        scale_B1 = self.crop + (1 - self.crop) * draws_BN[:, 3:4]
+        ys_BH = self._places(height, draws_BN[:, 1:2], draws_BN[:, 4:5], scale_B1)
+        xs_BW = self._places(width, draws_BN[:, 2:3], draws_BN[:, 5:6], scale_B1)
+        if self.flip:
+            xs_BW = torch.where(draws_BN[:, :1] < 0.5, xs_BW.flip(1), xs_BW)
+        places_BHW = ys_BH[:, :, None] * width + xs_BW[:, None, :]
+        flat_BKP = pixels_BKHW.flatten(2)
+        places_BKP = places_BHW.flatten(1).unsqueeze(1).expand(-1, flat_BKP.shape[1], -1)
+        return flat_BKP.gather(2, places_BKP).view_as(pixels_BKHW)
 
-def _flipped(pixels_BKHW: Tensor, chosen_B: Tensor) -> Tensor:
-    flipped = pixels_BKHW.clone()
-    flipped[chosen_B] = pixels_BKHW[chosen_B].flip(-1)
-    return flipped
-
-
-def _shifted(pixels_BKHW: Tensor, most: int, draws_B2: Tensor) -> Tensor:
-    """Row b becomes the window of the padded picture that begins at its own place."""
-    height, width = pixels_BKHW.shape[2:]
-    starts_B2 = (draws_B2 * (2 * most + 1)).long()
-    ys_BH = (starts_B2[:, :1] + torch.arange(height) - most).clamp(0, height - 1)
-    xs_BW = (starts_B2[:, 1:] + torch.arange(width) - most).clamp(0, width - 1)
-    num_channels = pixels_BKHW.shape[1]
-    rows = ys_BH[:, None, :, None].expand(-1, num_channels, -1, width)
-    columns = xs_BW[:, None, None, :].expand(-1, num_channels, height, -1)
-    return pixels_BKHW.gather(2, rows).gather(3, columns)
-
-
-def _cropped(pixels_BKHW: Tensor, smallest: float, draws_B3: Tensor) -> Tensor:
-    draws_B3 = draws_B3.float()
-    scale_B = smallest + (1 - smallest) * draws_B3[:, 0]
-    places_B2 = (2 * draws_B3[:, 1:] - 1) * (1 - scale_B)[:, None]
-    affine_B23 = torch.zeros(len(scale_B), 2, 3)
-    affine_B23[:, 0, 0] = affine_B23[:, 1, 1] = scale_B
-    affine_B23[:, :, 2] = places_B2
-    grid = functional.affine_grid(affine_B23, list(pixels_BKHW.shape), align_corners=False)
-    enlarged = functional.grid_sample(
-        pixels_BKHW.float(), grid, padding_mode="border", align_corners=False
-    )
-    return enlarged.round().to(pixels_BKHW.dtype)
+    def _places(self, length: int, shift_B1: Tensor, start_B1: Tensor, scale_B1: Tensor) -> Tensor:
+        """Where the pixels of one axis come from: a window enlarged, then moved."""
+        moved_B1 = (shift_B1 * (2 * self.shift + 1)).long() - self.shift
+        places_BL = (moved_B1 + torch.arange(length)).clamp(0, length - 1)
+        if self.crop == 1:
+            return places_BL
+        start_B1 = start_B1 * (1 - scale_B1) * length
+        return (start_B1 + scale_B1 * (places_BL + 0.5)).long().clamp(0, length - 1)

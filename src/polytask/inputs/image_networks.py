@@ -158,6 +158,10 @@ def _backbone(module: str, maker: str, name: str, **options: int) -> nn.Module:
         raise UserError(
             f"the network {library}:{name} is of {library}, which is not installed: pip install {library}"
         ) from error
+    except (RuntimeError, OSError) as error:
+        raise UserError(
+            f"{library} is installed, but cannot be loaded ({error}): it has to be built for this torch"
+        ) from error
     try:
         return make(name, **options)
     except (ValueError, RuntimeError, TypeError, KeyError) as error:

@@ -24,12 +24,12 @@ INPUTS: dict[str, type[Input]] = {
     "categorical": Categories,
     "numeric": Numbers,
     "time": Time,
-    "text": Text,
-    "pretrained": PretrainedText,
-    "sequence": Sequences,
     "frequent_values": FrequentValues,
     "history": KeyHistory,
     "image": Image,
+    "text": Text,
+    "pretrained": PretrainedText,
+    "sequence": Sequences,
 }
 
 

@@ -61,9 +61,10 @@ def style() -> Iterator[None]:
 
 
 def new_figure(
-    height: float, *ratios: float, gap: float = 0.5, left: float = _LEFT
+    height: float, *ratios: float, gap: float = 0.5, left: float = _LEFT, bottom: float = 38
 ) -> tuple[Figure, list[Axes]]:
-    """A figure of the panels' width with one axes above another, `left` of it for the labels."""
+    """A figure of the panels' width with one axes above another, `left` and `bottom` of it for
+    the labels."""
     figure = Figure(figsize=(WIDTH / _POINTS_PER_INCH, height / _POINTS_PER_INCH))
     FigureCanvasSVG(figure)
     grid = figure.add_gridspec(
@@ -71,7 +72,7 @@ def new_figure(
         height_ratios=ratios or (1.0,),
         left=left / WIDTH,
         right=1 - _RIGHT / WIDTH,
-        bottom=38 / height,
+        bottom=bottom / height,
         top=1 - 20 / height,
         hspace=gap,
     )

@@ -29,7 +29,7 @@ def render(run: ReportedRun) -> str:
     with style():
         training = training_panels(run)
         return (
-            _environment()
+            page_environment()
             .get_template("page.html.j2")
             .render(
                 run=run,
@@ -80,7 +80,7 @@ def _by_task(metrics: RunRecord | None) -> list[list[Row]]:
     return groups
 
 
-def _environment() -> Environment:
+def page_environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=select_autoescape(default=True, default_for_string=True),

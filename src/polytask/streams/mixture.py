@@ -86,7 +86,7 @@ def batches_in_shares(
     [90, 10]
     >>> batches_in_shares([9000, 1000], [90, 10], temperature=2)
     [75, 25]
-    >>> batches_in_shares([9000, 1000], [90, 10], temperature=math.inf)
+    >>> batches_in_shares([9000, 1000], [90, 10], temperature=float("inf"))
     [50, 50]
     """
     if not temperature >= 1:

@@ -1,5 +1,6 @@
 """What tasks share: the network between one vector per example and the heads."""
 
+from polytask.trunks.alignment import Aligned
 from polytask.trunks.attention import MTAN
 from polytask.trunks.attention_gate import AttentionMoE
 from polytask.trunks.blocks import Experts, Gate, Routing, mix, mlp
@@ -20,6 +21,7 @@ __all__ = [
     "MTAN",
     "PLE",
     "TRUNKS",
+    "Aligned",
     "AttentionMoE",
     "CrossStitch",
     "ExpertOutputs",

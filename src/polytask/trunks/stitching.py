@@ -228,7 +228,7 @@ def _leaning(num: int, *, own: float) -> Tensor:
     if num == 1:
         return torch.ones(1, 1)
     others = (1 - own) / (num - 1)
-    return torch.full((num, num), others) + (own - others) * torch.eye(num)
+    return torch.full((num, num), others).fill_diagonal_(own)
 
 
 def _rows(by_layer: Iterable[Tensor]) -> nn.ModuleList:

@@ -7,7 +7,7 @@ import pyarrow as pa
 from torch import Tensor
 
 from polytask.auxiliary import Auxiliary, TrainingRows
-from polytask.config import FitConfig, TaskConfig, parse_task
+from polytask.config import FitConfig, TaskConfig
 from polytask.config.build import build_inputs
 from polytask.data.derive import Derivation, parse_derivation
 from polytask.data.labels import LabelCount, LabelEncoder
@@ -15,7 +15,7 @@ from polytask.data.leaks import find_leaks, stop_at_leaks
 from polytask.data.notes import notes_of
 from polytask.data.readers import TableSource, read_table, require_columns
 from polytask.data.schema import Schema, infer_schema
-from polytask.errors import UserError, flag, nearest
+from polytask.errors import UserError
 from polytask.fitting.budget import with_budget
 from polytask.fitting.preparing.auxiliaries import (
     fit_auxiliaries,
@@ -42,9 +42,13 @@ from polytask.fitting.preparing.history import (
 )
 from polytask.fitting.preparing.lengths import lengths_of_rows
 from polytask.fitting.preparing.splitting import Parts, split_in_words, split_table
+from polytask.fitting.preparing.tasks import (
+    label_words,
+    make_tasks,
+    resolve_kinds,
+    resolve_tasks,
+)
 from polytask.inputs import FittedInputs, repeating
-from polytask.kinds import Kind, infer_kind, make_kind
-from polytask.kinds.columns import label_column
 from polytask.records import Leak
 from polytask.streams import Batch
 from polytask.task import Task
@@ -117,7 +121,7 @@ def prepare(
         train,
         make_tasks(config),
         given_conflict=config.given_conflict,
-        missing=_label_words(config),
+        missing=label_words(config),
     )
     labels_BT = fitted.encode(train).labels_BT
     leaks = find_leaks(train, schema, labels_BT, fitted.tasks)
@@ -217,78 +221,6 @@ def inspect_table(config: FitConfig, table: TableSource | None = None) -> tuple[
         config = resolve_tasks(config, whole)
     _check_columns(config, whole)
     return whole, _schema(config, whole, derivations)
-
-
-def resolve_tasks(config: FitConfig, table: pa.Table) -> FitConfig:
-    """The configuration with parsed tasks, whose columns and relations exist."""
-    if not config.tasks:
-        raise UserError("there is no task: name one, such as --task=click:binary")
-    parsed = [
-        parse_task(task, table.column_names) if isinstance(task, str) else task
-        for task in config.tasks
-    ]
-    require_columns(table, [task.column for task in parsed], "the tasks")
-    names = [task.name for task in parsed]
-    twice = {name for name in names if names.count(name) > 1}
-    if twice:
-        raise UserError(f"two tasks are named {min(twice)!r}: write NAME=COLUMN to tell them apart")
-    for option in ("transform", "given", "weight"):
-        mapping: Mapping[str, object] = getattr(config, option)
-        for name in mapping:
-            if name not in names and not (option == "weight" and name == "*"):
-                raise UserError(f"--{option}: unknown task {name!r}{nearest(name, names)}")
-    given = {task.name: task.given for task in parsed if task.given} | dict(config.given)
-    for child, parent in given.items():
-        if parent not in names:
-            raise UserError(
-                f"{flag('given', f'{child}={parent}')}: no task {parent!r}{nearest(parent, names)}"
-            )
-    return config.model_copy(update={"tasks": tuple(parsed), "given": given})
-
-
-def resolve_kinds(config: FitConfig, train: pa.Table) -> tuple[FitConfig, tuple[str, ...]]:
-    """The configuration with the kind of every task, and a reason for each that was inferred."""
-    tasks, reasons = [], []
-    for task in config.tasks:
-        assert isinstance(task, TaskConfig)
-        kind, reason = task.kind, "as asked for"
-        if kind is None:
-            column = label_column(train[task.column], _label_words(config))
-            kind, reason = infer_kind(column, f"task {task.name!r} (column {task.column!r})")
-        if task.name in config.transform:
-            kind = _transformed(kind, task.name, config.transform[task.name])
-        tasks.append(task.model_copy(update={"kind": kind}))
-        reasons.append(reason)
-    return config.model_copy(update={"tasks": tuple(tasks)}), tuple(reasons)
-
-
-def make_tasks(config: FitConfig) -> tuple[Task, ...]:
-    """The tasks, whose kinds are known."""
-    tasks = []
-    for task in config.tasks:
-        assert isinstance(task, TaskConfig) and task.kind is not None
-        given = config.given.get(task.name)
-        try:
-            tasks.append(Task(task.name, task.column, task.kind, given, task.auxiliary))
-        except ValueError as error:
-            raise UserError(str(error)) from error
-    return tuple(tasks)
-
-
-def _transformed(kind: Kind, name: str, transform: str) -> Kind:
-    if "transform" not in kind.option_names():
-        raise UserError(
-            f"{flag('transform', name)}: log1p is for kinds that are quantities, not {kind.name}"
-        )
-    try:
-        return make_kind({"name": kind.name, **kind.options(), "transform": transform})
-    except UserError as error:
-        raise UserError(f"{flag('transform', f'{name}={transform}')}: {error.message}") from error
-
-
-def _label_words(config: FitConfig) -> tuple[str, ...]:
-    """What means: not labelled, in every label column."""
-    return tuple(word for word in config.missing or () if "=" not in word)
 
 
 def _check_columns(config: FitConfig, table: pa.Table) -> None:

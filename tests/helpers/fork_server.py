@@ -1,8 +1,11 @@
-"""Runs `polytask` command lines in forks of this process, with limits; see `conftest.Forked`.
+"""Runs `polytask` command lines and scripts in forks of this process; `forked.Forked` asks for them.
 
-A line of JSON on standard input is one request, a line on standard output its answer:
-{"start": [ARGUMENT, ...], "folder": F, and perhaps "memory" and "file_bytes", the most bytes of both,
-"stdout", a path, and "user", a number} -> {"pid": ...}
+`python fork_server.py MODULE ...` imports these modules once and computes nothing: starting Python and torch
+anew would take most of the time of a small test. One line of JSON on standard input is one request, one
+line on standard output its answer:
+{"argv": [ARGUMENT, ...] or "script": PATH, "folder": F, "report": whether a fit draws one, and perhaps
+"memory" and "file_bytes", the most bytes of both, "stdout", a path, "user", a number, and "environment"}
+-> {"pid": ...}
 {"wait": PID, "seconds": S} -> {"code": ..., "out": ..., "err": ...}; code is None where it took longer,
 and it is killed; -9 means killed by that signal.
 """
@@ -12,25 +15,25 @@ import importlib
 import json
 import os
 import resource
+import runpy
 import signal
 import sys
 import time
 import traceback
 from pathlib import Path
 
-import polytask.fitting.fitting
-from polytask.cli import main
 
-# What commands import on their way; torch's optimizers the last.
-for name in (
-    "polytask.report.page",
-    "polytask.cli.fitting",
-    "torch._dynamo",
-):
-    importlib.import_module(name)
-if "--without-report" in sys.argv:
-    # It takes longer than the rest of a small run.
-    polytask.fitting.session.write_report = lambda folder: None
+def work(request: dict[str, object]) -> None:
+    if "script" in request:
+        sys.argv = [str(request["script"])]
+        runpy.run_path(str(request["script"]), run_name="__main__")
+        return
+    from polytask.cli import main
+
+    if not request["report"]:
+        importlib.import_module("polytask.fitting.session").write_report = lambda folder: None
+    sys.argv = ["polytask", *request["argv"]]
+    main()
 
 
 def child(request: dict[str, object], outputs: tuple[Path, Path]) -> None:
@@ -46,14 +49,15 @@ def child(request: dict[str, object], outputs: tuple[Path, Path]) -> None:
     if request.get("file_bytes"):
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (request["file_bytes"],) * 2)
-    sys.argv = ["polytask", *request["start"]]
-    code = 1
+    os.environ.update(request.get("environment", {}))
+    code = 0
     try:
-        main()
+        work(request)
     except SystemExit as stopped:
         code = int(stopped.code or 0)
     except BaseException:
         traceback.print_exc()
+        code = 1
     finally:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError):
@@ -86,10 +90,15 @@ def wait(pid: int, seconds: float) -> dict[str, object]:
             break
         time.sleep(0.002)
     out, err = (path.read_text(errors="replace") for path in outputs_of(pid))
+    for path in outputs_of(pid):
+        path.unlink()  # The number comes again.
     return {"code": code, "out": out, "err": err}
 
 
-for line in sys.stdin:
-    asked = json.loads(line)
-    answer = start(asked) if "start" in asked else wait(asked["wait"], asked["seconds"])
-    print(json.dumps(answer), flush=True)
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        importlib.import_module(name)
+    for line in sys.stdin:
+        asked = json.loads(line)
+        answer = wait(asked["wait"], asked["seconds"]) if "wait" in asked else start(asked)
+        print(json.dumps(answer), flush=True)

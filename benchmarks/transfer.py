@@ -1,0 +1,69 @@
+"""Which tasks of the two large tables belong together: `polytask transfer`, as a person would run it.
+
+    python benchmarks/transfer.py [census] [kuairand] [--rows 20000] [--epochs 3] [--seeds 2]
+
+Census-Income: income, never married, weeks worked and college (associate degree or above).
+KuaiRand-Pure, split by time: click, long view, like, profile entry and play time, and the four rare
+feedbacks, which have too few labels to be judged. Writes runs/transfer-NAME and its report.html;
+reads the data from POLYTASK_DATA (else ../shared/data).
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+
+from census_trunks import GROUPS
+from main_job import CENSUS, DATA, ROOT
+
+COLLEGE = GROUPS[2][1]
+JOBS = {
+    "census": (
+        "census_income_train.parquet",
+        (
+            *CENSUS,
+            *("--task", "weeks_worked:regression", "--task", COLLEGE),
+        ),
+    ),
+    "kuairand": (
+        "kuairand_pure.parquet",
+        (
+            *("--task", "click=is_click", "--task", "long_view", "--task", "like=is_like"),
+            *("--task", "profile=is_profile_enter", "--task", "play_seconds:regression"),
+            *("--task", "is_comment", "--task", "is_follow", "--task", "is_forward"),
+            *("--task", "is_hate", "--transform", "play_seconds=log1p"),
+            *(
+                "--derive",
+                "play_seconds = play_time_ms / 1000",
+                "--derive",
+                "hour = hourmin // 100",
+            ),
+            *("--categorical", "hour", "--time-column", "time_ms"),
+            *("--valid-from", "1651593600000", "--test-from", "1651680000000"),
+        ),
+    ),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", choices=[[], *JOBS], default=[])
+    parser.add_argument("--rows", default="20000")
+    parser.add_argument("--epochs", default="3")
+    parser.add_argument("--seeds", default="2")
+    options = parser.parse_args()
+    for name in options.names or JOBS:
+        file, own = JOBS[name]
+        out = ROOT / "runs" / f"transfer-{name}"
+        command = [sys.executable, "-m", "polytask", "transfer", str(DATA / file), *own]
+        command += ["--rows", options.rows, "--epochs", options.epochs, "--seeds", options.seeds]
+        command += ["--out", str(out)]
+        if out.exists():
+            command = [sys.executable, "-m", "polytask", "transfer", "--resume", str(out)]
+        started = time.perf_counter()
+        subprocess.run(command, check=True)
+        print(f"\n{name}: {time.perf_counter() - started:.0f} s in all\n")
+
+
+if __name__ == "__main__":
+    main()
