@@ -199,7 +199,7 @@ def test_a_column_of_text_says_what_reads_it(table: pa.Table) -> None:
         prepared(table, columns={}, numeric=["said"])
     with pytest.raises(UserError, match="'said' is named by categorical and by text"):
         prepared(table, categorical=["said"])
-    with pytest.raises(UserError, match="'said' is named by text and by numeric"):
+    with pytest.raises(UserError, match="'said' is named by numeric and by text"):
         prepared(table, numeric=["said"])
 
 
