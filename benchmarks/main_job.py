@@ -1,8 +1,9 @@
 """The main job on real data: `polytask fit` as a person would run it, timed from outside.
 
-    python benchmarks/main_job.py [census] [kuairand] [kuairand_history]
+    python benchmarks/main_job.py [census] [kuairand] [kuairand_history] [-- --seed 3 --baseline none]
 
-Reads the data sets from POLYTASK_DATA (else ../shared/data) and writes the runs to runs/.
+Reads the data sets from POLYTASK_DATA (else ../shared/data) and writes the runs to runs/. What stands behind `--` are
+further options of `polytask fit`.
 Prints one table a data set: each task's metrics, single-task beside multi-task, the gain with its
 interval, the wall-clock time and the peak resident memory of the whole command.
 """
@@ -50,10 +51,14 @@ JOBS = {
 
 
 def main() -> None:
-    for name in sys.argv[1:] or JOBS:
+    names, more = sys.argv[1:], []
+    if "--" in names:
+        more = names[names.index("--") + 1 :]
+        names = names[: names.index("--")]
+    for name in names or JOBS:
         file, options, metrics = JOBS[name]
         out = ROOT / "runs" / name
-        command = [sys.executable, "-m", "polytask", "fit", str(DATA / file), *options]
+        command = [sys.executable, "-m", "polytask", "fit", str(DATA / file), *options, *more]
         started = time.perf_counter()
         subprocess.run([*command, "--out", str(out), "--overwrite"], check=True)
         seconds = time.perf_counter() - started
@@ -69,7 +74,9 @@ def show(name: str, record: RunRecord, metrics: Sequence[str]) -> None:
     for task, result in record.tasks.items():
         for metric in metrics:
             if metric in result.test:
-                shown = (result.single.test[metric], result.test[metric], result.gain(metric))
+                single = None if result.single is None else result.single.test[metric]
+                gain = None if single is None else result.gain(metric)
+                shown = (single, result.test[metric], gain)
                 print(f"| {task} | {metric} | {' | '.join(map(cell, shown))} |")
     speed = record.speed
     print(
