@@ -197,9 +197,9 @@ def test_a_column_of_text_says_what_reads_it(table: pa.Table) -> None:
     assert summary is not None and "--columns=text=said reads it" in summary
     with pytest.raises(UserError, match=r"'said' cannot be numeric.*read by columns='text=said'"):
         prepared(table, columns={}, numeric=["said"])
-    with pytest.raises(UserError, match="'said' is named by text and by categorical"):
+    with pytest.raises(UserError, match="'said' is named by categorical and by text"):
         prepared(table, categorical=["said"])
-    with pytest.raises(UserError, match="'said' is named by text and by numeric"):
+    with pytest.raises(UserError, match="'said' is named by numeric and by text"):
         prepared(table, numeric=["said"])
 
 

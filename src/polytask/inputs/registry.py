@@ -13,6 +13,7 @@ from polytask.inputs.input import Input
 from polytask.inputs.numbers import Numbers
 from polytask.inputs.sequence import Sequences
 from polytask.inputs.text import Text
+from polytask.inputs.text_pretrained import PretrainedText
 from polytask.inputs.time import Time
 from polytask.registry import enter
 
@@ -27,6 +28,7 @@ INPUTS: dict[str, type[Input]] = {
     "history": KeyHistory,
     "image": Image,
     "text": Text,
+    "pretrained": PretrainedText,
     "sequence": Sequences,
 }
 

@@ -61,21 +61,19 @@ class ConvolutionPooling(nn.Module):
     ) -> None:
         super().__init__()
         self.out_features = out_features
-        self.longest_kernel = max(kernel_widths)
         number = out_features // len(kernel_widths)
         self.convolutions = nn.ModuleList(
-            nn.Conv1d(in_features, number, width) for width in kernel_widths
+            nn.Conv1d(in_features, number, width, padding=width - 1) for width in kernel_widths
         )
 
     def forward(self, x_BLK: Tensor, is_entry_BL: Tensor) -> Tensor:
-        beyond = self.longest_kernel - 1
-        is_there_BL1 = functional.pad(is_entry_BL, (0, beyond)).unsqueeze(-1)
-        x_BKL = functional.pad(x_BLK, (0, 0, 0, beyond)).mul_(is_there_BL1).transpose(1, 2)
+        # Copied once into the layout that every convolution reads.
+        x_BKL = (x_BLK * is_entry_BL.unsqueeze(-1)).transpose(1, 2).contiguous()
         is_outside_B1L = ~is_entry_BL.unsqueeze(1)
+        length = x_BLK.shape[1]
+        # The last windows are those that begin at an entry.
         found = [
-            convolution(x_BKL)[..., : x_BLK.shape[1]]
-            .masked_fill(is_outside_B1L, -torch.inf)
-            .amax(dim=2)
+            convolution(x_BKL)[..., -length:].masked_fill(is_outside_B1L, -torch.inf).amax(dim=2)
             for convolution in self.convolutions
         ]
         # The ReLU of the largest is the largest ReLU; of a row without a window it is 0.

@@ -37,21 +37,20 @@ def tokens_of(column: pa.ChunkedArray, unit: Unit, what: str) -> Tokens:
     >>> tokens_of(pa.chunked_array([["Isn't it 3.5?", None]]), "words", "").tokens_N.to_pylist()
     ['is', "n't", 'it', '3.5', '?']
     """
-    return _PARTED[unit](_texts(column, what))
+    return _PARTED[unit](pc.utf8_lower(texts_of(column, what)))
 
 
-def count_of(column: pa.ChunkedArray, unit: Unit, what: str) -> NDArray[np.int64]:
-    """How many tokens each row has."""
-    return tokens_of(column, unit, what).lengths_B
+def texts_of(column: pa.ChunkedArray, what: str) -> pa.Array:
+    """The column as large_string, empty where missing; UserError for what is no text and no number.
 
-
-def _texts(column: pa.ChunkedArray, what: str) -> pa.Array:
+    >>> texts_of(pa.chunked_array([["a", None]]), "").to_pylist()
+    ['a', '']
+    """
     dtype = value_type(column.type)
     is_plain = is_text(dtype) or pa.types.is_null(dtype) or pa.types.is_primitive(dtype)
     if not is_plain:
         raise UserError(f"{what} holds {column.type}, which is no text")
-    texts = column.cast(dtype).cast(pa.large_string()).fill_null("")
-    return pc.utf8_lower(texts.combine_chunks())
+    return column.cast(dtype).cast(pa.large_string()).fill_null("").combine_chunks()
 
 
 def _words(texts: pa.Array) -> Tokens:

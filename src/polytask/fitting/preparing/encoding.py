@@ -22,7 +22,7 @@ from polytask.streams import Batch
 def read_options(config: FitConfig, inputs: FittedInputs | None = None) -> ReadOptions:
     """How tables are read; once the inputs are fitted, as the training table was."""
     options = ReadOptions(
-        text={*config.text, *config.columns.get("text", ())},
+        text={*config.text, *config.columns.get("text", ()), *config.columns.get("pretrained", ())},
         numbers=config.numeric,
         codes=config.categorical,
         missing=config.missing,
