@@ -193,6 +193,7 @@ class Trainer:
             "epochs": self.epochs,
             "batch_size": self._batch_size(len(tasks)),
             "ensemble": 1,
+            "cross_layers": 0,
             "seed": self.seed,
             "threads": 1,
             "intervals": False,

@@ -91,6 +91,7 @@ def trained(
         "batch_size": 256,
         "learning_rate": 3e-3,
         "ensemble": 1,
+        "cross_layers": 0,
         "seed": seed,
         "threads": 1,
         "intervals": False,

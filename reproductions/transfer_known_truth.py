@@ -12,8 +12,10 @@ true. Studies are kept in runs/known-truth, so that a run that was stopped goes 
 """
 
 import argparse
+import math
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -61,10 +63,10 @@ def options(seed: int, path: Path) -> FitConfig:
             "trunk": {"name": "shared_bottom", "hidden": [8]},
             "tower_hidden": (),
             "numeric_encoding": "standard",
-            "ensemble": 4,
+            "ensemble": 2,
             "batch_size": 128,
-            "epochs": 30,
-            "learning_rate": 0.015,
+            "epochs": 20,
+            "learning_rate": 0.02,
             "valid_fraction": 0.6,
             "test_fraction": 0.25,
             "seed": seed,
@@ -90,50 +92,56 @@ def study(seed: int, folder: Path) -> TransferRecord:
     return next(event.record for event in events if isinstance(event, TransferFinished))
 
 
-def findings(record: TransferRecord) -> dict[str, bool]:
-    """What is true of the table, and whether the record says so."""
-    pairs = {(each.cause, each.task): each.gain for each in record.pairs}
+def findings(record: TransferRecord) -> dict[str, list[bool]]:
+    """What is true of the table, once a helpful task or once a table, and whether the record says so."""
+    gains = {(each.cause, each.task): each.gain for each in (*record.pairs, *record.together)}
     left = {(each.cause, each.task): each.gain for each in record.left_out}
-    together = {each.task: each.gain for each in record.together}
     groups = next(each.groups for each in record.groupings if each.title == "recommended")
-    first, second = HELPFUL
+    others = dict(zip(HELPFUL, reversed(HELPFUL)))
     found = {
-        "the helpful pair's gains are above 0": all(
-            pairs[pair].low > 0 for pair in (HELPFUL, (second, first))
-        ),
-        "beside the harmful task both are worse than alone": all(
-            pairs[HARMFUL, task].high < 0 for task in HELPFUL
-        ),
-        "in one model for all both are worse than alone": all(
-            together[task].high < 0 for task in HELPFUL
-        ),
-        "leaving the harmful task out makes both better": all(
+        "beside the other helpful task the mean gain is above 0": [
+            gains[others[task], task].value > 0 for task in HELPFUL
+        ],
+        "... and detectably so": [gains[others[task], task].low > 0 for task in HELPFUL],
+        "beside the harmful task it is detectably worse than alone": [
+            gains[HARMFUL, task].high < 0 for task in HELPFUL
+        ],
+        "in one model for all it is detectably worse than alone": [
+            gains["all", task].high < 0 for task in HELPFUL
+        ],
+        "leaving the harmful task out makes it detectably better": [
             left[HARMFUL, task].low > 0 for task in HELPFUL
-        ),
-        "leaving the useless task out makes less of a difference": all(
-            abs(left[USELESS, task].value) < left[HARMFUL, task].value for task in HELPFUL
-        ),
-        "the grouping has the helpful pair in one model": any({*HELPFUL} <= {*g} for g in groups),
-        "the grouping keeps the harmful task from both": not any(
-            HARMFUL in g and ({*HELPFUL} & {*g}) for g in groups
-        ),
+        ],
+        "leaving the useless task out does not": [left[USELESS, task].low <= 0 for task in HELPFUL],
+        "the grouping has the helpful pair in one model": [
+            any({*HELPFUL} <= {*group} for group in groups)
+        ],
+        "the grouping keeps the harmful task from both": [
+            not any(HARMFUL in group and {*HELPFUL} & {*group} for group in groups)
+        ],
     }
-    return found | {
-        f"{score.title}: the helpful pair is above all others": _finds(score)
-        for score in record.scores
-    }
+    for score in record.scores:
+        for other, which in ((HARMFUL, "harmful"), (USELESS, "useless")):
+            says = f"{score.title}: the helpful pair is above those with the {which} task"
+            found[says] = [_is_above(score, record.order, other)]
+    return found
 
 
-def _finds(score: CheapScore) -> bool:
-    """Whether the helpful pair has the highest score of all pairs with one of its tasks."""
-    values = np.array(
-        [
-            [np.nan if v is None else abs(v) if score.name == "labels" else v for v in row]
-            for row in score.matrix
-        ]
+def _is_above(score: CheapScore, order: Sequence[str], other: str) -> bool:
+    """Whether the helpful pair's score is above those of its tasks with another; False where unknown."""
+    place = {name: position for position, name in enumerate(order)}
+
+    def value(cause: str, task: str) -> float:
+        found = score.matrix[place[cause]][place[task]]
+        if found is None:
+            return math.nan
+        return abs(found) if score.name == "labels" else found
+
+    first, second = HELPFUL
+    helpful = min(value(first, second), value(second, first))
+    return all(
+        helpful > each for task in HELPFUL for each in (value(other, task), value(task, other))
     )
-    helpful = min(values[0, 1], values[1, 0])
-    return bool(helpful > np.nanmax(np.r_[values[2:, :2].ravel(), values[:2, 2:].ravel()]))
 
 
 def main() -> None:
@@ -141,14 +149,18 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--full", action="store_true", help="20 tables, not one")
-    number = FULL_TABLES if parser.parse_args().full else QUICK_TABLES
+    parser.add_argument("--tables", type=int, help="so many tables")
+    given = parser.parse_args()
+    number = given.tables or (FULL_TABLES if given.full else QUICK_TABLES)
     started, counts = time.perf_counter(), Counter[str]()
+    trials = Counter[str]()
     for seed in range(number):
-        counts.update(findings(study(seed, FOLDER)))
+        for name, found in findings(study(seed, FOLDER)).items():
+            counts[name] += sum(found)
+            trials[name] += len(found)
         print(f"table {seed} after {time.perf_counter() - started:.0f} s", flush=True)
-    print(f"{number} tables, {time.perf_counter() - started:.0f} s")
     for name, count in counts.items():
-        print(f"  {count:3d} of {number}: {name}")
+        print(f"  {count:3d} of {trials[name]}: {name}")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from statistics import median
 
 import numpy as np
 import torch
+from scipy import stats
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -98,31 +99,55 @@ def figure_3(source: str, num_rows: int, seed: int) -> Transfer:
     return Transfer((x1_BD, x2_BD), (y1_B, y2_B), truth_D, moment_DD)
 
 
-WAYS = ("tuned ridge alone", "trained 100 rounds", "exact optimum", "source frozen", "then aligned")
+def own_solution(case: Transfer) -> Tensor:
+    """The target alone: least squares of smallest length."""
+    return alone(case.inputs[0], case.labels[0])
 
 
-def added_errors(case: Transfer) -> tuple[float, dict[str, float]]:
-    """The target's error alone (least squares of smallest length), and what each way adds to it.
+def tuned(case: Transfer) -> Tensor:
+    return ridge(case.inputs[0], case.labels[0])
 
-    Alignment is the second phase of Algorithm 1: B is the source's own direction and stays, R_1 moves
-    from the identity as far as leaving one row out says.
-    """
-    (x1_BD, x2_BD), (y1_B, y2_B) = case.inputs, case.labels
-    own_D, source_D = alone(x1_BD, y1_B), alone(x2_BD, y2_B)
-    trained = together(
-        case.inputs, case.labels, rank=1, start_DR=own_D[:, None], most_rounds=ROUNDS, tolerance=0.0
+
+def trained(case: Transfer) -> Tensor:
+    """Both tasks, as far as 100 rounds from the target's own solution go."""
+    start_DR = own_solution(case)[:, None]
+    fit = together(
+        case.inputs, case.labels, rank=1, start_DR=start_DR, most_rounds=ROUNDS, tolerance=0.0
     )
-    seen_B = x1_BD @ source_D
-    frozen_D = seen_B @ y1_B / (seen_B @ seen_B) * source_D
-    found = (
-        ridge(x1_BD, y1_B),
-        trained.theta_DT[:, 0],
-        best_pair(case.inputs, case.labels).theta_DT[:, 0],
-        frozen_D,
-        frozen_D + ridge(x1_BD, y1_B - x1_BD @ frozen_D),
-    )
-    before = case.error(own_D)
-    return before, {way: case.error(each) - before for way, each in zip(WAYS, found)}
+    return fit.theta_DT[:, 0]
+
+
+def at_the_optimum(case: Transfer) -> Tensor:
+    return best_pair(case.inputs, case.labels).theta_DT[:, 0]
+
+
+def frozen(case: Transfer) -> Tensor:
+    """The source's own direction, of which the target learns the scale alone."""
+    source_D = alone(case.inputs[1], case.labels[1])
+    seen_B = case.inputs[0] @ source_D
+    return seen_B @ case.labels[0] / (seen_B @ seen_B) * source_D
+
+
+def aligned(case: Transfer) -> Tensor:
+    """The second phase of Algorithm 1: B is the source's direction and stays, R_1 moves from the
+    identity as far as leaving one row out says."""
+    start_D = frozen(case)
+    x_BD, y_B = case.inputs[0], case.labels[0]
+    return start_D + ridge(x_BD, y_B - x_BD @ start_D)
+
+
+WAYS: dict[str, Callable[[Transfer], Tensor]] = {
+    "tuned ridge alone": tuned,
+    "trained 100 rounds": trained,
+    "exact optimum": at_the_optimum,
+    "source frozen": frozen,
+    "then aligned": aligned,
+}
+
+
+def added_error(case: Transfer, way: str) -> float:
+    """What a way of using the source adds to the error of the target alone."""
+    return case.error(WAYS[way](case)) - case.error(own_solution(case))
 
 
 def ridge(x_BD: Tensor, y_B: Tensor) -> Tensor:
@@ -151,10 +176,10 @@ def show_figure_3(
     for source in SOURCES:
         found[source] = {way: [] for way in WAYS}
         for rows in source_rows:
-            draws = [added_errors(figure_3(source, rows, seed)) for seed in range(num_draws)]
-            alone_errors += [before for before, _ in draws]
+            cases = [figure_3(source, rows, seed) for seed in range(num_draws)]
+            alone_errors += [case.error(own_solution(case)) for case in cases]
             for way in WAYS:
-                found[source][way].append(median(added[way] for _, added in draws))
+                found[source][way].append(median(added_error(case, way) for case in cases))
         for way, values in found[source].items():
             print(f"{f'{source}, {way}':38s}" + "".join(f"{value:9.0f}" for value in values))
     print(f"alone: {median(alone_errors):.1f}")
@@ -255,7 +280,7 @@ def show_reweighting(num_draws: int) -> dict[str, list[float]]:
         print(f"{name + ', equal':24s} {scores['equal'].mean():.4f}")
         for rule in ("uncertainty", "Algorithm 2"):
             gain_D = scores[rule] - scores["equal"]
-            reach = 1.96 * gain_D.std(ddof=1) / num_draws**0.5
+            reach = stats.t.ppf(0.975, num_draws - 1) * gain_D.std(ddof=1) / num_draws**0.5
             found[f"{name}, {rule}"] = gain_D.tolist()
             print(
                 f"{name + ', ' + rule:24s} {scores[rule].mean():.4f}  gain {gain_D.mean():+.4f} +- {reach:.4f}"

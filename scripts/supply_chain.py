@@ -9,6 +9,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
@@ -66,9 +67,10 @@ def hashed(report: Mapping[str, object]) -> str:
 
 
 def _report() -> Mapping[str, object]:
-    """What pip would install into an empty environment; no file of a wheel is kept."""
+    """What pip would install into an empty environment, with what builds polytask there; nothing is kept."""
     command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet"]
     command += ["--report", "-", "--constraint", str(ROOT / "constraints.txt"), f"{ROOT}[dev]"]
+    command += tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     report: Mapping[str, object] = json.loads(done.stdout)
     return report

@@ -294,3 +294,11 @@ def test_shares_are_exact_and_none_is_left_out() -> None:
         assert counts == sorted(counts, reverse=True)
     with pytest.raises(UserError, match="1 or more"):
         batches_in_shares([1], [1], temperature=0.9)
+
+
+def test_pre_training_on_a_task_reads_its_data_set_alone() -> None:
+    prepared = prepared_with(shares="uniform", baseline="none", pretrain="reviews.label")
+    stage, whole = plans_of(prepared.config, prepared)
+    assert (stage.batches, whole.batches) == ((10,), (10, 10))
+    stream = stage.stream()
+    assert min(stream.batch(0, 0, index).rows.min() for index in range(10)) >= 512

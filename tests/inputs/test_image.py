@@ -1,7 +1,9 @@
 """Pictures: what is decoded, what a picture that is missing, broken or of another size becomes."""
 
 import io
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -115,6 +117,9 @@ def test_bad_pictures_are_named_by_row_and_path(tmp_path: Path) -> None:
     with pytest.raises(BadRowsError, match=r"row 1: .*cut.png: .*; row 3: .*lost.png: there is no"):
         fitted.encode(table)
     assert sorted(Image.bad_rows(table, ["photo"])) == [1, 3]
+    jpeg = written(noise(64, 64), "JPEG")
+    halves = pa.table({"photo": [jpeg, jpeg[: len(jpeg) // 2]]})
+    assert list(Image.bad_rows(halves, ["photo"])) == [1]
     broken = pa.table({"photo": [content, b"\xff\xd8\xff none"]})
     with pytest.raises(BadRowsError, match="row 1: 8 bytes: this is no picture"):
         fitted.encode(broken)
@@ -206,3 +211,32 @@ def test_distortions_do_what_their_numbers_say() -> None:
     draws = _draws(flip=0.1, down=0.5, right=0.99, scale=0, crop_right=0, crop_down=0)
     assert all_of_it.apply(pixels, draws)[0, 0, 0].tolist() == [1, 1, 1, 0]
     assert corner.dtype == torch.uint8 and not pixels.equal(corner)
+
+
+def test_backbones_of_other_libraries_are_made_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, dict[str, int]]] = []
+
+    def make(name: str, **options: int) -> torch.nn.Module:
+        asked.append((name, options))
+        if name == "nothing":
+            raise RuntimeError("Unknown model (nothing)")
+        inputs = options.get("in_chans", 3) * 20 * 20
+        return torch.nn.Sequential(
+            torch.nn.Flatten(), torch.nn.Linear(inputs, options["num_classes"])
+        )
+
+    modules = {"timm": {"create_model": make}, "torchvision.models": {"get_model": make}}
+    for module, names in modules.items():
+        monkeypatch.setitem(sys.modules, module, SimpleNamespace(**names))
+    grey = torch.zeros(2, 1, 20, 20)
+    for name in ("timm:resnet10t", "torchvision:resnet18"):
+        assert build_network(name, Form(20, 20, 1), 7)(grey).shape == (2, 7)
+    assert asked == [
+        ("resnet10t", {"num_classes": 7, "in_chans": 1}),
+        ("resnet18", {"num_classes": 7}),
+    ]
+    with pytest.raises(UserError, match="timm makes no network 'nothing'"):
+        build_network("timm:nothing", Form(20, 20, 3), None)
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(UserError, match="timm, which is not installed: pip install timm"):
+        build_network("timm:resnet10t", Form(20, 20, 3), None)

@@ -1,6 +1,11 @@
 """A run folder written by hand: four tasks, one of them with a name that must be escaped."""
 
+import html
 import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -205,3 +210,61 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The report of the whole folder, drawn once."""
     folder = write_run(tmp_path_factory.mktemp("page") / "my run")
     return write_report(folder).read_text(encoding="utf-8")
+
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+QUIET = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+WIDTHS = (390, 1280)
+# Whatever sticks out on the right, but for what scrolls in a box of its own.
+MEASURE = """
+addEventListener("load", () => {
+  const found = {};
+  for (const frame of document.querySelectorAll("iframe")) {
+    const page = frame.contentDocument, width = frame.clientWidth;
+    const wide = [...page.querySelectorAll("body *")].filter(
+      e => e.getBoundingClientRect().right > width + 1 && !e.closest(".scroll, .wide, pre, svg"));
+    found[width] = {scroll: page.documentElement.scrollWidth, seen: page.body.innerText.length,
+                    wide: wide.map(e => e.outerHTML.slice(0, 80))};
+  }
+  document.body.dataset.found = JSON.stringify(found);
+});
+"""
+
+
+def browsed(folder: Path, page: str) -> tuple[dict[str, dict], list[str]]:
+    """The page in frames of both widths: what was measured, and what the console said."""
+    frames = "".join(
+        f'<iframe style="border:0;width:{width}px" srcdoc="{html.escape(page)}"></iframe>'
+        for width in WIDTHS
+    )
+    around = folder / "frames.html"
+    around.write_text(f"<!DOCTYPE html><body><script>{MEASURE}</script>{frames}", encoding="utf-8")
+    done = subprocess.run(
+        [
+            *(CHROMIUM or "", *QUIET, f"--user-data-dir={folder / 'profile'}"),
+            *("--enable-logging=stderr", "--window-size=1700,1000", "--dump-dom"),
+            around.as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    found = re.search(r'data-found="([^"]*)"', done.stdout)
+    assert found is not None, done.stderr[-2000:]
+    return json.loads(html.unescape(found[1])), re.findall(r"CONSOLE.*", done.stderr)
+
+
+Browse = Callable[[Path, str], tuple[dict[str, dict], list[str]]]
+
+
+@pytest.fixture
+def browse() -> Browse:
+    """Skips where there is no Chromium."""
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium on this machine")
+    return browsed

@@ -93,6 +93,12 @@ def test_nothing_of_the_model_is_changed() -> None:
         assert torch.equal(value, before[name])
 
 
+def test_nothing_is_dropped_out_meanwhile() -> None:
+    net = model(lambda width, tasks: SharedBottom(width, tasks, dropout=0.5)).train()
+    first, second = (lookahead(net, table(), learning_rate=0.1) for _ in range(2))
+    assert torch.equal(first.affinity_TT, second.affinity_TT) and net.training
+
+
 def test_training_is_the_same_with_and_without_it() -> None:
     ends = []
     for meter in (None, AffinityMeter()):

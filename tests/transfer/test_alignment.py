@@ -75,10 +75,10 @@ def test_the_second_phase_begins_where_the_first_ended_and_learns_on(kind, freez
         MultiTaskModel(SingleInput("x"), trunk, [binary("a"), binary("b")]), rows
     ).eval()
     second = aligned(first, in_features=4, freeze_shared=freeze)
-    before = [float(loss) for loss in first.losses(first(rows.inputs), rows)]
-    assert [float(loss) for loss in second.losses(second(rows.inputs), rows)] == before
+    before = [loss.item() for loss in first.losses(first(rows.inputs), rows)]
+    assert [loss.item() for loss in second.losses(second(rows.inputs), rows)] == before
     trained(second, rows)
-    after = [float(loss) for loss in second.losses(second(rows.inputs), rows)]
+    after = [loss.item() for loss in second.losses(second(rows.inputs), rows)]
     assert sum(after) < sum(before)
     assert isinstance(second.trunk, Aligned)
     theirs = dict(first.trunk.named_parameters())

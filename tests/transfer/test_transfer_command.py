@@ -94,6 +94,44 @@ def test_gains_are_those_of_the_recorded_metrics(study) -> None:
     assert len(record.pairs) == 6
 
 
+def test_leaving_out_is_the_rest_less_all(study) -> None:
+    """Positive where the task is better off without the cause."""
+    record, _, out = study
+    runs = [json.loads(path.read_text()) for path in (out / "trainings").glob("*.json")]
+    by_key = {(tuple(r["tasks"]), r["seed"]): r["valid"] for r in runs if not r["variant"]}
+    assert len(record.left_out) == 6
+    for effect in record.left_out:
+        rest = tuple(name for name in record.order if name != effect.cause)
+        gains = [
+            by_key[rest, seed][effect.task] - by_key[record.order, seed][effect.task]
+            for seed in range(2)
+        ]
+        assert effect.gain.value == pytest.approx(np.mean(gains), abs=1e-9)
+
+
+def test_affinity_is_the_mean_of_the_runs_of_all_tasks(study) -> None:
+    record, _, out = study
+    runs = [json.loads(path.read_text()) for path in (out / "trainings").glob("*.json")]
+    seen = [np.array(r["affinity"], dtype=float) for r in runs if r["affinity"]]
+    assert len(seen) == 2
+    shown = next(score.matrix for score in record.scores if score.name == "affinity")
+    for i in range(3):
+        assert shown[i][i] is None
+        for j in {0, 1, 2} - {i}:
+            assert shown[i][j] == pytest.approx(np.mean(seen, axis=0)[i, j])
+
+
+def test_a_small_budget_leaves_out_pairs_and_rows_are_a_sample() -> None:
+    tasks = ["click", "like", "watch:regression"]
+    options = TransferOptions(budget=5, rows=300)
+    record, events = record_of(transfer_events(config(tasks), options, table()))
+    trained = [event.record.tasks for event in events if isinstance(event, TrainingEnded)]
+    assert len(trained) == record.num_trainings == 5 and record.rows["train"] == 300
+    assert sum(len(tasks) == 2 for tasks in trained) == 1
+    assert any("2 of 3 pairs" in note for note in record.notes)
+    assert any(note.startswith("one seed") for note in record.notes)
+
+
 def test_a_rare_task_is_named_and_trained_alone_only(study) -> None:
     record, events, _ = study
     assert record.order == ("click", "like", "watch")
@@ -186,6 +224,12 @@ def test_a_study_does_not_go_on_with_other_data(tmp_path: Path) -> None:
         list(transfer_events(same, options, folder=folder))
     with pytest.raises(UserError, match="the folder is not empty; name another out, or go on"):
         list(transfer_events(same, options))
+    (out / "mine.txt").write_text("kept")
+    (out / "trainings" / "mine.json").write_text("kept")
+    again, _ = record_of(transfer_events(same.model_copy(update={"overwrite": True}), options))
+    assert read_transfer(out) == again
+    assert (out / "mine.txt").read_text() == (out / "trainings" / "mine.json").read_text() == "kept"
+    assert len([*(out / "trainings").glob("*.json")]) == again.num_trainings + 1
 
 
 @pytest.mark.parametrize(

@@ -40,8 +40,8 @@ ANYWHERE: dict[str, bytes] = {
 # Which commands need which file; the others must not mind.
 NEEDED = {
     "run.yaml": {"evaluate", "predict", "report", "resume"},
-    "encoder.json": {"evaluate", "predict"},
-    "metrics.json": {"evaluate", "report"},
+    "encoder.json": {"evaluate", "predict", "resume"},
+    "metrics.json": {"evaluate", "report", "resume"},
     "figures.json": {"report"},
     "steps.jsonl": {"report"},
 }
@@ -73,7 +73,7 @@ def test_damage_is_told_by_those_who_read_the_file(
     damage: str, file: str, run: Path, table: Path, command: Command
 ) -> None:
     (run / file).write_bytes(ANYWHERE[damage])
-    for name in ("evaluate", "predict", "report"):
+    for name in ("resume", "evaluate", "predict", "report"):
         ended = command(*arguments(name, run, table))
         if is_harmless(file, damage) or name not in NEEDED[file]:
             ended.ended()
@@ -84,7 +84,10 @@ def test_damage_is_told_by_those_who_read_the_file(
 
 @pytest.mark.parametrize(
     "text",
-    ['{"a": NaN}', "[-Infinity]", "1e999", "1" + "0" * 30, "9" * 5000, r'"\ud800"', DEEP, "{"],
+    [
+        *('{"a": NaN}', "[-Infinity]", "1e999", r'"\ud800"', DEEP, "{"),
+        *(str(1 << 64), str(-(1 << 63) - 1), "1" + "0" * 30, "9" * 5000),
+    ],
 )
 def test_what_is_no_json_or_beyond_64_bits_is_refused(text: str) -> None:
     with pytest.raises(DamagedFileError, match=r"^here: "):

@@ -11,6 +11,7 @@ import pytest
 
 from polytask.files.lock import LOCK
 from polytask.files.plain import fresh_part
+from polytask.files.writing import CannotWriteError, write_text
 from polytask.records.layout import FILES, FINISHED, TENSORS
 
 Command = Callable[..., Any]
@@ -75,7 +76,22 @@ def test_parts_of_names_that_can_be_foreseen_are_not_ours(
         (interrupted / name).with_name(Path(part).name).symlink_to(victim / "notes.txt")
     (interrupted / "model.part").symlink_to(victim / "notes.txt")
     before = content(victim)
-    command("fit", "--resume", interrupted)
+    ended = command("fit", "--resume", interrupted)
+    # Where checkpoints lie, a link under a name like ours is refused: parts there are removed.
+    ended.refused("symbolic link") if "/" in name else ended.ended()
+    assert content(victim) == before
+
+
+@pytest.mark.parametrize("lies_there", ["file", "link"])
+def test_a_name_that_is_foreseen_all_the_same_is_not_written_through(
+    lies_there: str, victim: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part, notes = tmp_path / "foreseen", victim / "notes.txt"
+    monkeypatch.setattr("polytask.files.writing.fresh_part", lambda path: part)
+    part.symlink_to(notes) if lies_there == "link" else os.link(notes, part)
+    before = content(victim)
+    with pytest.raises(CannotWriteError, match=r"metrics\.json: it cannot be written"):
+        write_text(tmp_path / "metrics.json", "{}")
     assert content(victim) == before
 
 
@@ -133,6 +149,15 @@ def test_an_output_is_a_plain_file_or_refused(
     assert (out.lstat().st_ino, out.lstat().st_mtime_ns) == before
 
 
+@pytest.mark.parametrize("out", ["/proc/p.csv", "table.parquet/p.csv"])
+def test_an_output_that_cannot_be_is_one_message(
+    out: str, run: Path, table: Path, command: Command
+) -> None:
+    command("predict", run, table, "--out", table.parent / out).refused()
+    command("report", run, "--out", table.parent / out).refused()
+    command("fit", table, "--task", "click", "--out", table.parent / out).refused()
+
+
 def test_devices_are_not_replaced(run: Path, table: Path, command: Command) -> None:
     command("report", run, "--out", "/dev/null").refused("/dev/null", "device")
 
@@ -153,6 +178,8 @@ def test_a_report_replaces_reports_alone(name: str, run: Path, command: Command)
     (run.parent / "table.txt").write_text("precious")
     before = (run / name).read_bytes()
     command("report", run, "--out", run / name).refused(name)
+    if name != "../table.txt":
+        command("report", run, "--out", run / name, "--overwrite").refused(name)
     assert (run / name).read_bytes() == before
 
 

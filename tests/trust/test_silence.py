@@ -2,10 +2,12 @@
 
 import json
 import re
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 import torch
@@ -13,8 +15,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import polytask
+from polytask.data.schema import describe_table
 from polytask.errors import UserError
-from polytask.fitting import Notice, fit_events
+from polytask.fitting import Notice, fit_events, inspect_table
 from polytask.training.tensor_files import write_tensors
 
 Command = Callable[..., Any]
@@ -123,6 +126,25 @@ def test_a_run_saved_again_is_whole(run: Path, table: Path, tmp_path: Path) -> N
         again = polytask.load(path)
         assert again.predict(table).equals(expected)
         assert again.record == loaded.record and again.history == loaded.history
+
+
+def test_numbers_of_any_size_are_inspected_without_a_word_of_numpy(tmp_path: Path) -> None:
+    """Python's warnings show a line of our source, and are errors in the tests of some callers."""
+    draw, n = np.random.default_rng(0), 200
+    columns = {
+        "x": draw.normal(size=n),
+        "date": np.where(draw.random(n) < 0.5, 20220000.0, 1e19) + np.arange(n) * 1e5,
+        "hour_min": np.where(draw.random(n) < 0.3, np.nan, 1e22 * draw.normal(size=n)),
+        "event_time": draw.normal(size=n) * 1e25,
+        "huge": draw.normal(size=n) * 1e200,
+        "signed": draw.integers(-(2**63), 2**63 - 1, n),
+        "unsigned": draw.integers(2**63, 2**64 - 1, n, dtype=np.uint64),
+        "y": draw.integers(0, 2, n),
+    }
+    config = polytask.config.validate_config({"tasks": ["y"]})
+    with warnings.catch_warnings(action="error"):
+        table, schema = inspect_table(config, pa.table(columns))
+        assert len(describe_table(schema, table)) == len(columns)
 
 
 def test_no_file_holds_what_is_no_json(table: Path, tmp_path: Path) -> None:

@@ -49,6 +49,10 @@ def test_values_are_printed_as_they_are(tmp_path: Path, command: Command) -> Non
     assert r"a\x1b]0;pwned\x07" in seen.out and "[/]" in seen.out
 
 
+def test_messages_are_printed_as_they_are(command: Command) -> None:
+    command("inspect", "t\x1b]0;title\x07.csv").refused(r"t\x1b]0;title\x07.csv does not exist")
+
+
 def test_a_terminal_gets_no_escape_but_ours(capsys: pytest.CaptureFixture[str]) -> None:
     console = PlainConsole(width=80)
     console.print("name \x1b[31m", style="yellow")

@@ -33,7 +33,7 @@ def terminated_in_order() -> Iterator[None]:
 
 
 @contextmanager
-def told_how_to_resume(folder: Path | None) -> Iterator[None]:
+def told_how_to_resume(folder: Path | None, command: str = "fit") -> Iterator[None]:
     """Where a run is stopped from outside, say the command that ends it."""
     try:
         yield
@@ -43,7 +43,7 @@ def told_how_to_resume(folder: Path | None) -> Iterator[None]:
         if folder is not None and (folder / OPTIONS).is_file():
             from polytask.cli.console import PlainConsole
 
-            PlainConsole(stderr=True).print(f"go on with: polytask fit --resume {folder}")
+            PlainConsole(stderr=True).print(f"go on with: polytask {command} --resume {folder}")
         raise
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from polytask.cli.stopping import told_how_to_resume
 from polytask.cli.tables import console_for_tables, show_lines
 from polytask.config import FitConfig
 from polytask.fitting.events import Notice
@@ -13,8 +14,8 @@ from polytask.fitting.preparing.prepare import Prepared
 from polytask.fitting.telling import prepared_lines
 from polytask.records import Gain
 from polytask.records.transfer import TransferOptions, TransferRecord
+from polytask.report.transfer_rows import grouping_rows
 from polytask.report.transfer_text import (
-    grouping_rows,
     grouping_words,
     harm_words,
     judgement,
@@ -27,13 +28,15 @@ from polytask.transfer.measuring import TrainingEnded, TransferFinished, transfe
 
 def show_transfer(config: FitConfig, options: TransferOptions) -> None:
     """Measure and print."""
-    _show(config, options, None)
+    with told_how_to_resume(config.out, "transfer"):
+        _show(config, options, None)
 
 
 def show_resumed_transfer(path: Path) -> None:
     """Go on with a study that was stopped; finished trainings are not repeated."""
     folder, config, options = TransferFolder.open(path)
-    _show(config, options, folder)
+    with told_how_to_resume(path, "transfer"):
+        _show(config, options, folder)
 
 
 def _show(config: FitConfig, options: TransferOptions, folder: TransferFolder | None) -> None:

@@ -204,13 +204,20 @@ def _calendar_days(
     statistics: ColumnStatistics, numbers: NDArray[np.generic], named: bool
 ) -> str | None:
     """20220425 for the 25th of April 2022."""
-    days = numbers.astype(np.int64)
+    days = _whole(numbers)
     year, month, day = days // 10000, days // 100 % 100, days % 100
     valid = (year >= 1900) & (year < 2200) & (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)
     share = statistics.share(valid)
     if share >= _NEARLY_ALL if named else (share == 1 and statistics.num_distinct >= 3):
         return f"a date as a number, {days[valid].min()} to {days[valid].max()}"
     return None
+
+
+def _whole(numbers: NDArray[np.generic]) -> NDArray[np.int64]:
+    """-1, which is no date and no time of day, for what 64 bits do not hold."""
+    if numbers.dtype.kind == "f":
+        numbers = np.where(np.abs(numbers.astype(np.float64)) < 2.0**63, numbers, -1)
+    return numbers.astype(np.int64)
 
 
 def _epochs(statistics: ColumnStatistics, numbers: NDArray[np.generic], named: bool) -> str | None:
@@ -234,7 +241,7 @@ def _clock_times(
     """1830 for half past six."""
     if not (words & _CLOCK_WORDS or {"hour", "min"} <= words):
         return None
-    clock = numbers.astype(np.int64)
+    clock = _whole(numbers)
     valid = (clock >= 0) & (clock < 2400) & (clock % 100 < 60)
     if valid.all() and clock.max() >= 100 and statistics.num_distinct >= 10:
         return f"hours and minutes as a number, {clock.min()} to {clock.max()}"

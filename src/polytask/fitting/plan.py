@@ -144,6 +144,9 @@ def pre_training(config: FitConfig, prepared: Prepared) -> ModelPlan:
         known = {each.name for each in extra}
         labels = {name: label for name, label in train.labels.items() if name in known}
         train = replace(train, labels=labels, weights={})
+    names = {task.name for task in tasks or prepared.tasks}
+    sets = tuple(each for each in prepared.data_sets if not names.isdisjoint(each.tasks))
+    batches = batches_by_set(config, prepared.data_sets)
     return ModelPlan(
         PRE_TRAINING,
         "stage",
@@ -154,6 +157,9 @@ def pre_training(config: FitConfig, prepared: Prepared) -> ModelPlan:
         None,
         None if config.init_from is None else From(config.init_from),
         tuple(replace(each, weight="balanced") for each in extra),
+        augmented=_augmented(prepared),
+        data_sets=sets,
+        batches=tuple(batches[each.name] for each in sets),
     )
 
 

@@ -18,7 +18,7 @@ from polytask.inputs.image_distortions import Distortions
 from polytask.inputs.image_networks import DEFAULT_WIDTHS, build_network
 from polytask.inputs.input import Feature, Input
 
-_MOST_MEASURED = 10_000
+_MOST_MEASURED = 4_000
 """The mean and the deviation of pixels are taken from so many rows, spread evenly over the table."""
 _SMALLEST_DEVIATION = 1.0
 

@@ -9,6 +9,7 @@ from polytask.records.codec import from_json
 from polytask.records.transfer import TransferOptions, TransferRecord
 
 STUDY, ORIGIN, TRANSFER = "study.json", "origin.json", "transfer.json"
+TRAININGS = "trainings"
 
 
 def read_options(folder: Path) -> TransferOptions:

@@ -22,6 +22,7 @@ def write_transfer_report(folder: Path) -> Path:
 
 def render_transfer(record: TransferRecord) -> str:
     """The whole page, self-contained."""
+    from polytask.report import transfer_rows as rows
     from polytask.report import transfer_text as words
     from polytask.report.drawing import style
     from polytask.report.page import page_environment
@@ -62,14 +63,14 @@ def render_transfer(record: TransferRecord) -> str:
                 warnings=words.warnings(record),
                 facts=words.facts(record),
                 judgements=[words.judgement(score) for score in record.scores],
-                pairs=words.effect_rows(record, record.pairs),
-                together=words.effect_rows(record, record.together),
-                left_out=words.effect_rows(record, record.left_out),
-                groupings=words.grouping_rows(record),
+                pairs=rows.effect_rows(record, record.pairs),
+                together=rows.effect_rows(record, record.together),
+                left_out=rows.effect_rows(record, record.left_out),
+                groupings=rows.grouping_rows(record),
                 grouping_words=words.grouping_words(record),
                 harm_words=words.harm_words(record),
-                remedies=words.remedy_rows(record),
-                tasks=words.task_rows(record),
+                remedies=rows.remedy_rows(record),
+                tasks=rows.task_rows(record),
                 helping=[panel for panel in helping if panel is not None],
                 harming=[panel for panel in harming if panel is not None],
                 scores=[

@@ -1,44 +1,14 @@
-"""What a study of transfer says, in sentences and rows of tables."""
+"""What a study of transfer says, in sentences."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from polytask.records import Gain, MetricValue
-from polytask.records.transfer import (
-    CapacityPoint,
-    CheapScore,
-    Effect,
-    GroupingRecord,
-    TransferRecord,
-)
-from polytask.report.formatting import NOTHING, count, listing, number, plural, seconds
+from polytask.records import Gain
+from polytask.records.transfer import CapacityPoint, CheapScore, TransferRecord
+from polytask.report.formatting import count, listing, number, plural, seconds
+from polytask.report.transfer_rows import has_too_few, says_of
 
-ALL, ALONE, RECOMMENDED = "one model for all", "one model a task", "recommended"
-
-
-@dataclass(frozen=True, slots=True)
-class EffectRow:
-    """A line of a table of gains: `says` is one of better, worse, none, open."""
-
-    cause: str
-    task: str
-    metric: str
-    gain: Gain
-    says: str
-    words: str
-
-
-@dataclass(frozen=True, slots=True)
-class GroupingRow:
-    """A grouping as the table shows it."""
-
-    title: str
-    groups: str
-    num_models: int
-    expected: float | None
-    mean: Gain | None
-    says: str
-    gains: tuple[EffectRow, ...]
+ALL, RECOMMENDED = "one model for all", "recommended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,25 +24,13 @@ class Judgement:
     words: str
 
 
-@dataclass(frozen=True, slots=True)
-class TaskRow:
-    """A task's labels and its own model's metric."""
-
-    name: str
-    kind: str
-    labels: str
-    metric: str
-    alone: str
-    remark: str
-
-
 def verdict(record: TransferRecord) -> str:
     """The answer in one or two sentences."""
-    sure = [each for each in record.together if not _too_few(record, each.task)]
+    sure = [each for each in record.together if not has_too_few(record, each.task)]
     parts = [
         f"{listing(names)} {_is_are(names)} {which} than alone"
         for which in ("better", "worse")
-        if (names := [each.task for each in sure if _says(each.gain) == which])
+        if (names := [each.task for each in sure if says_of(each.gain) == which])
     ]
     if not parts:
         return (
@@ -124,37 +82,6 @@ def judgement(score: CheapScore) -> Judgement:
     )
 
 
-def effect_rows(record: TransferRecord, effects: Sequence[Effect]) -> list[EffectRow]:
-    """A line an effect, the strongest first."""
-    metrics = {task.name: task.metric for task in record.tasks}
-    rows = [
-        EffectRow(
-            each.cause,
-            each.task,
-            metrics[each.task],
-            each.gain,
-            "open" if _too_few(record, each.task) else _says(each.gain),
-            "too few labels" if _too_few(record, each.task) else _WORDS[_says(each.gain)],
-        )
-        for each in effects
-    ]
-    order = {"better": 0, "worse": 0, "none": 1, "open": 2}
-    return sorted(rows, key=lambda row: (order[row.says], -abs(row.gain.value)))
-
-
-def grouping_rows(record: TransferRecord) -> list[GroupingRow]:
-    """A line a way of grouping; one that is another one again says so in its title."""
-    rows: list[GroupingRow] = []
-    seen: dict[tuple[tuple[str, ...], ...], int] = {}
-    for each in record.groupings:
-        if each.groups in seen:
-            rows[seen[each.groups]] = _renamed(rows[seen[each.groups]], each.title)
-            continue
-        seen[each.groups] = len(rows)
-        rows.append(_grouping_row(record, each))
-    return rows
-
-
 def grouping_words(record: TransferRecord) -> str:
     """What following the recommendation brings, as measured."""
     by_title = {each.title: each for each in record.groupings}
@@ -176,12 +103,12 @@ def harm_words(record: TransferRecord) -> list[str]:
     """Each task that is worse beside the others than alone, who does it, and what mends it."""
     found = []
     for effect in record.together:
-        if _says(effect.gain) != "worse" or _too_few(record, effect.task):
+        if says_of(effect.gain) != "worse" or has_too_few(record, effect.task):
             continue
         culprits = [
             each
             for each in record.left_out
-            if each.task == effect.task and _says(each.gain) == "better"
+            if each.task == effect.task and says_of(each.gain) == "better"
         ]
         who = (
             f"leaving {listing([each.cause for each in sorted(culprits, key=lambda e: -e.gain.value)])} out makes it better"
@@ -191,7 +118,7 @@ def harm_words(record: TransferRecord) -> list[str]:
         mends = [
             r.title
             for r in record.remedies
-            if r.task == effect.task and _says(r.over_together) == "better"
+            if r.task == effect.task and says_of(r.over_together) == "better"
         ]
         how = (
             f"; measured to help: {listing(mends)}"
@@ -204,30 +131,6 @@ def harm_words(record: TransferRecord) -> list[str]:
             f"{how if tried else ''}."
         )
     return found
-
-
-def remedy_rows(record: TransferRecord) -> list[tuple[str, str, EffectRow, EffectRow]]:
-    """What was tried for each harmed task: over the model of all, and over its own model."""
-    rows = []
-    for each in record.remedies:
-        both = [
-            Effect(each.title, each.task, gain) for gain in (each.over_together, each.over_alone)
-        ]
-        over_together, over_alone = (effect_rows(record, [effect])[0] for effect in both)
-        rows.append((each.title, each.task, over_together, over_alone))
-    return rows
-
-
-def task_rows(record: TransferRecord) -> list[TaskRow]:
-    """A line a task: its labels, and its own model's metric with its interval."""
-    rows = []
-    for task in record.tasks:
-        positives = "" if task.valid_positives is None else f", {count(task.valid_positives)} yes"
-        labels = f"{count(task.train_labels)} to train on, {count(task.valid_labels)} to judge by{positives}"
-        alone = NOTHING if task.alone is None else _metric(task.alone)
-        remark = f"too few: {task.too_few}" if task.too_few else ""
-        rows.append(TaskRow(task.name, task.kind, labels, task.metric, alone, remark))
-    return rows
 
 
 def capacity_words(points: Sequence[CapacityPoint]) -> str:
@@ -250,37 +153,10 @@ def capacity_words(points: Sequence[CapacityPoint]) -> str:
     )
 
 
-_WORDS = {
-    "better": "better",
-    "worse": "worse",
-    "none": "no detectable difference",
-    "open": "not known",
-}
-
-
 def _is_near(points: Sequence[CapacityPoint], best: CapacityPoint, width: int) -> bool:
     own = next(p for p in points if p.task == best.task and p.width == width)
     errors = (own.together_error or 0.0) ** 2 + (best.together_error or 0.0) ** 2
     return bool(best.together - own.together <= 2 * errors**0.5)
-
-
-def _grouping_row(record: TransferRecord, each: GroupingRecord) -> GroupingRow:
-    groups = " | ".join(" + ".join(group) for group in each.groups)
-    says = "open" if each.mean is None else _says(each.mean)
-    gains = tuple(effect_rows(record, each.gains))
-    return GroupingRow(each.title, groups, len(each.groups), each.expected, each.mean, says, gains)
-
-
-def _renamed(row: GroupingRow, title: str) -> GroupingRow:
-    return GroupingRow(
-        f"{row.title} = {title}",
-        row.groups,
-        row.num_models,
-        row.expected,
-        row.mean,
-        row.says,
-        row.gains,
-    )
 
 
 def _advice(record: TransferRecord) -> str:
@@ -295,14 +171,6 @@ def _advice(record: TransferRecord) -> str:
     return f"Recommended: {len(chosen.groups)} models: {groups}."
 
 
-def _says(gain: Gain) -> str:
-    if gain.low is None or gain.high is None:
-        return "open"
-    if gain.low > 0:
-        return "better"
-    return "worse" if gain.high < 0 else "none"
-
-
 def _gain(gain: Gain) -> str:
     if gain.low is None or gain.high is None:
         return _signed(gain.value)
@@ -311,16 +179,6 @@ def _gain(gain: Gain) -> str:
 
 def _signed(value: float) -> str:
     return number(value, signed=True, decimals=4)
-
-
-def _metric(metric: MetricValue) -> str:
-    if metric.low is None or metric.high is None:
-        return number(metric.value)
-    return f"{number(metric.value)} ({number(metric.low)} to {number(metric.high)})"
-
-
-def _too_few(record: TransferRecord, name: str) -> bool:
-    return any(task.name == name and task.too_few is not None for task in record.tasks)
 
 
 def _is_are(names: Sequence[str]) -> str:

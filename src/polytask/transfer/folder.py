@@ -1,5 +1,6 @@
 """The folder of a study: what was asked for, a file or two a finished training, and what came out."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,13 +9,21 @@ from polytask.errors import UserError, flag
 from polytask.files.lock import LOCK, Lock
 from polytask.files.plain import require_plain
 from polytask.files.reading import read_text
-from polytask.files.writing import make_folder, write_text
+from polytask.files.writing import act_on, make_folder, write_text
 from polytask.fitting.preparing.prepare import Prepared
 from polytask.fitting.run_folder.fingerprint import fingerprint_of
 from polytask.records.codec import from_json, to_json
-from polytask.records.layout import OPTIONS
+from polytask.records.layout import OPTIONS, REPORT
 from polytask.records.transfer import StudyOrigin, TransferOptions, TransferRecord
-from polytask.records.transfer_files import ORIGIN, STUDY, TRANSFER, read_options
+from polytask.records.transfer_files import (
+    ORIGIN,
+    STUDY,
+    TRAININGS,
+    TRANSFER,
+    read_options,
+)
+
+_TRAINING = re.compile(r"[0-9a-f]{12}\.(json|safetensors)")
 
 
 @dataclass(slots=True, eq=False)
@@ -32,12 +41,14 @@ class TransferFolder:
         path = config.out
         if path.exists() and not path.is_dir():
             raise UserError(f"{path}: the output is a folder, but a file of this name exists")
-        if path.is_dir() and any(entry.name != LOCK for entry in path.iterdir()):
-            goes_on = require_plain(path / STUDY)
-            hint = f", or go on with {flag('resume', path)}" if goes_on else ""
+        holds_study = path.is_dir() and require_plain(path / STUDY)
+        is_empty = not path.is_dir() or all(entry.name == LOCK for entry in path.iterdir())
+        if not is_empty and not (holds_study and config.overwrite):
+            hint = f", or go on with {flag('resume', path)}" if holds_study else ""
             raise UserError(f"{path}: the folder is not empty; name another --out{hint}")
         make_folder(path)
         lock = Lock.take(path)
+        _clear(path)
         write_text(path / OPTIONS, write_config(config))
         write_text(path / STUDY, to_json(options, indent=2))
         return cls(path, lock)
@@ -79,3 +90,15 @@ class TransferFolder:
     def release(self) -> None:
         """Let other processes write the folder."""
         self.lock.release()
+
+
+def _clear(path: Path) -> None:
+    """Remove an earlier study, and nothing that polytask did not put there."""
+    trainings = path / TRAININGS
+    if require_plain(trainings, "folder"):
+        for file in sorted(trainings.iterdir()):
+            if _TRAINING.fullmatch(file.name) and require_plain(file):
+                act_on(file, file.unlink)
+    for name in (REPORT, TRANSFER, ORIGIN, OPTIONS, STUDY):
+        if require_plain(path / name):
+            act_on(path / name, (path / name).unlink)

@@ -153,7 +153,8 @@ def transfer_task(trainings: Trainings, position: int) -> TransferTask:
 
 def _scores(study: Study, gains: Mapping[tuple[int, int], float]) -> tuple[CheapScore, ...]:
     moments = [
-        study.trainings.outcome(study.spec(Setting((p,)), 0)).moment_DD for p in study.everything
+        study.trainings.outcome(study.spec(Setting((p,)), 0)).moments.get(study.tasks[p].name)
+        for p in study.everything
     ]
     found = [
         PairScore(

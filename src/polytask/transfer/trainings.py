@@ -23,6 +23,7 @@ from polytask.fitting.preparing.prepare import Prepared
 from polytask.model import MultiTaskModel
 from polytask.records.codec import from_json, to_json
 from polytask.records.transfer import Matrix, TrainingRecord
+from polytask.records.transfer_files import TRAININGS
 from polytask.streams import Batch
 from polytask.training.evaluation import PREDICTION_BATCH, predict
 from polytask.training.loop import train
@@ -31,20 +32,21 @@ from polytask.training.scoring import Array, TaskRows
 from polytask.training.tensor_files import read_tensors, write_tensors
 from polytask.transfer.affinity import AffinityMeter, trained_with_affinity
 from polytask.transfer.similarity import second_moment
+from polytask.trunks import Aligned
 
-FOLDER = "trainings"
 PARTS = ("valid", "test")
 _MOMENT_ROWS = 20_000
 _MOST_FEATURES = 2048
 """A second moment of more features than this is not kept."""
 _MOMENT = "moment"
+_MOST_TASKS_WITH_MOMENTS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingSpec:
     """One training: of the tasks at these positions, under one seed, with some options changed.
 
-    `variant` names the change, and so stands for it where specs are compared; `trunk` and `balancer` are the options in the place of the config's.
+    `variant` names the change, and so stands for it where specs are compared; `trunk`, `balancer` and `align` are the options in the place of the config's.
     """
 
     positions: tuple[int, ...]
@@ -52,18 +54,20 @@ class TrainingSpec:
     variant: str = ""
     trunk: Options | None = field(default=None, compare=False)
     balancer: Options | None = field(default=None, compare=False)
+    align: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
     """What a training left: its record, and predictions by part and task.
 
-    `moment_DD` is the second moment of the encoder's output, where one task was trained alone.
+    `moments` are the second moments of what the trunk reads, on each task's labelled rows: the
+    encoder's output, or x R_t where it is aligned. They are there of one task or two.
     """
 
     record: TrainingRecord
     predictions: Mapping[str, Mapping[str, Array]]
-    moment_DD: Tensor | None = None
+    moments: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(slots=True, eq=False)
@@ -120,6 +124,8 @@ class Trainings:
             changes["expert_hidden"] = None
         if spec.balancer is not None and len(tasks) > 1:
             changes["balancer"] = spec.balancer
+        if spec.align:
+            changes["align"] = True
         own = own.model_copy(update=changes)
         return ModelPlan(
             "+".join(task.name for task in tasks),
@@ -134,11 +140,12 @@ class Trainings:
     def _trained(self, spec: TrainingSpec) -> Outcome:
         plan = self._plan(spec)
         run = start_training(plan, self.prepared, OwnParts(), device=self.device)
-        meter = AffinityMeter()
+        meter, stream = AffinityMeter(), plan.stream()
         if len(spec.positions) == len(self.prepared.tasks) and not spec.variant:
-            steps = trained_with_affinity(run, plan.stream(), meter, valid=plan.valid)
+            every = _sampled_every(stream.num_batches(0) * run.settings.epochs)
+            steps = trained_with_affinity(run, stream, meter, valid=plan.valid, every=every)
         else:
-            steps = train(run, plan.stream(), valid=plan.valid)
+            steps = train(run, stream, valid=plan.valid)
         for _ in steps:
             pass
         predictions = {
@@ -147,7 +154,7 @@ class Trainings:
             if batch is not None
         }
         record = self._record(spec, run, meter)
-        outcome = Outcome(record, predictions, _moment(run.model, plan))
+        outcome = Outcome(record, predictions, _moments(run.model, plan))
         scores = {
             name: self.rows(outcome, position, "valid").metric(task.kind.main_metric)
             for position, task in zip(spec.positions, plan.tasks)
@@ -175,7 +182,7 @@ class Trainings:
             return None
         text = repr(([self.names[p] for p in spec.positions], spec.seed, spec.variant))
         name = hashlib.sha256(text.encode()).hexdigest()[:12]
-        return tuple(self.folder / FOLDER / f"{name}{end}" for end in (".json", ".safetensors"))  # type: ignore[return-value]
+        return tuple(self.folder / TRAININGS / f"{name}{end}" for end in (".json", ".safetensors"))  # type: ignore[return-value]
 
     def _keep(self, spec: TrainingSpec, outcome: Outcome) -> None:
         """The record goes last: a training whose record is there is there as a whole."""
@@ -188,8 +195,10 @@ class Trainings:
             for part, by_task in outcome.predictions.items()
             for name, values in by_task.items()
         }
-        if outcome.moment_DD is not None:
-            tensors[_MOMENT] = outcome.moment_DD
+        tensors |= {
+            f"{_MOMENT}/{self.names.index(name)}": moment_DD
+            for name, moment_DD in outcome.moments.items()
+        }
         write_tensors(paths[1], tensors)
         write_text(paths[0], to_json(outcome.record, indent=1))
 
@@ -199,12 +208,13 @@ class Trainings:
             return False
         record = from_json(read_text(paths[0]), TrainingRecord, where=str(paths[0]))
         tensors = read_tensors(paths[1])
-        predictions: dict[str, dict[str, Array]] = {}
+        found: dict[str, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
-            if name != _MOMENT:
-                part, _, place = name.partition("/")
-                predictions.setdefault(part, {})[self.names[int(place)]] = tensor.numpy()
-        self.outcomes[spec] = Outcome(record, predictions, tensors.get(_MOMENT))
+            part, _, place = name.partition("/")
+            found.setdefault(part, {})[self.names[int(place)]] = tensor
+        moments = found.pop(_MOMENT, {})
+        predictions = {p: {n: t.numpy() for n, t in each.items()} for p, each in found.items()}
+        self.outcomes[spec] = Outcome(record, predictions, moments)
         return True
 
 
@@ -215,19 +225,32 @@ def matrix(values_TT: NDArray[np.float64]) -> Matrix:
     )
 
 
-def _moment(model: MultiTaskModel, plan: ModelPlan) -> Tensor | None:
-    """X^T X of the encoder's output on the labelled training rows of the one task, some 20,000."""
-    if len(plan.tasks) > 1:
-        return None
-    task = plan.tasks[0]
-    rows = task.kind.is_labelled(plan.train.labels[task.name]).nonzero()[:, 0]
-    with torch.inference_mode():
-        pieces = list(_encoded(model, plan.train, rows[:_MOMENT_ROWS]))
-    return None if pieces[0].shape[1] > _MOST_FEATURES else second_moment(torch.cat(pieces))
+def _sampled_every(num_steps: int) -> int:
+    """Every tenth step; of a short training as often as gives ten lookaheads."""
+    return max(1, min(10, num_steps // 10))
 
 
-def _encoded(model: MultiTaskModel, batch: Batch, rows_B: Tensor) -> Iterator[Tensor]:
+def _moments(model: MultiTaskModel, plan: ModelPlan) -> dict[str, Tensor]:
+    """X^T X of what the trunk reads, on some 20,000 labelled training rows of each of few tasks."""
+    if len(plan.tasks) > _MOST_TASKS_WITH_MOMENTS:
+        return {}
+    found = {}
+    for place, task in enumerate(plan.tasks):
+        rows_B = task.kind.is_labelled(plan.train.labels[task.name]).nonzero()[:, 0]
+        x_BD = torch.cat(list(_encoded(model, plan.train, rows_B[:_MOMENT_ROWS], place)))
+        if x_BD.shape[1] <= _MOST_FEATURES:
+            found[task.name] = second_moment(x_BD)
+    return found
+
+
+@torch.inference_mode()
+def _encoded(model: MultiTaskModel, batch: Batch, rows_B: Tensor, place: int) -> Iterator[Tensor]:
+    """x, or x R_t of the task in this place, piece by piece."""
     device = next(model.parameters()).device
+    model.eval()
     for start in range(0, len(rows_B), PREDICTION_BATCH):
         piece_B = rows_B[start : start + PREDICTION_BATCH]
-        yield model.encoder(batch[piece_B].to(device).inputs).cpu()
+        x_BD = model.encoder(batch[piece_B].to(device).inputs)
+        if isinstance(model.trunk, Aligned):
+            x_BD = model.trunk.alignments[place](x_BD)
+        yield x_BD.cpu()
