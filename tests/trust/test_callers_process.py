@@ -189,8 +189,11 @@ def test_settings_of_the_caller_make_no_other_model(
     setting: str, rows: pa.Table, expected: dict[str, torch.Tensor], tmp_path: Path
 ) -> None:
     with CALLER[setting]():
+        before = (torch.get_default_dtype(), torch.get_default_device(), torch.is_grad_enabled())
         run = polytask.fit(rows, TASKS, **OPTIONS, out=tmp_path / "run")
         predictions = polytask.load(tmp_path / "run").predict(rows)
+        after = (torch.get_default_dtype(), torch.get_default_device(), torch.is_grad_enabled())
+        assert after == before
     for name, weight in run.model.state_dict().items():
         assert weight.equal(expected[name]), name
     assert predictions.equals(run.predict(rows))
