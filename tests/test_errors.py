@@ -56,6 +56,8 @@ def texts() -> Iterator[tuple[Path, str]]:
 def test_messages_name_options_that_there_are_with_their_value_behind_an_equals_sign() -> None:
     known = {name.replace("_", "-") for name in FitConfig.model_fields} | {"task", "resume"}
     known |= {"version", "overwrite", "balancer", "config"}
+    # Of polytask transfer.
+    known |= {"budget", "seeds", "rows", "models", "widths"}
     for path, text in texts():
         for name, rest in re.findall(r"(?<![\w-])--([a-z][a-z-]*)(.*)", text):
             assert name in known, (path, text)

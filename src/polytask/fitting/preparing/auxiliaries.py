@@ -6,7 +6,7 @@ from dataclasses import replace
 from polytask.auxiliary import AUXILIARIES, Auxiliary, TrainingRows
 from polytask.config import FitConfig, TaskConfig, parse_task
 from polytask.config.build import build_auxiliaries
-from polytask.errors import UserError, nearest
+from polytask.errors import UserError, flag, nearest
 from polytask.streams import Batch
 
 
@@ -20,7 +20,7 @@ def with_auxiliary_tasks(config: FitConfig, columns: Collection[str]) -> FitConf
         task = parse_task(text, columns)
         if task.column not in columns:
             raise UserError(
-                f"--auxiliary {text!r}: no extra loss{nearest(text, AUXILIARIES)} and no column"
+                f"{flag('auxiliary', text)}: no extra loss{nearest(text, AUXILIARIES)} and no column"
                 f"{nearest(task.column, columns)}; the losses are {', '.join(AUXILIARIES)}"
             )
         tasks.append(task.model_copy(update={"auxiliary": True}))
@@ -39,7 +39,7 @@ def fit_auxiliaries(
         for column in auxiliary.table_columns:
             if column in forbidden:
                 raise UserError(
-                    f"--auxiliary {auxiliary.name}: {column!r} is the label of a task, or follows from "
+                    f"{flag('auxiliary', auxiliary.name)}: {column!r} is the label of a task, or follows from "
                     "one: an extra loss on it would give the label away"
                 )
     tasks = [task.name for task in config.tasks if isinstance(task, TaskConfig)]

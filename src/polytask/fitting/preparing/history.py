@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polytask.config import FitConfig
-from polytask.errors import UserError
+from polytask.errors import UserError, flag
 from polytask.inputs import Input
 from polytask.inputs.fitted import Fit
 from polytask.task import Task
@@ -20,7 +20,7 @@ def parse_keys(config: FitConfig) -> tuple[tuple[str, ...], ...]:
     keys = tuple(tuple(part.strip() for part in key.split(_TIMES)) for key in config.history)
     for key, text in zip(keys, config.history):
         if not all(key) or len(set(key)) < len(key):
-            raise UserError(f"--history {text!r}: write COLUMN, or COLUMN * COLUMN for a pair")
+            raise UserError(f"{flag('history', text)}: write COLUMN, or COLUMN * COLUMN for a pair")
     if keys and config.time_column is None:
         raise UserError("--history needs --time-column: a row's history is what came before it")
     return keys

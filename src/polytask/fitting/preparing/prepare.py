@@ -176,7 +176,7 @@ def _read_and_split(
     if source is None:
         raise UserError("there is no table: name one, such as `polytask fit log.parquet`")
     if config.data:
-        raise UserError("there is a table beside data sets: give it a name too, --data NAME=TABLE")
+        raise UserError("there is a table beside data sets: give it a name too, --data=NAME=TABLE")
     whole = apply_derivations(read_table(source, options=read_options(config)), derivations)
     config = resolve_tasks(with_auxiliary_tasks(config, whole.column_names), whole)
     _check_columns(config, whole)
