@@ -25,9 +25,6 @@ from polytask.data.arrays import column_of
 
 SIDES = ("left", "right")
 BALANCERS = ("equal", "uncertainty", "mgda", "pcgrad", "cagrad")
-# Table 3 of the paper: single task, uniform scaling, Kendall et al.'s uncertainty, and MGDA-UB.
-PUBLISHED = {"single": (97.23, 95.90), "equal": (96.46, 94.99), "uncertainty": (96.47, 95.29)}
-PUBLISHED |= {"mgda": (97.26, 95.90)}
 NUM_VALID, SHIFT = 2000, 6
 
 
@@ -112,15 +109,14 @@ def trained(
 
 
 def show(found: dict[str, list[tuple[float, float]]]) -> None:
-    print("\n| model | left | right | both less single-task, paired | published left, right |")
-    print("|---|---|---|---|---|")
+    print("\n| model | left | right | both less single-task, paired |")
+    print("|---|---|---|---|")
     single = [statistics.mean(each) for each in found["single"]]
     for name, each in found.items():
         left, right = zip(*each)
         gain = [statistics.mean(one) - alone for one, alone in zip(each, single)]
         gained = "" if name == "single" else interval(gain)
-        published = ", ".join(f"{value:.2f}" for value in PUBLISHED.get(name, ()))
-        print(f"| {name} | {interval(left)} | {interval(right)} | {gained} | {published} |")
+        print(f"| {name} | {interval(left)} | {interval(right)} | {gained} |")
 
 
 def draw(found: dict[str, list[tuple[float, float]]], folder: Path) -> None:

@@ -11,7 +11,9 @@ def test_the_formula_of_dcn_v2() -> None:
     layers = CrossLayers(3, num_layers=2, rank=2)
     x_B3 = torch.randn(5, 3)
     expected = x_B3
+    torch.testing.assert_close(layers(x_B3), x_B3)
     torch.nn.init.normal_(layers.bias_LF)
+    torch.nn.init.normal_(layers.up_LFR)
     for down, up, bias in zip(layers.down_LRF, layers.up_LFR, layers.bias_LF):
         expected = x_B3 * (expected @ (up @ down).T + bias) + expected
     torch.testing.assert_close(layers(x_B3), expected)
@@ -25,6 +27,7 @@ def test_they_are_the_last_of_the_encoder() -> None:
     torch.manual_seed(0)
     crossed = inputs.encoder(cross_layers=2, cross_rank=4)
     assert crossed.features == plain.features and crossed.out_features == plain.out_features
+    torch.nn.init.normal_(crossed.crosses.up_LFR)
     batch = inputs.encode(table)
     num_features = len(plain.features)
     expected_BF = crossed.crosses(plain(batch)[:, :num_features])
@@ -36,6 +39,7 @@ def test_they_are_the_last_of_the_encoder() -> None:
 def test_a_warm_start_takes_the_entries_in_common() -> None:
     old, new = (CrossLayers(size, num_layers=2, rank=2) for size in (3, 4))
     torch.nn.init.normal_(old.bias_LF)
+    torch.nn.init.normal_(old.up_LFR)
     assert new.inherit(old, [1, 3], [2, 0]) == 4
     assert torch.equal(new.down_LRF[..., [1, 3]], old.down_LRF[..., [2, 0]])
     assert torch.equal(new.up_LFR[:, [1, 3]], old.up_LFR[:, [2, 0]])

@@ -11,6 +11,7 @@ class CrossLayers(nn.Module):
     """Low-rank cross layers: x_{l+1} = x_0 * (U_l V_l x_l + b_l) + x_l, elementwise products.
 
     Source: Wang et al., DCN V2, WWW 2021, eq. 2 (the low-rank form, one expert).
+    DIFF: U starts at zero, so that the layers are the identity at first.
 
     Paper: https://arxiv.org/abs/2008.13535
 
@@ -25,10 +26,9 @@ class CrossLayers(nn.Module):
         super().__init__()
         rank = min(rank, num_features)
         self.down_LRF = nn.Parameter(torch.empty(num_layers, rank, num_features))
-        self.up_LFR = nn.Parameter(torch.empty(num_layers, num_features, rank))
+        self.up_LFR = nn.Parameter(torch.zeros(num_layers, num_features, rank))
         self.bias_LF = nn.Parameter(torch.zeros(num_layers, num_features))
         nn.init.uniform_(self.down_LRF, -(num_features**-0.5), num_features**-0.5)
-        nn.init.uniform_(self.up_LFR, -(rank**-0.5), rank**-0.5)
 
     def forward(self, x_BF: Tensor) -> Tensor:
         crossed_BF = x_BF
