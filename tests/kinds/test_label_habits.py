@@ -145,3 +145,11 @@ def test_a_child_starts_at_its_rate_where_the_parent_is_yes() -> None:
     encoder = LabelEncoder.fit(table, [binary("click"), binary("like", given="click")])
     rates = [task.kind.predict(task.kind.initial_bias()[None]).item() for task in encoder.tasks]
     assert rates == pytest.approx([0.5, 0.25])
+
+
+@pytest.mark.parametrize("digits", [18, 19, 20, 60, 400])
+def test_texts_of_many_digits_are_numbers_of_any_size(digits: int) -> None:
+    text = "1" + "0" * (digits - 1)
+    found = label_column(column_of([text, "-" + text, "5", None]))
+    assert found.to_pylist() == [float(text), -float(text), 5, None]
+    assert pa.types.is_integer(found.type) == (digits < 19)

@@ -10,6 +10,8 @@ from polytask.columns.values import decoded, is_number, is_text, parsed_numbers,
 _MISSING_WORDS = ("", "nan", "na", "n/a", "null", "none", "?", "-")
 _NUMBER = r"^[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)(e[-+]?[0-9]+)?$"
 """Without leading zeros: 007 is a name."""
+_NO_INTEGER = r"[.e]|[0-9]{19}"
+"""With a point, or perhaps beyond 64 bits."""
 
 
 def label_column(column: pa.ChunkedArray, missing: Collection[str] = ()) -> pa.ChunkedArray:
@@ -29,8 +31,8 @@ def label_column(column: pa.ChunkedArray, missing: Collection[str] = ()) -> pa.C
         numeric = pc.all(pc.match_substring_regex(known, _NUMBER)).as_py()
         if numeric and known.null_count < len(known):
             known = _known(column, words)
-            has_point = pc.any(pc.match_substring_regex(known, r"[.e]")).as_py()
-            return known.cast(pa.float64() if has_point else pa.int64())
+            is_float = pc.any(pc.match_substring_regex(known, _NO_INTEGER)).as_py()
+            return known.cast(pa.float64() if is_float else pa.int64())
         if not missing:
             return column
         values = column = column.cast(pa.large_string())
