@@ -9,6 +9,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from polytask.errors import UserError
 from polytask.inputs import FittedInputs
 from polytask.model.objective import Objective
 from polytask.model.outputs import Outputs
@@ -73,3 +74,9 @@ class Auxiliary(ABC):
 def mean_features(result: Outputs) -> Tensor:
     """The mean of what the trunk made for each task (B, H): an auxiliary loss reads all of them."""
     return torch.stack(result.features).mean(dim=0)
+
+
+def require_share(name: str, value: float) -> None:
+    """UserError unless the value is above 0 and at most 1."""
+    if not 0 < value <= 1:
+        raise UserError(f"{name} must be above 0 and at most 1, but it is {value}")

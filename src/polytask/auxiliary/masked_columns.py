@@ -8,7 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polytask.auxiliary.auxiliary import Auxiliary, TrainingRows, Weight, mean_features
+from polytask.auxiliary.auxiliary import (
+    Auxiliary,
+    TrainingRows,
+    Weight,
+    mean_features,
+    require_share,
+)
 from polytask.auxiliary.encoded_columns import EncodedColumn, encoded_columns
 from polytask.errors import UserError
 from polytask.model.objective import Objective
@@ -56,8 +62,7 @@ class MaskedColumns(Auxiliary):
 
         UserErrors: a column that is no category and no number, or no column left for the other group.
         """
-        if not 0 < share <= 1:
-            raise UserError(f"share must be above 0 and at most 1, but it is {share}")
+        require_share("share", share)
         everything = encoded_columns(rows.inputs)
         first = encoded_columns(rows.inputs, columns) if columns else everything[::2]
         second = tuple(column for column in everything if column not in first)

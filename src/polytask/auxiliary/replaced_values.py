@@ -8,9 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polytask.auxiliary.auxiliary import Auxiliary, TrainingRows, Weight, mean_features
+from polytask.auxiliary.auxiliary import (
+    Auxiliary,
+    TrainingRows,
+    Weight,
+    mean_features,
+    require_share,
+)
 from polytask.auxiliary.encoded_columns import EncodedColumn, encoded_columns
-from polytask.errors import UserError
 from polytask.model.objective import Objective
 from polytask.model.outputs import Outputs
 from polytask.model.reduction import labelled_rows
@@ -53,9 +58,8 @@ class ReplacedValues(Auxiliary):
 
         UserErrors: a column that is no category and no number, a rate or a share outside of (0, 1].
         """
-        for name, value in (("rate", rate), ("share", share)):
-            if not 0 < value <= 1:
-                raise UserError(f"{name} must be above 0 and at most 1, but it is {value}")
+        require_share("rate", rate)
+        require_share("share", share)
         return cls(weight, encoded_columns(rows.inputs, columns), rate, share)
 
     def extend(self, stream: Stream) -> Stream:

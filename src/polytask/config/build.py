@@ -5,13 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from functools import partial
 from types import MappingProxyType
-from typing import Protocol, TypeVar, get_type_hints
+from typing import Protocol, get_type_hints
 
-from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
 from polytask.auxiliary import AUXILIARIES, Auxiliary, TrainingRows
 from polytask.balancing import BALANCERS, WRAPPERS, Balancer
+from polytask.config.checking import check_options, construct, look_up, name_and_options
 from polytask.config.fields import FitConfig
 from polytask.config.spellings import Options, split_commas
 from polytask.errors import UserError, nearest
@@ -22,8 +22,6 @@ from polytask.task import Task
 from polytask.training.monitor import Monitor, Term
 from polytask.training.run import Settings
 from polytask.trunks import TRUNKS, Aligned, Trunk
-
-Found = TypeVar("Found", bound=nn.Module)
 
 OWN = "own"
 """Stands in run.yaml where the user handed over an object in the place of a name."""
@@ -92,7 +90,7 @@ def _fit_of(config: FitConfig, name: str, kind: type[Input]) -> Fit:
     options |= config.input_options.get(name, {})
     hints = get_type_hints(kind.fit)
     fit: Callable[..., Input] = kind.fit
-    return partial(fit, **_check_options(f"input {name}", options, own=own, hints=hints))
+    return partial(fit, **check_options(f"input {name}", options, own=own, hints=hints))
 
 
 def build_auxiliaries(config: FitConfig) -> list[Callable[[TrainingRows], Auxiliary]]:
@@ -101,7 +99,7 @@ def build_auxiliaries(config: FitConfig) -> list[Callable[[TrainingRows], Auxili
 
 
 def _auxiliary(spec: Options) -> Callable[[TrainingRows], Auxiliary]:
-    name, options = _name_and_options(spec, "auxiliary")
+    name, options = name_and_options(spec, "auxiliary")
     if name not in AUXILIARIES:
         raise UserError(
             f"unknown auxiliary {name!r}{nearest(name, AUXILIARIES)}; all: {', '.join(AUXILIARIES)}"
@@ -109,7 +107,7 @@ def _auxiliary(spec: Options) -> Callable[[TrainingRows], Auxiliary]:
     fit: Callable[..., Auxiliary] = AUXILIARIES[name].fit
     own = [*inspect.signature(fit).parameters][1:]
     return partial(
-        fit, **_check_options(f"auxiliary {name}", options, own=own, hints=get_type_hints(fit))
+        fit, **check_options(f"auxiliary {name}", options, own=own, hints=get_type_hints(fit))
     )
 
 
@@ -120,14 +118,14 @@ def build_trunk(config: FitConfig, *, in_features: int, num_tasks: int) -> Trunk
             "this run has a trunk of your own, which is in no file: hand it over again, as in "
             "load(run, trunk=...) or resume(run, trunk=...)"
         )
-    name, options = _name_and_options(config.trunk, "trunk")
+    name, options = name_and_options(config.trunk, "trunk")
     flat = {key: getattr(config, key) for key in ("hidden", "num_experts", "expert_hidden")}
     options = {key: value for key, value in flat.items() if value is not None} | options
-    kind = _look_up(TRUNKS, name, "trunk")
+    kind = look_up(TRUNKS, name, "trunk")
     if "dropout" in inspect.signature(kind).parameters:
         options.setdefault("dropout", config.dropout)
     supplied = {"in_features": in_features, "num_tasks": num_tasks}
-    return _construct(kind, f"trunk {name}", options, supplied)
+    return construct(kind, f"trunk {name}", options, supplied)
 
 
 def options_for_tasks(
@@ -137,8 +135,8 @@ def options_for_tasks(
     of the monitor; one task alone is not weighed."""
     changes: dict[str, object] = {"init_from": None}
     if config.trunk != OWN:
-        name, options = _name_and_options(config.trunk, "trunk")
-        kind = _look_up(TRUNKS, name, "trunk")
+        name, options = name_and_options(config.trunk, "trunk")
+        kind = look_up(TRUNKS, name, "trunk")
         try:
             changes["trunk"] = {"name": name, **kind.options_for(options, positions)}
         except ValueError as error:
@@ -184,15 +182,15 @@ def build_balancer(
             "this run has a balancer of your own, which is in no file: hand it over again, as in "
             "resume(run, balancer=...)"
         )
-    name, options = _name_and_options(spec, "balancer")
-    kind = _look_up({**BALANCERS, **WRAPPERS}, name, "balancer")
+    name, options = name_and_options(spec, "balancer")
+    kind = look_up({**BALANCERS, **WRAPPERS}, name, "balancer")
     hints = get_type_hints(kind.__init__)
     for key, value in options.items():
         if hints.get(key) is Balancer and isinstance(value, str | Mapping):
             options[key] = build_balancer(value, num_tasks=num_tasks, offered=offered)
     taken = inspect.signature(kind).parameters
     options = {k: v for k, v in offered.items() if k in taken} | options
-    return _construct(kind, f"balancer {name}", options, {"num_tasks": num_tasks})
+    return construct(kind, f"balancer {name}", options, {"num_tasks": num_tasks})
 
 
 def offered_options(
@@ -243,66 +241,3 @@ def _term(text: str, tasks: Sequence[Task]) -> Term:
         raise UserError(f"monitor {text!r}: {error.message}") from None
     except ValueError:
         raise UserError(f"monitor {text!r}: {weight!r} is no number") from None
-
-
-def _name_and_options(spec: Options, what: str) -> tuple[str, dict[str, object]]:
-    if isinstance(spec, str):
-        return spec, {}
-    options = dict(spec)
-    name = options.pop("name", None)
-    if not isinstance(name, str):
-        raise UserError(f"{what}: a mapping needs a name, such as {{name: mmoe, num_experts: 8}}")
-    return name, options
-
-
-def _look_up(registry: Mapping[str, type[Found]], name: str, what: str) -> type[Found]:
-    key = name.lower().replace("-", "_")
-    if key not in registry:
-        raise UserError(
-            f"unknown {what} {name!r}{nearest(key, registry)}; all: {', '.join(registry)}"
-        )
-    return registry[key]
-
-
-def _construct(
-    kind: type[Found], what: str, options: Mapping[str, object], supplied: Mapping[str, object]
-) -> Found:
-    """Call `kind` with checked options: names and types are those of its own signature."""
-    parameters = inspect.signature(kind).parameters
-    hints = get_type_hints(kind.__init__)
-    own = [name for name in parameters if name not in supplied]
-    checked: dict[str, object] = {k: v for k, v in supplied.items() if k in parameters}
-    checked |= _check_options(what, options, own=own, hints=hints)
-    try:
-        return kind(**checked)
-    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
-        # Of a size that no memory holds torch speaks with a trace of C++ behind the first line.
-        raise UserError(f"{what}: {str(error).partition(chr(10))[0]}") from error
-
-
-def _check_options(
-    what: str,
-    options: Mapping[str, object],
-    *,
-    own: Sequence[str],
-    hints: Mapping[str, type[object]],
-) -> dict[str, object]:
-    for key in options:
-        if key not in own:
-            hint = nearest(key, own) if own else " - it takes no options"
-            raise UserError(f"{what} has no option {key!r}{hint}")
-    return {
-        k: _check_option(f"{what}: {k}", value, hints.get(k, object))
-        for k, value in options.items()
-    }
-
-
-def _check_option(what: str, value: object, hint: type[object]) -> object:
-    if isinstance(value, nn.Module):
-        return value
-    try:
-        adapter: TypeAdapter[object] = TypeAdapter(hint)
-        return adapter.validate_python(value)
-    except ValidationError as error:
-        message = error.errors()[0]["msg"]
-        raise UserError(f"{what}: {message[:1].lower()}{message[1:]}, but got {value!r}") from error
