@@ -85,8 +85,9 @@ def test_balancers_weigh_tasks_and_extra_losses(
         *(table, ["yes", "also"]),
         **{"auxiliary": specs, "balancer": balancer, "out": tmp_path / "run", **QUICK},
     )
-    weights = steps_of(tmp_path / "run")[-1].weights
-    assert [*weights] == ["yes", "also", "masked_columns"]
+    last = steps_of(tmp_path / "run")[-1]
+    assert [*last.weights] == [*last.losses] == ["yes", "also", "masked_columns", "adversarial"]
+    assert last.weights["adversarial"] == 0.05 and 0 < last.accuracies["adversarial"] < 1
     assert set(run.metrics.tasks) == {"yes", "also"}
 
 

@@ -3,18 +3,23 @@
 from polytask.auxiliary.adversarial import Adversarial, reversal_at
 from polytask.auxiliary.auxiliary import Auxiliary, TrainingRows, mean_features
 from polytask.auxiliary.frequency import Frequency
+from polytask.auxiliary.loss import AuxiliaryLoss
 from polytask.auxiliary.masked_columns import MaskedColumns
 from polytask.auxiliary.registry import AUXILIARIES, register
 from polytask.auxiliary.replaced_values import ReplacedValues
+from polytask.auxiliary.weighing import Schedule, Weight
 
 __all__ = [
     "AUXILIARIES",
     "Adversarial",
     "Auxiliary",
+    "AuxiliaryLoss",
     "Frequency",
     "MaskedColumns",
     "ReplacedValues",
+    "Schedule",
     "TrainingRows",
+    "Weight",
     "mean_features",
     "register",
     "reversal_at",

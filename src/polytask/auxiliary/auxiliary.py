@@ -3,20 +3,18 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Self
 
 import pyarrow as pa
 import torch
 from torch import Tensor
 
+from polytask.auxiliary.weighing import Schedule, Weight, weight_of
 from polytask.errors import UserError
 from polytask.inputs import FittedInputs
 from polytask.model.objective import Objective
 from polytask.model.outputs import Outputs
 from polytask.streams import Stream
-
-Weight = float | Literal["balanced"]
-"""A fixed factor of the loss, or "balanced": the balancer weighs it among the tasks'."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +35,10 @@ class Auxiliary(ABC):
 
     name: ClassVar[str]
 
-    weight: Weight
+    weight: Weight | Schedule
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weight", weight_of(self.name, self.weight))
 
     @classmethod
     @abstractmethod
@@ -64,11 +65,6 @@ class Auxiliary(ABC):
     @property
     def is_balanced(self) -> bool:
         return self.weight == "balanced"
-
-    @property
-    def factor(self) -> float:
-        """By what the loss is multiplied before the balancer, if it is one's, weighs it."""
-        return self.weight if isinstance(self.weight, int | float) else 1.0
 
 
 def mean_features(result: Outputs) -> Tensor:
