@@ -40,6 +40,7 @@ class Adversarial(Auxiliary):
 
     column: str
     domains: tuple[str, ...]
+    shares: tuple[float, ...]
     reversal: float
     hidden: int
 
@@ -70,11 +71,13 @@ class Adversarial(Auxiliary):
                 "2 or more, each of many rows"
             )
         names = tuple(str(value) for value in found.values.to_pylist())
-        return cls(weight, column, names, float(reversal), hidden)
+        counts = np.bincount(found.codes_B[found.codes_B >= 0], minlength=num_domains)
+        shares = tuple((counts / counts.sum()).tolist())
+        return cls(weight, column, names, shares, float(reversal), hidden)
 
     @property
-    def table_columns(self) -> tuple[str, ...]:
-        return (self.column,)
+    def chance(self) -> float:
+        return max(self.shares)
 
     def labels(self, rows: TrainingRows) -> dict[str, Tensor]:
         codes_B = coded(rows.table[self.column], f"column {self.column!r}").codes_B

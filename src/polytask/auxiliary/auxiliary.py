@@ -58,9 +58,9 @@ class Auxiliary(ABC):
         """A fresh loss on `mean_features` (B, num_features), in a training of `num_steps`."""
 
     @property
-    def table_columns(self) -> tuple[str, ...]:
-        """Columns that it reads from the table itself, which need not be inputs."""
-        return ()
+    def chance(self) -> float | None:
+        """The accuracy of always saying the most frequent, where it is judged by accuracy."""
+        return None
 
     @property
     def is_balanced(self) -> bool:

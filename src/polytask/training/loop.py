@@ -130,7 +130,7 @@ def _filled_gradients(
     run: TrainingRun, stream: Stream, batch: Batch, counts: Counts
 ) -> tuple[Step, dict[str, Added], dict[str, Tensor]]:
     """One pass forward and the balanced one back; with it the losses that are added, and accuracies."""
-    model = run.model
+    model, settings = run.model, run.settings
     # The losses of one of several ranks are its share of them, as `Ranks` describes.
     with _running(run):
         result = model(batch.inputs)
@@ -138,7 +138,7 @@ def _filled_gradients(
         added = model.added_losses(result, batch, counts)
         penalty = model.penalty(result, batch, counts, added=added)
         accuracies = model.accuracies(result, batch)
-    at_seam = run.settings.measure_at == "seam" and run.balancer.needs is not Need.LOSSES
+    at_seam = settings.measure_at == "seam" and run.balancer.needs is not Need.LOSSES
     with _named_where_not_finite(run, stream):
         balancing = balanced_backward(
             losses,
