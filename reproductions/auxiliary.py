@@ -160,9 +160,7 @@ def _below(first: Batch, second: Batch) -> Batch:
         )
         for name, value in first.labels.items()
     }
-    inputs = {
-        name: torch.cat([value, second.inputs[name]]) for name, value in first.inputs.items()
-    }
+    inputs = {name: torch.cat([value, second.inputs[name]]) for name, value in first.inputs.items()}
     return Batch(inputs, labels)
 
 
