@@ -15,8 +15,8 @@ Schedule = Literal["cosine", "constant"]
 
 KIND_NAMES = ("binary", "multiclass", "regression", "count", "quantile")
 TRUNK_NAMES = (
-    *("single_task", "shared_bottom", "soft_sharing", "cross_stitch", "sluice", "mtan", "omoe"),
-    *("mmoe", "attention_moe", "cgc", "ple"),
+    *("single_task", "shared_bottom", "shared_private", "soft_sharing", "cross_stitch", "sluice"),
+    *("mtan", "omoe", "mmoe", "attention_moe", "cgc", "ple"),
 )
 RULE_NAMES = (
     *("equal", "static", "decayed", "rlw", "uncertainty", "dwa", "gls", "scale_invariant"),
@@ -25,4 +25,6 @@ RULE_NAMES = (
     *("graddrop", "cosine_gate"),
 )
 WRAPPER_NAMES = ("smoothed", "norm_clipped", "every_nth_step", "combined")
-AUXILIARY_NAMES = ("replaced_values", "masked_columns", "frequency", "adversarial")
+AUXILIARY_NAMES = (
+    *("replaced_values", "masked_columns", "frequency", "adversarial", "orthogonality"),
+)

@@ -5,6 +5,7 @@ from polytask.auxiliary.auxiliary import Auxiliary, TrainingRows, mean_features
 from polytask.auxiliary.frequency import Frequency
 from polytask.auxiliary.loss import AuxiliaryLoss
 from polytask.auxiliary.masked_columns import MaskedColumns
+from polytask.auxiliary.orthogonality import Orthogonality
 from polytask.auxiliary.registry import AUXILIARIES, register
 from polytask.auxiliary.replaced_values import ReplacedValues
 from polytask.auxiliary.weighing import Schedule, Weight
@@ -16,6 +17,7 @@ __all__ = [
     "AuxiliaryLoss",
     "Frequency",
     "MaskedColumns",
+    "Orthogonality",
     "ReplacedValues",
     "Schedule",
     "TrainingRows",

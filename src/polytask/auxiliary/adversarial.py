@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polytask.auxiliary.auxiliary import Auxiliary, TrainingRows, mean_features
+from polytask.auxiliary.auxiliary import Auxiliary, TrainingRows
 from polytask.auxiliary.loss import AuxiliaryLoss
 from polytask.auxiliary.weighing import Weight
 from polytask.columns.required import require_columns
@@ -27,6 +27,8 @@ _STEEPNESS = 10.0
 class Adversarial(Auxiliary):
     """A column names the domain of each row; what the trunk makes of a row is not to tell it.
 
+    It reads the mean of the trunk's features of all tasks; of `shared_private` what is shared alone.
+
     The discriminator learns by its own loss; the trunk and the encoder get its gradient times
     -lambda, which rises as 2 / (1 + exp(-10 p)) - 1 with the part p of training that is done.
     `reversal` is lambda's largest value and scales nothing of the discriminator.
@@ -37,6 +39,7 @@ class Adversarial(Auxiliary):
     """
 
     name: ClassVar[str] = "adversarial"
+    reads: ClassVar = "shared"
 
     column: str
     domains: tuple[str, ...]
@@ -101,7 +104,7 @@ class _Discriminator(AuxiliaryLoss):
 
     def forward(self, result: Outputs, batch: Batch) -> Tensor:
         strength = self.reversal * reversal_at(self.progress)
-        logits_BK = self.layers(reverse_gradient(mean_features(result), strength))
+        logits_BK = self.layers(reverse_gradient(result.shared, strength))
         domains_B = batch.labels[self.name].nan_to_num().long()
         return functional.cross_entropy(logits_BK, domains_B, reduction="none")
 
@@ -110,7 +113,7 @@ class _Discriminator(AuxiliaryLoss):
             return None
         domains_B = batch.labels[self.name]
         known_B = ~domains_B.isnan()
-        found_B = self.layers(mean_features(result)[known_B]).argmax(dim=1)
+        found_B = self.layers(result.shared[known_B]).argmax(dim=1)
         is_right_B: Tensor = found_B == domains_B[known_B]
         return is_right_B.float().mean()
 

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 import pyarrow as pa
 import torch
@@ -34,6 +34,8 @@ class Auxiliary(ABC):
     """
 
     name: ClassVar[str]
+    reads: ClassVar[Literal["features", "shared", "both"]] = "features"
+    """The mean of all tasks' features; what is shared of them; or what is shared and what is private."""
 
     weight: Weight | Schedule
 
@@ -55,7 +57,10 @@ class Auxiliary(ABC):
 
     @abstractmethod
     def objective(self, num_features: int, *, num_steps: int) -> Objective:
-        """A fresh loss on `mean_features` (B, num_features), in a training of `num_steps`."""
+        """A fresh loss on `num_features` features, in a training of `num_steps`.
+
+        These are `mean_features` (B, H), or `result.shared` where it `reads` what is shared.
+        """
 
     @property
     def chance(self) -> float | None:

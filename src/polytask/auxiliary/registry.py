@@ -7,13 +7,15 @@ from polytask.auxiliary.adversarial import Adversarial
 from polytask.auxiliary.auxiliary import Auxiliary
 from polytask.auxiliary.frequency import Frequency
 from polytask.auxiliary.masked_columns import MaskedColumns
+from polytask.auxiliary.orthogonality import Orthogonality
 from polytask.auxiliary.replaced_values import ReplacedValues
 from polytask.registry import enter
 
 Kind = TypeVar("Kind", bound=type[Auxiliary])
 
 AUXILIARIES: dict[str, type[Auxiliary]] = {
-    kind.name: kind for kind in (ReplacedValues, MaskedColumns, Frequency, Adversarial)
+    kind.name: kind
+    for kind in (ReplacedValues, MaskedColumns, Frequency, Adversarial, Orthogonality)
 }
 
 

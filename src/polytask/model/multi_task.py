@@ -97,7 +97,8 @@ class MultiTaskModel(nn.Module):
         outputs = [self._joint(t, own, joint) for t in range(len(own))]
         # What objectives read of x, and trunks of their seam, is the same where x is in the seam.
         seen = [alias for tensor, alias in zip(shared, seam) if tensor is x_BD]
-        return Outputs(outputs, own, features, seam, seen[0] if seen else x_BD.view_as(x_BD))
+        x_BD = seen[0] if seen else x_BD.view_as(x_BD)
+        return Outputs(outputs, own, features, seam, x_BD, self.trunk.num_shared_features)
 
     def explain(self, inputs: Mapping[str, Tensor]) -> Explanation:
         """What the trunk does with its parts on these rows, those of each member among them."""

@@ -116,6 +116,8 @@ class Trunk(nn.Module, ABC):
     per_task_options: ClassVar[frozenset[str]] = frozenset()
     num_tasks: int
     out_features: int
+    num_shared_features: int | None = None
+    """How many features, the first of all, are the same for every task; None where none are so marked."""
 
     @final
     @classmethod
