@@ -7,7 +7,9 @@ from polytask.auxiliary.loss import AuxiliaryLoss
 from polytask.auxiliary.masked_columns import MaskedColumns
 from polytask.auxiliary.orthogonality import Orthogonality
 from polytask.auxiliary.registry import AUXILIARIES, register
+from polytask.auxiliary.replaced_tokens import ReplacedTokens
 from polytask.auxiliary.replaced_values import ReplacedValues
+from polytask.auxiliary.swapped_order import SwappedOrder
 from polytask.auxiliary.weighing import Schedule, Weight
 
 __all__ = [
@@ -18,8 +20,10 @@ __all__ = [
     "Frequency",
     "MaskedColumns",
     "Orthogonality",
+    "ReplacedTokens",
     "ReplacedValues",
     "Schedule",
+    "SwappedOrder",
     "TrainingRows",
     "Weight",
     "mean_features",
