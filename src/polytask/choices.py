@@ -27,5 +27,5 @@ RULE_NAMES = (
 WRAPPER_NAMES = ("smoothed", "norm_clipped", "every_nth_step", "combined")
 AUXILIARY_NAMES = (
     *("replaced_values", "masked_columns", "frequency", "adversarial", "orthogonality"),
-    *("replaced_tokens", "swapped_order"),
+    *("replaced_tokens", "swapped_order", "histogram"),
 )
