@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pictures import DATA, Parts
 
+LISTS = ("shown", "liked", "watched_long")
 RATES, WEIGHTS, FIRST_EPOCHS = (0.001, 0.003, 0.01), (0.1, 0.3, 1.0), (1.0, 2.0, 4.0)
 
 
@@ -54,6 +56,11 @@ _TEXTS = (
     Arm("swapped order", ("swapped_order",)),
     Arm("both losses alone, then the goals", ("replaced_tokens", "swapped_order"), is_first=True),
 )
+_CLICKS = (
+    NOTHING,
+    Arm("replaced items of lists", ("replaced_tokens",)),
+    Arm("the user's past by tag", ("histogram",)),
+)
 _LARGE = {0.01: (30, 128), 0.1: (6, 256), 1.0: (2, 1024)}
 _COMMON: Mapping[str, object] = {
     "trunk": {"name": "shared_bottom", "hidden": [128, 64]},
@@ -66,8 +73,8 @@ _COMMON: Mapping[str, object] = {
 
 
 def table_of(name: str) -> Table:
-    """One of census, kuairand and cola."""
-    return {"census": _census, "kuairand": _kuairand, "cola": _cola}[name]()
+    """One of census, kuairand, cola and clicks."""
+    return {"census": _census, "kuairand": _kuairand, "cola": _cola, "clicks": _clicks}[name]()
 
 
 def _census() -> Table:
@@ -104,6 +111,31 @@ def _kuairand() -> Table:
         "auxiliary": losses,
     }
     return Table({**_COMMON, **options}, _COLUMNS, _LARGE)
+
+
+def _clicks() -> Table:
+    """KuaiRand-Pure with the lists of what each user was shown, liked and watched before the log begins."""
+    plain = _kuairand()
+    log = pq.read_table(DATA / "kuairand_pure.parquet")
+    history = pq.read_table(DATA / "kuairand_history.parquet")
+    place = {user: row for row, user in enumerate(history["user_id"].to_pylist())}
+    rows = pa.array([place.get(user) for user in log["user_id"].to_pylist()], pa.int64())
+    for name in LISTS:
+        log = log.append_column(name, history[name].combine_chunks().take(rows))
+    first = [None if tag is None else str(tag).split(",")[0] for tag in log["tag"].to_pylist()]
+    log = log.append_column("first_tag", pa.array(first))
+    past = {"name": "histogram", "key": "user_id", "column": "first_tag", "time": "time_ms"}
+    options = {
+        **{key: value for key, value in plain.options.items() if key != "table"},
+        "tasks": ["click=is_click", "like=is_like"],
+        "after": f"{plain.options['after']},play_time_ms",
+        "derive": ("hour = hourmin // 100",),
+        "ignore": "first_tag",
+        "columns": {"sequence": ["video_id", *LISTS]},
+        "input_options": {"sequence": {"encoder": "mean", "max_length": 20}},
+        "auxiliary": ["replaced_tokens", past],
+    }
+    return Table(options, _CLICKS, _LARGE, Parts(log, None, None))
 
 
 def _cola() -> Table:
