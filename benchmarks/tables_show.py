@@ -141,7 +141,28 @@ def show(folder: Path) -> None:
     for more in ([], ["linear"], ["single"], ["tuned trees"], ["RealMLP-TD", "TabM"]):
         _summary(counted, base + more)
     _summary(counted, models)
+    _ingredients(counted, [m for m in models if m not in MODELS])
     _costs(folder, models)
+
+
+def _ingredients(found: list[Row], variants: list[str]) -> None:
+    """What polytask gains over itself with other options: the mean of tables' means, and its interval."""
+    if not variants:
+        return
+    print("\n| without, or otherwise | tables | tasks | polytask gains | on single tables |")
+    print("|---|--:|--:|--:|---|")
+    for variant in variants:
+        gains: dict[str, list[float]] = {}
+        for row in found:
+            if means := row.means(["polytask", variant]):
+                gains.setdefault(row.table, []).append(means["polytask"] - means[variant])
+        by_table = {table: float(np.mean(each)) for table, each in gains.items()}
+        values = [*by_table.values()]
+        half = 1.96 * np.std(values, ddof=1) / len(values) ** 0.5 if len(values) > 1 else np.nan
+        single = ", ".join(f"{table} {gain:+.3f}" for table, gain in by_table.items())
+        num_tasks = sum(map(len, gains.values()))
+        mean = f"{np.mean(values):+.4f} +- {half:.4f}"
+        print(f"| {variant} | {len(values)} | {num_tasks} | {mean} | {single} |")
 
 
 def _summary(found: list[Row], models: list[str], which: str = "") -> None:
