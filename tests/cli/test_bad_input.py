@@ -107,6 +107,15 @@ CASES: dict[str, tuple[list[str], str]] = {
     "folder of something else": ([*FIT, "--out", "full", "--overwrite"], "something else"),
     "no run": (["predict", "full", "log.parquet", "--out", "p.parquet"], "no finished run"),
     "no run folder": (["evaluate", "nowhere", "log.parquet"], "no such run folder"),
+    "nothing shared but tables": (
+        [
+            *[*FIT, "--task=like", "--trunk=single_task", "--balancer=mgda"],
+            *["--measure-at=parameters", "--cross-layers=0", "--ensemble=1"],
+            "--ignore=time_ms,followed_authors,registered_days,duration_seconds",
+            "--categorical=user_id,video_id,author_id,hour,hours_since_upload",
+        ],
+        "--measure-at=parameters: .*embedding tables",
+    ),
     "cuda where there is none": ([*FIT, "--device", "cuda:7"], "CUDA"),
 }
 

@@ -1,6 +1,7 @@
 """Nothing is left untrained by default: how long is trained follows from the number of rows."""
 
 import time
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -9,7 +10,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 import polytask
-from polytask.config import validate_config
+from polytask.choices import Preset
+from polytask.config import FitConfig, read_config, validate_config
+from polytask.config.presets import PRESETS, with_preset
 from polytask.fitting import Notice, fit_events
 from polytask.fitting.budget import (
     FEWEST_STEPS,
@@ -118,3 +121,21 @@ def test_few_rows_are_learned_by_an_ensemble(rows: int, members: int) -> None:
     assert config.ensemble == members
     assert ("an ensemble of 8" in budget_in_words(config, rows)) == (members == 8)
     assert with_budget(validate_config({"ensemble": 3}), rows).ensemble == 3
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_stands_behind_what_is_given(preset: Preset) -> None:
+    values = PRESETS[preset]
+    assert values.keys() <= FitConfig.model_fields.keys()
+    taken = with_preset(FitConfig(preset=preset))
+    assert {key: getattr(taken, key) for key in values} == values
+    given = with_preset(FitConfig(preset=preset, ensemble=3, cross_layers=1))
+    assert (given.ensemble, given.cross_layers) == (3, 1)
+
+
+def test_a_preset_reaches_the_run_and_its_file(tmp_path: Path) -> None:
+    rows = pa.table({"x": [*range(400)], "y": [i % 2 for i in range(400)]})
+    options = {"epochs": 1, "baseline": "none", "intervals": False, "preset": "fast"}
+    run = polytask.fit(rows, "y", **options, out=tmp_path / "run")
+    assert (run.config.ensemble, run.config.numeric_values) == (1, "none")
+    assert with_preset(read_config(tmp_path / "run" / "run.yaml")) == run.config

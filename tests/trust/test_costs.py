@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from forked import Forked
+from polytask.errors import UserError
+from polytask.files.yaml import MOST_BYTES, load_yaml
 
 LIMITS = {"memory": 4 << 30, "seconds": 300}
 
@@ -43,6 +45,12 @@ def test_a_hostile_yaml_is_refused_by_all_that_read_it(
         ("fit", "--config", run / "run.yaml"),
     ):
         forked.run(*arguments, **LIMITS).refused("run.yaml", word)
+
+
+def test_a_long_yaml_text_is_refused_before_it_is_parsed() -> None:
+    """Also where no file was read that has a limit of its own: a long option of the command line."""
+    with pytest.raises(UserError, match="at most 262,144 are read"):
+        load_yaml("{" * (MOST_BYTES + 1), where="--trunk")
 
 
 SIZES = {

@@ -169,6 +169,29 @@ def test_a_folder_that_goes_while_it_is_written_is_one_message(
     assert how == "a file" or not (tmp_path / "run").exists()
 
 
+def test_a_folder_that_goes_under_the_baseline_is_not_made_anew(
+    table: Path, tmp_path: Path, no_report: None
+) -> None:
+    """Its checkpoints alone are written then, and they would make a folder that lacks its options."""
+    options = {"table": str(table), "tasks": ["click", "watch"], "epochs": 3}
+    options |= {
+        "baseline": "single",
+        "log_every": 1000,
+        "checkpoint_every": 1,
+        "out": str(tmp_path / "run"),
+    }
+    events = fit_events(polytask.config.validate_config(options))
+    steps = 0
+    for event in events:
+        if isinstance(event, TrainStep) and event.step <= steps:
+            break
+        steps = event.step if isinstance(event, TrainStep) else steps
+    shutil.rmtree(tmp_path / "run")
+    with pytest.raises(UserError, match="is gone"):
+        list(events)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.fixture
 def open_to_all(home: Path) -> Iterator[Path]:
     """The table and the finished run where others than their owner may read; pytest's folders are shut."""

@@ -128,6 +128,10 @@ def _tasks_with_gradient(losses: Losses, leaves: Sequence[Tensor]) -> set[int]:
     return found
 
 
+class OnlyTablesError(ValueError):
+    """The losses share nothing but embedding tables, and nobody has asked to measure there."""
+
+
 def narrowed(
     shared: Sequence[Tensor], tables: Container[Tensor], parameters: Iterable[Tensor] | None
 ) -> list[Tensor]:
@@ -136,16 +140,16 @@ def narrowed(
         return []
     if parameters is None:
         measured = [leaf for leaf in shared if leaf not in tables]
-        advice = (
-            "the losses share embedding tables only, which are measured when asked for: hand them "
-            "over as parameters=, or hand over a seam"
-        )
-    else:
-        wanted = set(parameters)
-        measured = [leaf for leaf in shared if leaf in wanted]
-        advice = "none of `parameters` is reached by two or more losses"
+        if not measured:
+            raise OnlyTablesError(
+                "the losses share embedding tables only, which are measured when asked for: hand "
+                "them over as parameters=, or hand over a seam"
+            )
+        return measured
+    wanted = set(parameters)
+    measured = [leaf for leaf in shared if leaf in wanted]
     if not measured:
-        raise ValueError(advice)
+        raise ValueError("none of `parameters` is reached by two or more losses")
     return measured
 
 

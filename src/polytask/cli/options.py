@@ -249,7 +249,7 @@ _PANELS = {
     "transform": "Labels",
     "valid_fraction": "Splits",
     "min_count": "Inputs",
-    "trunk": "Model",
+    "preset": "Model",
     "balancer": "Balancing",
     "auxiliary": "Auxiliary",
     "epochs": "Training",

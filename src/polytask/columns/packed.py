@@ -18,29 +18,29 @@ _LARGEST = 1 << 32
 
 @dataclass(frozen=True, slots=True)
 class PackedArray:
-    """Integers or floats of 64 bits, compressed and in base64.
+    """Integers of 64 bits or floats of 16, 32 or 64, compressed and in base64.
 
     >>> packed = PackedArray.of(np.array([[1, 2], [3, 4]]))
     >>> packed.array().tolist()
     [[1, 2], [3, 4]]
     """
 
-    dtype: Literal["int64", "float64"]
+    dtype: Literal["int64", "float64", "float32", "float16"]
     shape: tuple[int, ...]
     data: str
 
     @classmethod
-    def of(cls, array: NDArray[np.int64] | NDArray[np.float64]) -> Self:
+    def of(cls, array: NDArray[np.int64] | NDArray[np.floating]) -> Self:
         """Little-endian, row by row."""
-        name: Literal["int64", "float64"] = "int64" if array.dtype.kind == "i" else "float64"
-        raw = np.ascontiguousarray(array, dtype=np.dtype(name).newbyteorder("<")).tobytes()
-        return cls(name, array.shape, base64.b64encode(zlib.compress(raw)).decode())
+        dtype = array.dtype.newbyteorder("<")
+        raw = np.ascontiguousarray(array, dtype=dtype).tobytes()
+        return cls(array.dtype.name, array.shape, base64.b64encode(zlib.compress(raw)).decode())  # type: ignore[arg-type]
 
-    def array(self) -> NDArray[np.int64] | NDArray[np.float64]:
+    def array(self) -> NDArray[np.int64] | NDArray[np.floating]:
         """The numbers; UserError where the text is damaged or of another length."""
-        if any(length < 0 for length in self.shape) or math.prod(self.shape) * 8 > _LARGEST:
+        num_bytes = math.prod(self.shape) * np.dtype(self.dtype).itemsize
+        if any(length < 0 for length in self.shape) or num_bytes > _LARGEST:
             raise UserError(f"a packed array of an impossible shape {self.shape}")
-        num_bytes = math.prod(self.shape) * 8
         try:
             reader = zlib.decompressobj()
             raw = reader.decompress(base64.b64decode(self.data, validate=True), num_bytes + 1)

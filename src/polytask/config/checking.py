@@ -43,6 +43,11 @@ def construct(
     own = [name for name in parameters if name not in supplied]
     checked: dict[str, object] = {k: v for k, v in supplied.items() if k in parameters}
     checked |= check_options(what, options, own=own, hints=hints)
+    needed = [name for name in own if parameters[name].default is inspect.Parameter.empty]
+    named = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    missing = [n for n in needed if n not in checked and parameters[n].kind not in named]
+    if missing:
+        raise UserError(f"{what}: it needs {', '.join(missing)}: {{name: ..., {missing[0]}: ...}}")
     try:
         return kind(**checked)
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:

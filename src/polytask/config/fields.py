@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
-from polytask.choices import BatchBy, GivenConflict, NumericEncoding, OnBadRow, Schedule
+from polytask.choices import BatchBy, GivenConflict, NumericEncoding, OnBadRow, Preset, Schedule
 from polytask.config.spellings import (
     Columns,
     Count,
@@ -162,6 +162,8 @@ class FitConfig(_Strict):
     """Further options, such as {time: {time_zone: Asia/Tokyo}}."""
 
     # The model
+    preset: Preset = "default"
+    """A set of options in the place of those not given: fast, default or best."""
     trunk: Options = "mmoe"
     """What tasks share: NAME or {name: NAME, OPTION: VALUE}."""
     hidden: Widths | None = None

@@ -5,7 +5,15 @@ from datetime import date
 from pathlib import Path
 from typing import Literal, TypedDict
 
-from polytask.choices import BatchBy, GivenConflict, NumericEncoding, OnBadRow, Schedule, Shares
+from polytask.choices import (
+    BatchBy,
+    GivenConflict,
+    NumericEncoding,
+    OnBadRow,
+    Preset,
+    Schedule,
+    Shares,
+)
 from polytask.config.fields import FitConfig, description, shown_default
 from polytask.data.options import Decimal
 from polytask.data.readers import TableSource
@@ -57,6 +65,7 @@ class FitOptions(TypedDict, total=False):
     cross_layers: int | None
     cross_rank: int
     input_options: Mapping[str, Mapping[str, object]]
+    preset: Preset
     hidden: tuple[int, ...] | list[int] | str | None
     num_experts: int | None
     expert_hidden: tuple[int, ...] | list[int] | str | None

@@ -1,7 +1,5 @@
 """Published word vectors as what a text's embeddings begin with."""
 
-import base64
-import binascii
 import zipfile
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -12,38 +10,37 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from polytask.columns.packed import PackedArray
 from polytask.errors import UserError
 
 
 @dataclass(frozen=True, slots=True)
 class WordVectors:
-    """A vector for each word of a vocabulary, as base64 of little-endian float16 or float32.
+    """A vector for each word of a vocabulary; NaN where the file had none.
 
-    NaN where the file had none. They stand in the run itself: the file is not needed again.
+    They stand in the run itself: the file is not needed again.
     """
 
-    dtype: str
-    dim: int
-    encoded: str
+    packed: PackedArray
 
     def __post_init__(self) -> None:
-        if self.dtype not in ("<f2", "<f4") or self.dim < 1:
-            raise UserError(f"word vectors of {self.dtype=}, {self.dim=}")
+        if self.packed.dtype not in ("float16", "float32") or len(self.packed.shape) != 2:
+            raise UserError(f"word vectors of {self.packed.dtype} and shape {self.packed.shape}")
 
     @classmethod
     def of(cls, vectors_VK: NDArray[np.floating]) -> "WordVectors":
         """The same numbers; float64 is rounded to float32."""
-        dtype = "<f2" if vectors_VK.dtype == np.float16 else "<f4"
-        plain = np.ascontiguousarray(vectors_VK, dtype=dtype)
-        return cls(dtype, vectors_VK.shape[1], base64.b64encode(plain.tobytes()).decode("ascii"))
+        is_half = vectors_VK.dtype == np.float16
+        return cls(PackedArray.of(vectors_VK if is_half else vectors_VK.astype(np.float32)))
+
+    @property
+    def dim(self) -> int:
+        """Numbers of a vector."""
+        return self.packed.shape[1]
 
     def matrix(self) -> NDArray[np.float32]:
         """(V, dim)."""
-        try:
-            numbers = np.frombuffer(base64.b64decode(self.encoded, validate=True), dtype=self.dtype)
-            return numbers.reshape(-1, self.dim).astype(np.float32)
-        except (binascii.Error, ValueError) as error:
-            raise UserError(f"damaged word vectors: {error}") from error
+        return self.packed.array().astype(np.float32)
 
     @torch.no_grad()
     def fill(self, rows_VK: Tensor) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from polytask.balancing import Need, Step, balanced_backward
 from polytask.balancing.measurement import NotFiniteError
+from polytask.balancing.plan import OnlyTablesError
 from polytask.balancing.randomness import seed_at
 from polytask.errors import UserError
 from polytask.model import Added, Counts
@@ -139,7 +140,7 @@ def _filled_gradients(
         penalty = model.penalty(result, batch, counts, added=added)
         accuracies = model.accuracies(result, batch)
     at_seam = settings.measure_at == "seam" and run.balancer.needs is not Need.LOSSES
-    with _named_where_not_finite(run, stream):
+    with _told_of_the_losses(run, stream):
         balancing = balanced_backward(
             losses,
             run.balancer,
@@ -184,10 +185,15 @@ def _losses_now(run: TrainingRun, batch: Batch, counts: Counts) -> list[Tensor |
 
 
 @contextmanager
-def _named_where_not_finite(run: TrainingRun, stream: Stream) -> Iterator[None]:
-    """Say of a loss that is not finite which task's it is, and of which rows."""
+def _told_of_the_losses(run: TrainingRun, stream: Stream) -> Iterator[None]:
+    """Say of a loss that is not finite which task's it is and of which rows; of no place to measure, another."""
     try:
         yield
+    except OnlyTablesError as error:
+        raise UserError(
+            "--measure-at=parameters: the tasks share nothing but embedding tables, and gradients "
+            "are not compared there: take --measure-at=seam, or a trunk that shares layers"
+        ) from error
     except NotFiniteError as error:
         progress = run.progress
         whole = stream.batch(run.settings.seed, progress.epoch, progress.batch)

@@ -116,6 +116,8 @@ class _Caution:
             if parts_S2 is None:
                 return None
             level = self._larger_root(sides_T2[binding].T @ parts_S2)
+            if level is None:
+                return None
             point_2 = np.array([level, 1.0])
             multipliers_T = np.zeros(len(binds_T))
             multipliers_T[binding] = parts_S2 @ point_2
@@ -166,8 +168,13 @@ class _Caution:
         offset_R = multipliers_T @ self.geometry.units_TR
         return float(np.sqrt(offset_R @ offset_R))
 
-    def _larger_root(self, quadratic_22: Array) -> float:
-        """The level with |y|^2 = radius^2, where |y|^2 = (level, 1) Q (level, 1)^T."""
+    def _larger_root(self, quadratic_22: Array) -> float | None:
+        """The level with |y|^2 = radius^2, where |y|^2 = (level, 1) Q (level, 1)^T.
+
+        None where the binding tasks' gradients are so long that no level counts.
+        """
         (leading, half), (_, constant) = quadratic_22
+        if leading == 0.0:
+            return None
         discriminant = half * half - leading * (constant - self.radius**2)
         return float((np.sqrt(max(discriminant, 0.0)) - half) / leading)

@@ -9,6 +9,7 @@ from torch import Tensor
 from polytask.auxiliary import Auxiliary, TrainingRows
 from polytask.config import FitConfig, TaskConfig
 from polytask.config.build import build_inputs
+from polytask.config.presets import with_preset
 from polytask.data.derive import Derivation, parse_derivation
 from polytask.data.labels import LabelCount, LabelEncoder
 from polytask.data.leaks import find_leaks, stop_at_leaks
@@ -98,6 +99,7 @@ def prepare(
 
     Raises UserError for everything that can be wrong with the table, the tasks or the options.
     """
+    config = with_preset(config)
     fits = build_inputs(config)
     derivations = [parse_derivation(text) for text in config.derive]
     source = table if table is not None else config.table

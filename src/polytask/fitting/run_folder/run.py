@@ -76,7 +76,7 @@ class Run:
 
     def __repr__(self) -> str:
         folder = f", {self.config.out}" if self.config.out is not None else ""
-        return f"Run({abridged(task.name for task in self.tasks)}{folder}; {self.record})"
+        return f"Run({abridged(task.name for task in self.tasks if not task.auxiliary)}{folder}; {self.record})"
 
     def _repr_html_(self) -> str:
         return escape(repr(self)) if self.record is None else self.record._repr_html_()

@@ -1,0 +1,25 @@
+"""Named sets of options: what `--preset NAME` puts where nothing is given."""
+
+from collections.abc import Mapping
+
+from polytask.choices import Preset
+from polytask.config.fields import FitConfig
+
+PRESETS: Mapping[Preset, Mapping[str, object]] = {
+    "fast": {"cross_layers": 0, "numeric_values": "none", "ensemble": 1},
+    "default": {},
+    "best": {"ensemble": 8},
+}
+"""fast: a plain mixture of experts, one network. default: by the rows. best: eight networks in one,
+whatever the rows. Measured in benchmarks/RESULTS.md, "Presets"."""
+
+
+def with_preset(config: FitConfig) -> FitConfig:
+    """The options with those of the preset where none were given; a run.yaml gives all of them.
+
+    >>> with_preset(FitConfig(preset="fast", ensemble=4)).model_dump(include={"cross_layers", "ensemble"})
+    {'cross_layers': 0, 'ensemble': 4}
+    """
+    values = PRESETS[config.preset]
+    absent = {key: value for key, value in values.items() if key not in config.model_fields_set}
+    return config.model_copy(update=absent)
