@@ -66,6 +66,8 @@ def test_rows_are_added_and_the_others_stay(rows: TrainingRows, kind: type[Auxil
     for name, value in plain.inputs.items():
         assert torch.equal(own.inputs[name], value)
     assert own.labels[kind.name].isnan().all()
+    loss = kind.fit(rows).objective(6, num_steps=1)
+    assert not loss.row_weights(Batch(rows.encoded)).any()
     again = extended(rows, kind.fit(rows))[1]
     torch.testing.assert_close(again.labels[kind.name], added.labels[kind.name], equal_nan=True)
 
