@@ -20,6 +20,7 @@ _REPEATED = {"tasks": "--task", "derive": "--derive", "transform": "--transform"
     "weight": "--weight",
     "columns": "--columns",
     "data": "--data",
+    "auxiliary": "--auxiliary",
 }
 _POSITIONAL = "table"
 _COLUMN_OPTIONS = (
