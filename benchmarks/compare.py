@@ -126,10 +126,8 @@ def work(options: argparse.Namespace) -> None:
     take = predictions(options) if options.predict else steps(options)
     print(json.dumps({}), flush=True)
     for line in sys.stdin:
-        losses = []
         cpu, wall = time.process_time(), time.perf_counter()
-        for _ in range(int(line)):
-            losses.append(take())
+        losses = [take() for _ in range(int(line))]
         cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
         turn = {"cpu": cpu / len(losses), "wall": wall / len(losses)}
         print(json.dumps(turn | {"losses": [each for each in losses if each]}), flush=True)

@@ -1,4 +1,4 @@
-"""Embedding with a dense gradient that is cheap on a CPU."""
+"""Embeddings whose gradients are cheap: dense ones on a CPU, and those of single rows."""
 
 import torch
 from torch import Tensor
@@ -15,6 +15,17 @@ def embedding(rows_BC: Tensor, weight_VK: Tensor) -> Tensor:
         return functional.embedding(rows_BC, weight_VK)
     found_BCK: Tensor = _Embedding.apply(rows_BC, weight_VK)  # type: ignore[no-untyped-call]
     return found_BCK
+
+
+def embedding_of_rows(weight_VK: Tensor, rows_U: Tensor, places_BC: Tensor) -> Tensor:
+    """`torch.nn.functional.embedding` with a gradient of the rows that occur: sparse, each row once.
+
+    `rows_U, places_BC = torch.unique(rows_BC, return_inverse=True)` of the rows to look up.
+
+    **Shape** weights (V, K), rows (U,) in [0, V), places (B, C) in [0, U) -> (B, C, K).
+    """
+    vectors_BCK: Tensor = _RowsEmbedding.apply(weight_VK, rows_U, places_BC)  # type: ignore[no-untyped-call]
+    return vectors_BCK
 
 
 class _Context(FunctionCtx):
@@ -42,3 +53,24 @@ class _Embedding(torch.autograd.Function):
             entries_BCK.flatten(), weights=gradient_BCK.flatten(), minlength=num_rows * width
         )
         return None, total.view(num_rows, width)
+
+
+class _RowsEmbedding(torch.autograd.Function):
+    """The gradient as sums over the places at which each row was read."""
+
+    @staticmethod
+    def forward(ctx: _Context, weight_VK: Tensor, rows_U: Tensor, places_BC: Tensor) -> Tensor:
+        ctx.save_for_backward(rows_U, places_BC)
+        ctx.shape = weight_VK.shape
+        return functional.embedding(places_BC, weight_VK[rows_U])
+
+    @staticmethod
+    def backward(ctx: _Context, gradient_BCK: Tensor) -> tuple[Tensor, None, None]:
+        rows_U, places_BC = ctx.saved_tensors
+        width = ctx.shape[1]
+        total_UK = gradient_BCK.new_zeros(len(rows_U), width)
+        total_UK.index_add_(0, places_BC.flatten(), gradient_BCK.reshape(-1, width))
+        total = torch.sparse_coo_tensor(
+            rows_U[None], total_UK, ctx.shape, check_invariants=False, is_coalesced=True
+        )
+        return total, None, None

@@ -89,9 +89,11 @@ def _steps(run: TrainingRun, stream: Stream, valid: Batch | None) -> Iterator[Tr
         if progress.batch == per_epoch:
             progress.epoch, progress.batch = progress.epoch + 1, 0
         if valid is not None and validate_now:
+            run.optimizers.settle()
             calibrate(run, stream)
             step = replace(step, validation=validate(run, valid))
         yield step
+    run.optimizers.settle()
 
 
 def _take_step(run: TrainingRun, stream: Stream, *, total_steps: int) -> TrainStep:
