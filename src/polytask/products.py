@@ -1,5 +1,6 @@
 """Matrix products of float32 on a CPU, by the faster of the two libraries that torch brings along."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,14 @@ _FEWEST = 1 << 21
 """Of fewer multiplications the call of oneDNN costs more than it gains."""
 
 
+class Unmade(ABC):
+    """An x that is never made: it stands where `linear` takes x, and answers its products alone."""
+
+    @abstractmethod
+    def linear(self, weight_HD: Tensor, bias_H: Tensor | None, *, is_rectified: bool) -> Tensor:
+        """x W^T + b, or max(0, x W^T + b)."""
+
+
 class Linear(nn.Linear):
     """`torch.nn.Linear`, with the same parameters, by `linear`.
 
@@ -24,12 +33,18 @@ class Linear(nn.Linear):
     True
     """
 
-    def forward(self, x_BD: Tensor) -> Tensor:
+    def forward(self, x_BD: Tensor | Unmade) -> Tensor:
         return linear(x_BD, self.weight, self.bias)
 
 
-def linear(x_BD: Tensor, weight_HD: Tensor, bias_H: Tensor | None = None) -> Tensor:
-    """`torch.nn.functional.linear` to rounding, where that is quicker by oneDNN.
+def linear(
+    x_BD: Tensor | Unmade,
+    weight_HD: Tensor,
+    bias_H: Tensor | None = None,
+    *,
+    is_rectified: bool = False,
+) -> Tensor:
+    """`torch.nn.functional.linear`, and a ReLU if asked for, to rounding, where that is quicker by oneDNN.
 
     torch hands float32 products to Intel's MKL, which on AMD's processors leaves half of their units idle.
 
@@ -38,12 +53,15 @@ def linear(x_BD: Tensor, weight_HD: Tensor, bias_H: Tensor | None = None) -> Ten
     >>> linear(torch.ones(2, 3), torch.ones(1, 3), torch.ones(1)).tolist()
     [[4.0], [4.0]]
     """
+    if isinstance(x_BD, Unmade):
+        return x_BD.linear(weight_HD, bias_H, is_rectified=is_rectified)
     if not suits_onednn(x_BD, weight_HD):
-        return functional.linear(x_BD, weight_HD, bias_H)
+        y_BH = functional.linear(x_BD, weight_HD, bias_H)
+        return y_BH.relu_() if is_rectified else y_BH
     if not torch.is_grad_enabled():
-        return product(x_BD, weight_HD, bias_H)
-    y_BH: Tensor = _Linear.apply(x_BD, weight_HD, bias_H)  # type: ignore[no-untyped-call]
-    return y_BH
+        return product(x_BD, weight_HD, bias_H, is_rectified=is_rectified)
+    found: Tensor = _Linear.apply(x_BD, weight_HD, bias_H, is_rectified)  # type: ignore[no-untyped-call]
+    return found
 
 
 def suits_onednn(x_BD: Tensor, weight_HD: Tensor) -> bool:
@@ -84,9 +102,13 @@ def weight_gradient(dy_BH: Tensor, x_BD: Tensor) -> Tensor:
 
 def suits_passes(*tensors: Tensor) -> bool:
     """Whether passes written by hand serve these: a gradient is wanted, on a CPU, in full precision."""
+    return torch.is_grad_enabled() and suits_full_precision(*tensors)
+
+
+def suits_full_precision(*tensors: Tensor) -> bool:
+    """Whether these are of one float type of 32 or 64 bits on a CPU, and used as they are."""
     return (
-        torch.is_grad_enabled()
-        and all(t.device.type == "cpu" and t.dtype in _FULL for t in tensors)
+        all(t.device.type == "cpu" and t.dtype in _FULL for t in tensors)
         and len({tensor.dtype for tensor in tensors}) == 1
         and not torch.compiler.is_compiling()
         and not torch.is_autocast_enabled("cpu")
@@ -131,28 +153,42 @@ def _maker() -> str:
 
 
 class _Context(FunctionCtx):
-    saved_tensors: tuple[Tensor, Tensor]
-    needs_input_grad: tuple[bool, bool, bool]
+    saved_tensors: tuple[Tensor, ...]
+    needs_input_grad: tuple[bool, bool, bool, bool]
+    is_rectified: bool
 
 
 class _Linear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: _Context, x_BD: Tensor, weight_HD: Tensor, bias_H: Tensor | None) -> Tensor:
-        ctx.save_for_backward(x_BD, weight_HD)
-        return product(x_BD, weight_HD, bias_H)
+    def forward(
+        ctx: _Context, x_BD: Tensor, weight_HD: Tensor, bias_H: Tensor | None, is_rectified: bool
+    ) -> Tensor:
+        y_BH = product(x_BD, weight_HD, bias_H, is_rectified=is_rectified)
+        ctx.is_rectified = is_rectified
+        ctx.save_for_backward(x_BD, weight_HD, *([y_BH] if is_rectified else []))
+        return y_BH
 
     @staticmethod
     def backward(
         ctx: _Context, dy_BH: Tensor
-    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        x_BD, weight_HD = ctx.saved_tensors
-        needs_x, needs_weight, needs_bias = ctx.needs_input_grad
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
+        x_BD, weight_HD, *outputs = ctx.saved_tensors
+        needs_x, needs_weight, needs_bias, _ = ctx.needs_input_grad
+        if outputs:
+            dy_BH = unrectified(dy_BH, outputs[0])
         if torch.is_grad_enabled():
             # Somebody differentiates the gradient: oneDNN's product has none.
             dx_BD, dweight_HD = dy_BH @ weight_HD, dy_BH.t() @ x_BD
-            return dx_BD, dweight_HD, dy_BH.sum(0) if needs_bias else None
+            return dx_BD, dweight_HD, dy_BH.sum(0) if needs_bias else None, None
         return (
             product(dy_BH, weight_HD.t()) if needs_x else None,
             weight_gradient(dy_BH, x_BD) if needs_weight else None,
             dy_BH.sum(0) if needs_bias else None,
+            None,
         )
+
+
+def unrectified(gradient: Tensor, outputs: Tensor) -> Tensor:
+    """The gradient below a ReLU with these outputs."""
+    found: Tensor = torch.ops.aten.threshold_backward(gradient, outputs, 0)
+    return found

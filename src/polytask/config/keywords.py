@@ -56,6 +56,7 @@ class FitOptions(TypedDict, total=False):
     embedding_dim: int | None
     cross_layers: int | None
     cross_rank: int
+    fold: bool
     input_options: Mapping[str, Mapping[str, object]]
     hidden: tuple[int, ...] | list[int] | str | None
     num_experts: int | None

@@ -213,6 +213,19 @@ class Embeddings(nn.Module):
             parts.append(self.sparse(ids_BC[:, self.large_columns]))
         return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
 
+    def without(self, ids_BC: Tensor, folded: Sequence[int]) -> Tensor:
+        """As `forward`, without these columns of the dense table."""
+        parts = [ids_BC.new_zeros(ids_BC.shape[0], 0, dtype=self._weight().dtype)]
+        kept = [c for c in range(len(self.small_columns)) if c not in folded]
+        if self.dense is not None and kept:
+            parts.append(self.dense(ids_BC[:, self.small_columns[kept]], kept))
+        if self.sparse is not None:
+            parts.append(self.sparse(ids_BC[:, self.large_columns]))
+        return torch.cat(parts, dim=1)
+
+    def _weight(self) -> Tensor:
+        return next(self.parameters())
+
     def rows_of(self, column: int) -> Tensor:
         """The rows (ids, dim) of one column, as a view of the matrix."""
         for table, columns in ((self.dense, self.small_columns), (self.sparse, self.large_columns)):
@@ -251,8 +264,9 @@ class FusedEmbedding(nn.Embedding):
         ends = [*self.offsets.tolist(), self.num_embeddings]
         return self.weight[ends[column] : ends[column + 1]]
 
-    def forward(self, ids_BC: Tensor) -> Tensor:
-        rows_BC = ids_BC + self.offsets
+    def forward(self, ids_BC: Tensor, columns: Sequence[int] | None = None) -> Tensor:
+        """`columns`: which ones the ids are of, where they are not of all."""
+        rows_BC = ids_BC + (self.offsets if columns is None else self.offsets[list(columns)])
         if not torch.is_grad_enabled():
             return functional.embedding(rows_BC, self.weight).flatten(1)
         if not self.sparse:

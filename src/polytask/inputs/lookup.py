@@ -34,7 +34,7 @@ class _Context(FunctionCtx):
 
 
 class _Embedding(torch.autograd.Function):
-    """The gradient as a count: entry (v, k) sums over all places at which row v was read."""
+    """The gradient by one sum over all places, in their order."""
 
     @staticmethod
     def forward(ctx: _Context, rows_BC: Tensor, weight_VK: Tensor) -> Tensor:
@@ -45,14 +45,9 @@ class _Embedding(torch.autograd.Function):
     @staticmethod
     def backward(ctx: _Context, gradient_BCK: Tensor) -> tuple[None, Tensor]:
         (rows_BC,) = ctx.saved_tensors
-        num_rows, width = ctx.shape
-        # Half the memory to read and write, where the entries' numbers fit.
-        dtype = torch.int32 if num_rows * width < 2**31 else torch.int64
-        entries_BCK = (rows_BC.to(dtype) * width).unsqueeze(-1) + torch.arange(width, dtype=dtype)
-        total = torch.bincount(
-            entries_BCK.flatten(), weights=gradient_BCK.flatten(), minlength=num_rows * width
-        )
-        return None, total.view(num_rows, width)
+        total_VK = gradient_BCK.new_zeros(ctx.shape)
+        values_NK = gradient_BCK.reshape(-1, ctx.shape[1])
+        return None, total_VK.index_add_(0, rows_BC.flatten(), values_NK)
 
 
 class _RowsEmbedding(torch.autograd.Function):

@@ -106,13 +106,14 @@ def _take_step(run: TrainingRun, stream: Stream, *, total_steps: int) -> TrainSt
         warmup_fraction=settings.warmup_fraction,
         schedule=settings.schedule,
     )
+    needs_seam = run.balancer.needs is not Need.LOSSES
     # The losses of one of several ranks are its share of them, as `Ranks` describes.
     with _running(run):
-        result = run.model(batch.inputs)
+        result = run.model(batch.inputs, needs_seam=needs_seam)
         losses = run.model.losses(result, batch, counts)
         penalty = run.model.penalty(result, batch, counts)
     run.optimizers.zero_grad()
-    at_seam = settings.measure_at == "seam" and run.balancer.needs is not Need.LOSSES
+    at_seam = settings.measure_at == "seam" and needs_seam
     with _named_where_not_finite(run, stream):
         balancing = balanced_backward(
             losses,
@@ -162,7 +163,8 @@ def _running(run: TrainingRun) -> Iterator[None]:
 def _losses_now(run: TrainingRun, batch: Batch, counts: Counts) -> list[Tensor | None]:
     """The batch's losses after the step, for a balancer that learns from how they fell."""
     with torch.no_grad(), _running(run):
-        losses = run.model.losses(run.model(batch.inputs), batch, counts)
+        result = run.model(batch.inputs, needs_seam=False)
+        losses = run.model.losses(result, batch, counts)
     return losses if run.ranks is None else run.ranks.mean_losses(losses)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polytask.products import Linear, suits_passes
+from polytask.products import Linear, linear, suits_passes
 from polytask.trunks.passes import by_expert, experts_pass, mixed
 
 
@@ -91,10 +91,10 @@ class Experts(nn.Module):
 
     def forward(self, x_BD: Tensor) -> Tensor:
         weights, biases = [*self.weights], [*self.biases]
-        first = (self.first.weight, self.first.bias)
         drops = self.dropout > 0 and self.training
-        if not drops and weights and suits_passes(x_BD, *first, *weights, *biases):
-            return experts_pass(x_BD, first, weights, biases)
+        if not drops and weights and suits_passes(*weights, *biases):
+            first_BH = linear(x_BD, self.first.weight, self.first.bias, is_rectified=True)
+            return experts_pass(first_BH, weights, biases)
         hidden_EBH = self.begin(x_BD)
         for number in range(1, self.num_layers):
             hidden_EBH = self.layer(number, hidden_EBH)

@@ -1,27 +1,20 @@
 """Forward and backward passes of experts and mixtures by hand: autograd's copies and masks cost as much again."""
 
 from collections.abc import Sequence
-from functools import partial
 
 import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
-from polytask.products import differentiable, linear, product, weight_gradient
+from polytask.products import differentiable, unrectified
 
 
-def experts_pass(
-    x_BD: Tensor,
-    first: tuple[Tensor, Tensor],
-    weights: Sequence[Tensor],
-    biases: Sequence[Tensor],
-) -> Tensor:
-    """E perceptrons with ReLUs on one x: the first layer as one matrix, the others (E, H, K) each.
+def experts_pass(first_BH: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> Tensor:
+    """The layers of E perceptrons above their first one, of whose outputs they are, with ReLUs.
 
-    **Shape** (B, D), first (E * H, D) and (E * H,), others (E, H, K) and (E, 1, K) -> (B, E, K).
+    **Shape** (B, E * H), weights (E, H, K) and biases (E, 1, K) -> (B, E, K).
     """
-    num_experts = len(weights[0])
-    outputs_BEK: Tensor = _Experts.apply(num_experts, x_BD, *first, *weights, *biases)  # type: ignore[no-untyped-call]
+    outputs_BEK: Tensor = _Experts.apply(first_BH, *weights, *biases)  # type: ignore[no-untyped-call]
     return outputs_BEK
 
 
@@ -43,64 +36,48 @@ def by_expert(hidden_BH: Tensor, num_experts: int) -> Tensor:
 
 class _ExpertsContext(FunctionCtx):
     saved_tensors: tuple[Tensor, ...]
-    needs_input_grad: tuple[bool, ...]
-    num_experts: int
-    num_more: int
+    num_layers: int
 
 
-def _plain_experts(num_experts: int, x_BD: Tensor, *parameters: Tensor) -> Tensor:
-    first, bias, *others = parameters
-    num_more = len(others) // 2
-    hidden_EBH = by_expert(linear(x_BD, first, bias).relu(), num_experts)
-    for weight_EHK, bias_E1K in zip(others[:num_more], others[num_more:]):
+def _plain_experts(first_BH: Tensor, *parameters: Tensor) -> Tensor:
+    num_layers = len(parameters) // 2
+    hidden_EBH = by_expert(first_BH, len(parameters[0]))
+    for weight_EHK, bias_E1K in zip(parameters[:num_layers], parameters[num_layers:]):
         hidden_EBH = torch.baddbmm(bias_E1K, hidden_EBH, weight_EHK).relu()
     return hidden_EBH.transpose(0, 1)
 
 
 class _Experts(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: _ExpertsContext, num_experts: int, x_BD: Tensor, *parameters: Tensor
-    ) -> Tensor:
-        first, bias, *others = parameters
-        num_more = len(others) // 2
-        first_BH = product(x_BD, first, bias, is_rectified=True)
-        hidden = [by_expert(first_BH, num_experts)]
-        for weight_EHK, bias_E1K in zip(others[:num_more], others[num_more:]):
+    def forward(ctx: _ExpertsContext, first_BH: Tensor, *parameters: Tensor) -> Tensor:
+        num_layers = len(parameters) // 2
+        hidden = [by_expert(first_BH, len(parameters[0]))]
+        for weight_EHK, bias_E1K in zip(parameters[:num_layers], parameters[num_layers:]):
             hidden.append(torch.baddbmm(bias_E1K, hidden[-1], weight_EHK).relu_())
-        ctx.num_experts, ctx.num_more = num_experts, num_more
-        ctx.save_for_backward(x_BD, *parameters, first_BH, *hidden[1:])
+        ctx.num_layers = num_layers
+        ctx.save_for_backward(first_BH, *parameters, *hidden[1:])
         return hidden[-1].transpose(0, 1)
 
     @staticmethod
     def backward(ctx: _ExpertsContext, gradient_BEK: Tensor) -> tuple[Tensor | None, ...]:
-        num_inputs = 3 + 2 * ctx.num_more
-        x_BD, first, _, *others = inputs = ctx.saved_tensors[:num_inputs]
+        num_inputs = 1 + 2 * ctx.num_layers
+        first_BH, *parameters = ctx.saved_tensors[:num_inputs]
         if torch.is_grad_enabled():
-            plain = partial(_plain_experts, ctx.num_experts)
-            return None, *differentiable(plain, inputs, gradient_BEK)
-        first_BH, *hidden = ctx.saved_tensors[num_inputs:]
-        weights = others[: ctx.num_more]
-        below = [by_expert(first_BH, ctx.num_experts), *hidden[:-1]]
+            inputs = (first_BH, *parameters)
+            return tuple(differentiable(_plain_experts, inputs, gradient_BEK))
+        hidden = ctx.saved_tensors[num_inputs:]
+        weights = parameters[: ctx.num_layers]
+        below = [by_expert(first_BH, len(weights[0])), *hidden[:-1]]
         gradient_EBK = gradient_BEK.transpose(0, 1)
-        found: list[Tensor] = []
+        weight_gradients: list[Tensor] = []
+        bias_gradients: list[Tensor] = []
         for weight_EHK, outputs_EBK, inputs_EBH in reversed([*zip(weights, hidden, below)]):
-            gradient_EBK = torch.ops.aten.threshold_backward(gradient_EBK, outputs_EBK, 0)
-            bias_gradient = gradient_EBK.sum(dim=1, keepdim=True)
-            found = [torch.bmm(inputs_EBH.transpose(1, 2), gradient_EBK), *found, bias_gradient]
+            gradient_EBK = unrectified(gradient_EBK, outputs_EBK)
+            bias_gradients.insert(0, gradient_EBK.sum(dim=1, keepdim=True))
+            weight_gradients.insert(0, torch.bmm(inputs_EBH.transpose(1, 2), gradient_EBK))
             gradient_EBK = torch.bmm(gradient_EBK, weight_EHK.transpose(1, 2))
-        weight_gradients = found[: ctx.num_more]
-        bias_gradients = found[: ctx.num_more - 1 : -1]
         gradient_BH = gradient_EBK.transpose(0, 1).reshape(first_BH.shape)
-        gradient_BH = torch.ops.aten.threshold_backward(gradient_BH, first_BH, 0)
-        return (
-            None,
-            product(gradient_BH, first.t()) if ctx.needs_input_grad[1] else None,
-            weight_gradient(gradient_BH, x_BD),
-            gradient_BH.sum(0),
-            *weight_gradients,
-            *bias_gradients,
-        )
+        return gradient_BH, *weight_gradients, *bias_gradients
 
 
 def _plain_mix(gate_BE: Tensor, experts_BEH: Tensor) -> Tensor:
