@@ -152,7 +152,7 @@ def _maker() -> str:
     return next((line.split(":")[1].strip() for line in lines if line.startswith("vendor_id")), "")
 
 
-class _Context(FunctionCtx):
+class _LinearContext(FunctionCtx):
     saved_tensors: tuple[Tensor, ...]
     needs_input_grad: tuple[bool, bool, bool, bool]
     is_rectified: bool
@@ -161,7 +161,11 @@ class _Context(FunctionCtx):
 class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: _Context, x_BD: Tensor, weight_HD: Tensor, bias_H: Tensor | None, is_rectified: bool
+        ctx: _LinearContext,
+        x_BD: Tensor,
+        weight_HD: Tensor,
+        bias_H: Tensor | None,
+        is_rectified: bool,
     ) -> Tensor:
         y_BH = product(x_BD, weight_HD, bias_H, is_rectified=is_rectified)
         ctx.is_rectified = is_rectified
@@ -170,7 +174,7 @@ class _Linear(torch.autograd.Function):
 
     @staticmethod
     def backward(
-        ctx: _Context, dy_BH: Tensor
+        ctx: _LinearContext, dy_BH: Tensor
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
         x_BD, weight_HD, *outputs = ctx.saved_tensors
         needs_x, needs_weight, needs_bias, _ = ctx.needs_input_grad

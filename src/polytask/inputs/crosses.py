@@ -68,7 +68,7 @@ def _crossed(x_BF: Tensor, down_LRF: Tensor, up_LFR: Tensor, bias_LF: Tensor) ->
     return crossed_BF
 
 
-class _Context(FunctionCtx):
+class _CrossingContext(FunctionCtx):
     saved_tensors: tuple[Tensor, ...]
     needs_input_grad: tuple[bool, ...]
     num_layers: int
@@ -79,7 +79,7 @@ class _Crossing(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: _Context,
+        ctx: _CrossingContext,
         num_zeros: int,
         x_BF: Tensor,
         down_LRF: Tensor,
@@ -100,7 +100,7 @@ class _Crossing(torch.autograd.Function):
         return fresh_BF
 
     @staticmethod
-    def backward(ctx: _Context, gradient_BF: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: _CrossingContext, gradient_BF: Tensor) -> tuple[Tensor | None, ...]:
         x_BF, down_LRF, up_LFR, bias_LF, *kept = ctx.saved_tensors
         gradient_BF = gradient_BF[:, : x_BF.shape[1]]
         if torch.is_grad_enabled():

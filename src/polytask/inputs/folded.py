@@ -51,7 +51,7 @@ class _Group:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Layout:
+class FoldedLayout:
     """Which columns of x are folded, where their values' rows are in the joint table, and the rest of x.
 
     Column c's row r is row `offsets_C[c] + r` of the joint table; `rest_D` are the entries of x that
@@ -66,7 +66,9 @@ class Layout:
     groups: tuple[_Group, ...]
 
     @classmethod
-    def of(cls, columns: Sequence[Looked], num_features: int, *, num_entries: int) -> "Layout":
+    def of(
+        cls, columns: Sequence[Looked], num_features: int, *, num_entries: int
+    ) -> "FoldedLayout":
         """`num_entries` of the features are entries of x, the others zeros at its end."""
         ordered = sorted(range(len(columns)), key=lambda c: _like(columns[c]))
         groups: list[_Group] = []
@@ -121,7 +123,7 @@ class Fold:
 
     places: Mapping[str, tuple[int, ...]]
     tables: tuple[Tensor, ...]
-    layout: Layout
+    layout: FoldedLayout
     fewest_rows: int
 
     @classmethod
@@ -146,7 +148,7 @@ class Fold:
             start += widths[name]
         if sum(column.width for column in columns) < _FEWEST_ENTRIES or batch_size < _FEWEST_ROWS:
             return None
-        layout = Layout.of(columns, math.ceil(start / 8) * 8, num_entries=start)
+        layout = FoldedLayout.of(columns, math.ceil(start / 8) * 8, num_entries=start)
         return cls(places, tuple(tables), layout, batch_size // _ROWS_A_VALUE)
 
     def rows(self, ids: Mapping[str, Tensor], rest: Sequence[Tensor]) -> "FoldedRows":
@@ -179,7 +181,7 @@ class FoldedRows(Unmade):
     `ids_BC` are rows of the joint table of `layout`; `rest_BR` is what of x there is as it is.
     """
 
-    layout: Layout
+    layout: FoldedLayout
     ids_BC: Tensor
     rest_BR: Tensor
     tables: tuple[Tensor, ...]
@@ -231,7 +233,7 @@ def _forward(
     return (y_BH.relu_() if is_rectified else y_BH), rest_HR
 
 
-class _Context(FunctionCtx):
+class _FoldedContext(FunctionCtx):
     saved_tensors: tuple[Tensor, ...]
     needs_input_grad: tuple[bool, ...]
     rows: FoldedRows
@@ -241,7 +243,7 @@ class _Context(FunctionCtx):
 class _FoldedLinear(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: _Context,
+        ctx: _FoldedContext,
         rows: FoldedRows,
         is_rectified: bool,
         weight_HD: Tensor,
@@ -257,7 +259,7 @@ class _FoldedLinear(torch.autograd.Function):
         return y_BH
 
     @staticmethod
-    def backward(ctx: _Context, dy_BH: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: _FoldedContext, dy_BH: Tensor) -> tuple[Tensor | None, ...]:
         weight_HD, rest_BR, rest_HR, *others = ctx.saved_tensors
         tables, outputs = others[: ctx.num_tables], others[ctx.num_tables :]
         if torch.is_grad_enabled():

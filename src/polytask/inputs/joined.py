@@ -59,7 +59,8 @@ class JoinedEncoder(nn.Module):
 
         Cross layers multiply each entry of x with numbers of its row, so that no table of values serves them.
         """
-        if self.crosses is None:
+        is_sketch = any(parameter.is_meta for parameter in self.parameters())
+        if self.crosses is None and not is_sketch:
             parts = dict(self.parts.items())
             self.fold = Fold.of(parts, self.widths, batch_size=batch_size)
 
