@@ -90,9 +90,11 @@ def _steps(run: TrainingRun, stream: Stream, valid: Batch | None) -> Iterator[Tr
         if progress.batch == per_epoch:
             progress.epoch, progress.batch = progress.epoch + 1, 0
         if valid is not None and validate_now:
+            run.optimizers.settle()
             calibrate(run, stream)
             step = replace(step, validation=validate(run, valid))
         yield step
+    run.optimizers.settle()
 
 
 def _take_step(run: TrainingRun, stream: Stream, *, total_steps: int) -> TrainStep:
@@ -105,13 +107,14 @@ def _take_step(run: TrainingRun, stream: Stream, *, total_steps: int) -> TrainSt
         warmup_fraction=settings.warmup_fraction,
         schedule=settings.schedule,
     )
+    needs_seam = run.balancer.needs is not Need.LOSSES
     # The losses of one of several ranks are its share of them, as `Ranks` describes.
     with _running(run):
-        result = run.model(batch.inputs)
+        result = run.model(batch.inputs, needs_seam=needs_seam)
         losses = run.model.losses(result, batch, counts)
         penalty = run.model.penalty(result, batch, counts)
     run.optimizers.zero_grad()
-    at_seam = settings.measure_at == "seam" and run.balancer.needs is not Need.LOSSES
+    at_seam = settings.measure_at == "seam" and needs_seam
     with _told_of_the_losses(run, stream):
         balancing = balanced_backward(
             losses,
@@ -161,7 +164,8 @@ def _running(run: TrainingRun) -> Iterator[None]:
 def _losses_now(run: TrainingRun, batch: Batch, counts: Counts) -> list[Tensor | None]:
     """The batch's losses after the step, for a balancer that learns from how they fell."""
     with torch.no_grad(), _running(run):
-        losses = run.model.losses(run.model(batch.inputs), batch, counts)
+        result = run.model(batch.inputs, needs_seam=False)
+        losses = run.model.losses(result, batch, counts)
     return losses if run.ranks is None else run.ranks.mean_losses(losses)
 
 
