@@ -27,8 +27,8 @@ class Parts:
     """Tables to train, validate and test on."""
 
     train: pa.Table
-    valid: pa.Table
-    test: pa.Table
+    valid: pa.Table | None
+    test: pa.Table | None
 
 
 @dataclass

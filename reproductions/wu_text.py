@@ -2,6 +2,8 @@
 
     python reproductions/wu_text.py                        # quick: 3 pairs, one seed, 400 sentences a set
     python reproductions/wu_text.py --full [--encoder lstm]  # all 15 pairs, 3 seeds, 2,000 sentences a set
+    python reproductions/wu_text.py --full --encoder lstm --seeds 1
+    python reproductions/wu_text.py --capacity             # figure 6: how wide should the LSTM be?
 
 Wu, Zhang and Re (ICLR 2020, figure 7): with alignment accuracy rises on 13 of 15 pairs, by up to 4.1 %,
 and covariance similarity on 15 of 15. MR, CR, MPQA, SUBJ, SST-2 and TREC; 50-dimensional GloVe
@@ -39,6 +41,7 @@ DATA = Path(
 SETS = ("mr", "cr", "mpqa", "subj", "sst2", "trec")
 QUICK_PAIRS = ((0, 4), (1, 2), (3, 5))
 ALIGNED = "aligned"
+WIDTHS = (5, 20, 50, 100, 200)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +74,10 @@ def tables(num_rows: int) -> dict[str, pa.Table]:
     return found
 
 
-def options(encoder: str, epochs: int) -> FitConfig:
-    """One encoder of words, one shared layer of 64 units."""
+def options(encoder: str, epochs: int, *, width: int | None = None) -> FitConfig:
+    """One encoder of words, one shared layer of 64 units; with a `width` that of the encoder, and no layer."""
+    hidden = [64] if width is None else []
+    own_width = {} if width is None else {"width": width}
     return validate_config(
         {
             "tasks": [*(f"{name}:binary" for name in SETS[:-1]), "trec:multiclass"],
@@ -82,9 +87,10 @@ def options(encoder: str, epochs: int) -> FitConfig:
                     "encoder": encoder,
                     "vectors": str(DATA / "glove_50d.npz"),
                     "max_length": 40,
+                    **own_width,
                 }
             },
-            "trunk": {"name": "shared_bottom", "hidden": [64]},
+            "trunk": {"name": "shared_bottom", "hidden": hidden},
             "tower_hidden": (),
             "ensemble": 1,
             "batch_size": 64,
@@ -154,6 +160,29 @@ def show(pairs: Sequence[Pair]) -> None:
     )
 
 
+def capacity(parts: dict[str, pa.Table], num_seeds: int) -> None:
+    """Accuracy by the width of the LSTM alone: heads read it directly, each task alone or all together."""
+    train = parts.pop("train")
+    everything = tuple(range(len(SETS)))
+    print(f"width     {' '.join(f'{name:>11s}' for name in SETS)}     mean   (alone, together)")
+    for width in WIDTHS:
+        config = options("lstm", 6, width=width)
+        prepared = prepare(config, train, parts=parts)
+        folder = Path("runs") / f"wu-text-capacity-{width}"
+        cpu = torch.device("cpu")
+        trainings = Trainings(prepared.config, prepared, prepared.train, cpu, folder)
+        found = np.zeros((num_seeds, 2, len(SETS)))
+        for seed in range(num_seeds):
+            together = trainings.outcome(TrainingSpec(everything, seed))
+            for place in everything:
+                alone = trainings.outcome(TrainingSpec((place,), seed))
+                found[seed, 0, place] = accuracy(trainings, alone, place)
+                found[seed, 1, place] = accuracy(trainings, together, place)
+        mean = found.mean(axis=0)
+        cells = " ".join(f"{alone:.3f} {both:.3f}" for alone, both in mean.T)
+        print(f"{width:5d}     {cells}  {mean[0].mean():.3f} {mean[1].mean():.3f}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -162,9 +191,16 @@ def main() -> None:
     parser.add_argument(
         "--encoder", default="cnn", choices=("cnn", "lstm", "gru", "mean", "transformer")
     )
+    parser.add_argument("--seeds", type=int)
+    parser.add_argument("--capacity", action="store_true")
     given = parser.parse_args()
     started = time.perf_counter()
     num_rows, epochs, num_seeds = (2000, 6, 3) if given.full else (400, 4, 1)
+    num_seeds = given.seeds or num_seeds
+    if given.capacity:
+        capacity(tables(2000), num_seeds)
+        print(f"{time.perf_counter() - started:.0f} s")
+        return
     pairs = combinations(range(len(SETS)), 2) if given.full else QUICK_PAIRS
     torch.set_num_threads(1)
     parts = tables(num_rows)

@@ -16,8 +16,8 @@ Preset = Literal["fast", "default", "best"]
 
 KIND_NAMES = ("binary", "multiclass", "regression", "count", "quantile")
 TRUNK_NAMES = (
-    *("single_task", "shared_bottom", "soft_sharing", "cross_stitch", "sluice", "mtan", "omoe"),
-    *("mmoe", "attention_moe", "cgc", "ple"),
+    *("single_task", "shared_bottom", "shared_private", "soft_sharing", "cross_stitch", "sluice"),
+    *("mtan", "omoe", "mmoe", "attention_moe", "cgc", "ple"),
 )
 RULE_NAMES = (
     *("equal", "static", "decayed", "rlw", "uncertainty", "dwa", "gls", "scale_invariant"),
@@ -26,4 +26,7 @@ RULE_NAMES = (
     *("graddrop", "cosine_gate"),
 )
 WRAPPER_NAMES = ("smoothed", "norm_clipped", "every_nth_step", "combined")
-AUXILIARY_NAMES = ("replaced_values", "masked_columns", "frequency", "adversarial")
+AUXILIARY_NAMES = (
+    *("replaced_values", "masked_columns", "frequency", "adversarial", "orthogonality"),
+    *("replaced_tokens", "swapped_order", "histogram"),
+)

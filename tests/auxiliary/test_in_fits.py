@@ -85,8 +85,9 @@ def test_balancers_weigh_tasks_and_extra_losses(
         *(table, ["yes", "also"]),
         **{"auxiliary": specs, "balancer": balancer, "out": tmp_path / "run", **QUICK},
     )
-    weights = steps_of(tmp_path / "run")[-1].weights
-    assert [*weights] == ["yes", "also", "masked_columns"]
+    last = steps_of(tmp_path / "run")[-1]
+    assert [*last.weights] == [*last.losses] == ["yes", "also", "masked_columns", "adversarial"]
+    assert last.weights["adversarial"] == 0.05 and 0 < last.accuracies["adversarial"] < 1
     assert set(run.metrics.tasks) == {"yes", "also"}
 
 
@@ -148,14 +149,58 @@ def test_resuming_is_exact(table: pa.Table, tmp_path: Path) -> None:
             {"auxiliary": {"name": "adversarial", "column": "no"}, "derive": "no = 1 - yes"},
             "'no' is the label of a task, or follows from",
         ),
+        ({"auxiliary": {"name": "frequency", "column": "yes"}}, "'yes' is the label of a task"),
+        (
+            {"auxiliary": {"name": "replaced_values", "columns": ["x", "yes"]}},
+            "'yes' is the label of a task",
+        ),
+        ({"auxiliary": "again=yes"}, "'yes' is the label of the goal 'yes' already"),
+        (
+            {"auxiliary": {"name": "adversarial", "column": "all"}, "derive": "all = 0 * x"},
+            "1 diff",
+        ),
+        ({"auxiliary": {"name": "adversarial", "column": "x"}}, "domains are 2 or more"),
+        (
+            {"auxiliary": {**DOMAIN, "weight": {"from": 1, "to": 0, "begin": 0.9, "end": 0.1}}},
+            "ends before it begins",
+        ),
         ({"auxiliary": {"name": "masked_columns", "rate": 0.1}}, "has no option 'rate'"),
         ({"auxiliary": {"name": "masked_columns", "weight": "heavy"}}, "weight"),
         ({"auxiliary": ["frequency"]}, "needs a column"),
         ({"auxiliary": [DOMAIN, DOMAIN]}, "two tasks or extra losses are named 'adversarial'"),
         ({"pretrain": "nobody"}, "no task and no extra loss 'nobody'"),
         ({"pretrain_epochs": 2}, "pretrain_epochs needs pretrain"),
+        ({"pretrain_rate": 0.1, "pretrain": ()}, "pretrain_rate needs pretrain"),
+        ({"compare_auxiliary": 2}, "compare_auxiliary needs auxiliary"),
     ],
 )
 def test_wishes_that_cannot_be_met(table: pa.Table, options: dict[str, object], match: str) -> None:
     with pytest.raises(UserError, match=match):
         polytask.fit(table, ["yes"], **{**QUICK, **options})
+
+
+def test_frequencies_of_a_column_that_only_the_test_has(table: pa.Table) -> None:
+    spec = {"name": "frequency", "column": "city"}
+    train = table.drop_columns(["city"])
+    with pytest.raises(UserError, match="training rows have no column 'city'"):
+        polytask.fit(train, ["yes"], auxiliary=spec, test=table, **QUICK)
+
+
+def test_a_weight_that_moves_is_logged_as_it_was(table: pa.Table, tmp_path: Path) -> None:
+    weight = {"from": 0.4, "to": 0.0, "begin": 0.25, "end": 0.75}
+    spec = {"name": "replaced_values", "weight": weight}
+    polytask.fit(table, ["yes"], auxiliary=spec, out=tmp_path / "run", **QUICK)
+    steps = steps_of(tmp_path / "run")
+    found = [step.weights["replaced_values"] for step in steps]
+    expected = np.interp(np.arange(len(steps)) / len(steps), [0.25, 0.75], [0.4, 0.0])
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+
+
+def test_pre_training_has_a_rate_of_its_own(table: pa.Table, tmp_path: Path) -> None:
+    options = {**QUICK, "pretrain": "also", "pretrain_rate": 0.02, "learning_rate": 0.001}
+    polytask.fit(table, ["yes", "also"], out=tmp_path / "run", **options)
+    highest = {"pre-training": 0.0, "multi-task": 0.0}
+    for step in steps_of(tmp_path / "run"):
+        highest[step.model] = max(highest[step.model], step.learning_rate)
+    assert highest["pre-training"] == pytest.approx(0.02, rel=0.1)
+    assert highest["multi-task"] == pytest.approx(0.001, rel=0.1)

@@ -187,6 +187,7 @@ REACH = {
     "single_task": _private("bottoms"),
     "shared_bottom": {"bottom": {0, 1, 2}},
     "soft_sharing": _private("bottoms"),
+    "shared_private": {"bottom.": {0, 1, 2}, **_private("bottoms")},
     "shared_bottom, two parts": {"bottom": {0, 1, 2}, **_private("tops")},
     "shared_bottom, own alone": _private("tops"),
     "cross_stitch": {"networks": {0, 1, 2}, "stitches.0": {0, 1, 2}, **_private("stitches.1")},

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polytask.auxiliary.auxiliary import Auxiliary, TrainingRows, Weight, mean_features
+from polytask.auxiliary.auxiliary import Auxiliary, TrainingRows
+from polytask.auxiliary.loss import AuxiliaryLoss
+from polytask.auxiliary.weighing import Weight
 from polytask.columns.required import require_columns
 from polytask.columns.values import coded
 from polytask.errors import UserError
@@ -25,6 +27,8 @@ _STEEPNESS = 10.0
 class Adversarial(Auxiliary):
     """A column names the domain of each row; what the trunk makes of a row is not to tell it.
 
+    It reads the mean of the trunk's features of all tasks; of `shared_private` what is shared alone.
+
     The discriminator learns by its own loss; the trunk and the encoder get its gradient times
     -lambda, which rises as 2 / (1 + exp(-10 p)) - 1 with the part p of training that is done.
     `reversal` is lambda's largest value and scales nothing of the discriminator.
@@ -35,9 +39,11 @@ class Adversarial(Auxiliary):
     """
 
     name: ClassVar[str] = "adversarial"
+    reads: ClassVar = "shared"
 
     column: str
     domains: tuple[str, ...]
+    shares: tuple[float, ...]
     reversal: float
     hidden: int
 
@@ -68,11 +74,13 @@ class Adversarial(Auxiliary):
                 "2 or more, each of many rows"
             )
         names = tuple(str(value) for value in found.values.to_pylist())
-        return cls(weight, column, names, float(reversal), hidden)
+        counts = np.bincount(found.codes_B[found.codes_B >= 0], minlength=num_domains)
+        shares = tuple((counts / counts.sum()).tolist())
+        return cls(weight, column, names, shares, float(reversal), hidden)
 
     @property
-    def table_columns(self) -> tuple[str, ...]:
-        return (self.column,)
+    def chance(self) -> float:
+        return max(self.shares)
 
     def labels(self, rows: TrainingRows) -> dict[str, Tensor]:
         codes_B = coded(rows.table[self.column], f"column {self.column!r}").codes_B
@@ -82,15 +90,12 @@ class Adversarial(Auxiliary):
         return _Discriminator(self, num_features, num_steps)
 
 
-class _Discriminator(Objective):
-    """Cross-entropy of the domain, through reversed gradients; it counts its own steps."""
+class _Discriminator(AuxiliaryLoss):
+    """Cross-entropy of the domain, through reversed gradients."""
 
     def __init__(self, auxiliary: Adversarial, num_features: int, num_steps: int) -> None:
-        super().__init__(auxiliary.name, is_weighed=auxiliary.is_balanced)
-        self.factor, self.reversal = auxiliary.factor, auxiliary.reversal
-        self.num_steps = num_steps
-        self.step: Tensor
-        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+        super().__init__(auxiliary, num_steps=num_steps)
+        self.reversal = auxiliary.reversal
         self.layers = nn.Sequential(
             nn.Linear(num_features, auxiliary.hidden),
             nn.ReLU(),
@@ -98,12 +103,19 @@ class _Discriminator(Objective):
         )
 
     def forward(self, result: Outputs, batch: Batch) -> Tensor:
-        strength = self.reversal * reversal_at(int(self.step) / max(self.num_steps, 1))
-        if self.training:
-            self.step += 1
-        logits_BK = self.layers(reverse_gradient(mean_features(result), strength))
+        strength = self.reversal * reversal_at(self.progress)
+        logits_BK = self.layers(reverse_gradient(result.shared, strength))
         domains_B = batch.labels[self.name].nan_to_num().long()
-        return self.factor * functional.cross_entropy(logits_BK, domains_B, reduction="none")
+        return functional.cross_entropy(logits_BK, domains_B, reduction="none")
+
+    def accuracy(self, result: Outputs, batch: Batch) -> Tensor | None:
+        if self.name not in batch.labels:
+            return None
+        domains_B = batch.labels[self.name]
+        known_B = ~domains_B.isnan()
+        found_B = self.layers(result.shared[known_B]).argmax(dim=1)
+        is_right_B: Tensor = found_B == domains_B[known_B]
+        return is_right_B.float().mean()
 
     def row_weights(self, batch: Batch) -> Tensor | None:
         return labelled_rows(self.name, batch)

@@ -9,14 +9,12 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from polytask.auxiliary.weighing import Schedule, Weight, weight_of
 from polytask.errors import UserError
 from polytask.inputs import FittedInputs
 from polytask.model.objective import Objective
 from polytask.model.outputs import Outputs
 from polytask.streams import Stream
-
-Weight = float | Literal["balanced"]
-"""A fixed factor of the loss, or "balanced": the balancer weighs it among the tasks'."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +34,13 @@ class Auxiliary(ABC):
     """
 
     name: ClassVar[str]
+    reads: ClassVar[Literal["features", "shared", "both"]] = "features"
+    """The mean of all tasks' features; what is shared of them; or what is shared and what is private."""
 
-    weight: Weight
+    weight: Weight | Schedule
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weight", weight_of(self.name, self.weight))
 
     @classmethod
     @abstractmethod
@@ -54,21 +57,19 @@ class Auxiliary(ABC):
 
     @abstractmethod
     def objective(self, num_features: int, *, num_steps: int) -> Objective:
-        """A fresh loss on `mean_features` (B, num_features), in a training of `num_steps`."""
+        """A fresh loss on `num_features` features, in a training of `num_steps`.
+
+        These are `mean_features` (B, H), or `result.shared` where it `reads` what is shared.
+        """
 
     @property
-    def table_columns(self) -> tuple[str, ...]:
-        """Columns that it reads from the table itself, which need not be inputs."""
-        return ()
+    def chance(self) -> float | None:
+        """The accuracy of always saying the most frequent, where it is judged by accuracy."""
+        return None
 
     @property
     def is_balanced(self) -> bool:
         return self.weight == "balanced"
-
-    @property
-    def factor(self) -> float:
-        """By what the loss is multiplied before the balancer, if it is one's, weighs it."""
-        return self.weight if isinstance(self.weight, int | float) else 1.0
 
 
 def mean_features(result: Outputs) -> Tensor:

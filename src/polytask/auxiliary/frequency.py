@@ -7,8 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polytask.auxiliary.auxiliary import Auxiliary, TrainingRows, Weight, mean_features
+from polytask.auxiliary.auxiliary import Auxiliary, TrainingRows, mean_features
 from polytask.auxiliary.encoded_columns import EncodedColumn, encoded_columns
+from polytask.auxiliary.loss import AuxiliaryLoss
+from polytask.auxiliary.weighing import Weight
 from polytask.errors import UserError
 from polytask.model.objective import Objective
 from polytask.model.outputs import Outputs
@@ -51,15 +53,15 @@ class Frequency(Auxiliary):
         return cls(weight, found, tuple(bins.tolist()))
 
     def objective(self, num_features: int, *, num_steps: int) -> Objective:
-        return _FrequencyBin(self, num_features)
+        return _FrequencyBin(self, num_features, num_steps)
 
 
-class _FrequencyBin(Objective):
+class _FrequencyBin(AuxiliaryLoss):
     """Cross-entropy of the bin of each row's value."""
 
-    def __init__(self, auxiliary: Frequency, num_features: int) -> None:
-        super().__init__(auxiliary.name, is_weighed=auxiliary.is_balanced)
-        self.factor, self.column = auxiliary.factor, auxiliary.column
+    def __init__(self, auxiliary: Frequency, num_features: int, num_steps: int) -> None:
+        super().__init__(auxiliary, num_steps=num_steps)
+        self.column = auxiliary.column
         self.bins: Tensor
         self.register_buffer("bins", torch.tensor(auxiliary.bins), persistent=False)
         self.head = nn.Linear(num_features, max(auxiliary.bins) + 1)
@@ -67,4 +69,4 @@ class _FrequencyBin(Objective):
     def forward(self, result: Outputs, batch: Batch) -> Tensor:
         bins_B = self.bins[self.column.values(batch.inputs)].long()
         logits_BK = self.head(mean_features(result))
-        return self.factor * functional.cross_entropy(logits_BK, bins_B, reduction="none")
+        return functional.cross_entropy(logits_BK, bins_B, reduction="none")

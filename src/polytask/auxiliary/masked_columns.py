@@ -11,11 +11,12 @@ from torch.nn import functional
 from polytask.auxiliary.auxiliary import (
     Auxiliary,
     TrainingRows,
-    Weight,
     mean_features,
     require_share,
 )
 from polytask.auxiliary.encoded_columns import EncodedColumn, encoded_columns
+from polytask.auxiliary.loss import AuxiliaryLoss
+from polytask.auxiliary.weighing import Weight
 from polytask.errors import UserError
 from polytask.model.objective import Objective
 from polytask.model.outputs import Outputs
@@ -80,7 +81,7 @@ class MaskedColumns(Auxiliary):
         return with_rows(stream, self._hidden, share=self.share, salt=_SALT)
 
     def objective(self, num_features: int, *, num_steps: int) -> Objective:
-        return _Reconstruction(self, num_features)
+        return _Reconstruction(self, num_features, num_steps)
 
     def _hidden(self, rows: Batch, generator: torch.Generator) -> Made:
         inputs = {name: value.clone() for name, value in rows.inputs.items()}
@@ -97,12 +98,11 @@ class MaskedColumns(Auxiliary):
         return inputs, {self.name: torch.stack(labels, dim=1)}
 
 
-class _Reconstruction(Objective):
+class _Reconstruction(AuxiliaryLoss):
     """The mean loss of the hidden values of each added row."""
 
-    def __init__(self, auxiliary: MaskedColumns, num_features: int) -> None:
-        super().__init__(auxiliary.name, is_weighed=auxiliary.is_balanced)
-        self.factor = auxiliary.factor
+    def __init__(self, auxiliary: MaskedColumns, num_features: int, num_steps: int) -> None:
+        super().__init__(auxiliary, num_steps=num_steps)
         self.heads = nn.ModuleList(
             nn.Linear(num_features, column.num_ids or 1) for column in auxiliary.targets
         )
@@ -121,7 +121,7 @@ class _Reconstruction(Objective):
             dim=1,
         )
         mean_R = (losses_RC * known_RC).sum(dim=1) / known_RC.sum(dim=1).clamp(min=1)
-        return losses_B.index_copy(0, rows, self.factor * mean_R)
+        return losses_B.index_copy(0, rows, mean_R)
 
     def row_weights(self, batch: Batch) -> Tensor:
         if self.name not in batch.labels:

@@ -6,14 +6,22 @@ from typing import TypeVar
 from polytask.auxiliary.adversarial import Adversarial
 from polytask.auxiliary.auxiliary import Auxiliary
 from polytask.auxiliary.frequency import Frequency
+from polytask.auxiliary.histogram import Histogram
 from polytask.auxiliary.masked_columns import MaskedColumns
+from polytask.auxiliary.orthogonality import Orthogonality
+from polytask.auxiliary.replaced_tokens import ReplacedTokens
 from polytask.auxiliary.replaced_values import ReplacedValues
+from polytask.auxiliary.swapped_order import SwappedOrder
 from polytask.registry import enter
 
 Kind = TypeVar("Kind", bound=type[Auxiliary])
 
 AUXILIARIES: dict[str, type[Auxiliary]] = {
-    kind.name: kind for kind in (ReplacedValues, MaskedColumns, Frequency, Adversarial)
+    kind.name: kind
+    for kind in (
+        *(ReplacedValues, MaskedColumns, Frequency, Adversarial, Orthogonality),
+        *(ReplacedTokens, SwappedOrder, Histogram),
+    )
 }
 
 

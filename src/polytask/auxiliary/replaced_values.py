@@ -11,11 +11,12 @@ from torch.nn import functional
 from polytask.auxiliary.auxiliary import (
     Auxiliary,
     TrainingRows,
-    Weight,
     mean_features,
     require_share,
 )
 from polytask.auxiliary.encoded_columns import EncodedColumn, encoded_columns
+from polytask.auxiliary.loss import AuxiliaryLoss
+from polytask.auxiliary.weighing import Weight
 from polytask.model.objective import Objective
 from polytask.model.outputs import Outputs
 from polytask.model.reduction import labelled_rows
@@ -66,7 +67,7 @@ class ReplacedValues(Auxiliary):
         return with_rows(stream, self._exchanged, share=self.share, salt=_SALT)
 
     def objective(self, num_features: int, *, num_steps: int) -> Objective:
-        return _Detection(self, num_features)
+        return _Detection(self, num_features, num_steps)
 
     def _exchanged(self, rows: Batch, generator: torch.Generator) -> Made:
         """A value that is exchanged for an equal one counts as its own, as in ELECTRA."""
@@ -86,12 +87,11 @@ class ReplacedValues(Auxiliary):
         return inputs, {self.name: label_BC}
 
 
-class _Detection(Objective):
+class _Detection(AuxiliaryLoss):
     """Binary cross-entropy of each value of the added rows, their mean."""
 
-    def __init__(self, auxiliary: ReplacedValues, num_features: int) -> None:
-        super().__init__(auxiliary.name, is_weighed=auxiliary.is_balanced)
-        self.factor = auxiliary.factor
+    def __init__(self, auxiliary: ReplacedValues, num_features: int, num_steps: int) -> None:
+        super().__init__(auxiliary, num_steps=num_steps)
         self.head = nn.Linear(num_features, len(auxiliary.columns))
 
     def forward(self, result: Outputs, batch: Batch) -> Tensor:
@@ -99,7 +99,7 @@ class _Detection(Objective):
         losses_BC = functional.binary_cross_entropy_with_logits(
             logits_BC, labels_BC.nan_to_num(), reduction="none"
         )
-        return self.factor * losses_BC.mean(dim=1)
+        return losses_BC.mean(dim=1)
 
     def row_weights(self, batch: Batch) -> Tensor | None:
         return labelled_rows(self.name, batch)

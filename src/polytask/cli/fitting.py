@@ -18,7 +18,13 @@ from rich.table import Column
 
 from polytask.balancing import Ranks
 from polytask.cli.stopping import told_how_to_resume
-from polytask.cli.tables import console_for_tables, show_cost, show_lines, show_results
+from polytask.cli.tables import (
+    console_for_tables,
+    show_auxiliary,
+    show_cost,
+    show_lines,
+    show_results,
+)
 from polytask.cli.visible import visible
 from polytask.config import FitConfig
 from polytask.data.readers import TableSource
@@ -77,6 +83,8 @@ def _show(events: Iterator[Event], ranks: Ranks | None, *, verbose: bool) -> Non
                     run = event.run
     assert run is not None
     show_results(console, run, verbose=verbose)
+    if run.metrics.auxiliary is not None:
+        show_auxiliary(console, run.metrics.auxiliary)
     show_cost(console, run.metrics)
     if run.config.out is not None:
         # Whatever its length, a path stays whole, so that it can be copied.

@@ -10,7 +10,14 @@ from polytask.cli.console import PlainConsole
 from polytask.data.schema import ColumnReport, Schema
 from polytask.fitting import Run
 from polytask.fitting.telling import reading_lines
-from polytask.records import Evaluation, MetricValue, RunRecord, TaskResult, TaskScores
+from polytask.records import (
+    AuxiliaryRecord,
+    Evaluation,
+    MetricValue,
+    RunRecord,
+    TaskResult,
+    TaskScores,
+)
 
 _WIDE = 120
 _ONLY_WIDE = ("distinct", "missing", "examples")
@@ -72,6 +79,20 @@ def show_results(console: Console, run: Run, *, verbose: bool) -> None:
                 table.add_row(named if row.is_main else "", *cells[: 4 if has_singles else 2])
     console.print(table)
     _show_remarks(console, metrics, verbose=verbose)
+
+
+def show_auxiliary(console: Console, record: AuxiliaryRecord) -> None:
+    """A line a goal: its main metric with and without what is auxiliary, and the gain."""
+    if not record.effects:
+        return
+    table = _table()
+    for name in ("goal", "metric", "with auxiliary", "without", "gain by it"):
+        table.add_column(name, no_wrap=True)
+    for effect in record.effects:
+        ours, theirs = f"{effect.with_them:.4f}", f"{effect.without:.4f}"
+        table.add_row(effect.task, effect.gain.name, ours, theirs, str(effect.gain))
+    console.print(f"\n{record.part} rows, means over {record.num_seeds} seeds", style="italic")
+    console.print(table)
 
 
 def _show_remarks(console: Console, metrics: RunRecord, *, verbose: bool) -> None:

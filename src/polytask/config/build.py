@@ -14,10 +14,10 @@ from polytask.balancing import BALANCERS, WRAPPERS, Balancer
 from polytask.config.checking import check_options, construct, look_up, name_and_options
 from polytask.config.fields import FitConfig
 from polytask.config.spellings import Options, split_commas
-from polytask.errors import UserError, nearest
+from polytask.errors import UserError, flag, nearest
 from polytask.inputs import INPUTS, FittedInputs, Input
 from polytask.inputs.fitted import Fit
-from polytask.model import MultiTaskModel
+from polytask.model import MultiTaskModel, Objective
 from polytask.task import Task
 from polytask.training.monitor import Monitor, Term
 from polytask.training.run import Settings
@@ -71,8 +71,21 @@ def build_model(
         tower_hidden=config.tower_hidden,
         dropout=config.dropout,
         ensemble=config.ensemble or 1,
-        objectives=[each.objective(made.out_features, num_steps=num_steps) for each in auxiliaries],
+        objectives=[_objective(each, made, num_steps) for each in auxiliaries],
     )
+
+
+def _objective(auxiliary: Auxiliary, trunk: Trunk, num_steps: int) -> Objective:
+    """A fresh loss for this trunk; UserError where it has not what the loss reads."""
+    shared = trunk.num_shared_features
+    if auxiliary.reads == "both" and shared is None:
+        raise UserError(
+            f"{flag('auxiliary', auxiliary.name)} needs a trunk whose features are in part shared, in part "
+            "private: --trunk=shared_private"
+        )
+    reads_shared = auxiliary.reads == "shared" and shared is not None
+    width = shared if reads_shared and shared is not None else trunk.out_features
+    return auxiliary.objective(width, num_steps=num_steps)
 
 
 def build_inputs(config: FitConfig) -> dict[str, Fit]:

@@ -197,6 +197,11 @@ class FitConfig(_Strict):
     pretrain_epochs: Count | None = None
     """Epochs of that; as many as of the rest if absent."""
 
+    pretrain_rate: Positive | None = None
+    """AdamW's rate of that at its highest; that of the rest if absent."""
+    compare_auxiliary: Annotated[int, Field(ge=0)] = 0
+    """Seeds under which the model is trained with and without what is auxiliary."""
+
     # Training
     epochs: Annotated[Count, Field(le=1_000_000)] | None = None
     """By the number of rows."""

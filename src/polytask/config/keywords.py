@@ -78,6 +78,8 @@ class FitOptions(TypedDict, total=False):
     auxiliary: Spec | Sequence[Spec]
     pretrain: str | tuple[str, ...] | list[str]
     pretrain_epochs: int | None
+    pretrain_rate: float | None
+    compare_auxiliary: int
     epochs: int | None
     batch_size: int | None
     batch_by: BatchBy | None

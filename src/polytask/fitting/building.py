@@ -91,7 +91,11 @@ def balancer_of(plan: ModelPlan, own: OwnParts) -> Balancer:
     """The plan's rule; with one task there is nothing to weigh."""
     num_more = sum(auxiliary.is_balanced for auxiliary in plan.auxiliaries)
     num_losses = len(plan.tasks) + num_more
-    own_balancer = own.fresh_balancer(num_tasks=num_losses) if plan.role == "main" else None
+    own_balancer = (
+        own.fresh_balancer(num_tasks=num_losses)
+        if plan.role in ("main", "with", "without")
+        else None
+    )
     return own_balancer or build_balancer(
         weighing(plan.config, plan.tasks, num_more=num_more),
         num_tasks=num_losses,

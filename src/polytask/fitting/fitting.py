@@ -17,6 +17,7 @@ from polytask.files.writing import CannotWriteError
 from polytask.fitting.data_sources import data_sources, plain_data_sets
 from polytask.fitting.events import Event, Finished
 from polytask.fitting.own_parts import BalancerChoice, OwnParts, TrunkChoice, taken_apart
+from polytask.fitting.pairs import with_and_without
 from polytask.fitting.plan import plans_of
 from polytask.fitting.preparing.prepare import prepare
 from polytask.fitting.processes.environment import borrowed, pick_device
@@ -125,10 +126,12 @@ def train_and_compare(
     with borrowed(config.threads):
         device = raise_on_all(ranks, lambda: pick_device(config.device, ranks))
         prepared = raise_on_all(ranks, lambda: prepare(config, table, parts=parts))
+        plans = plans_of(prepared.config, prepared)
+        pairs = raise_on_all(ranks, lambda: with_and_without(prepared.config, prepared))
         session = Session(
             prepared.config,
             prepared,
-            plans_of(prepared.config, prepared),
+            [*plans, *pairs],
             device,
             own or OwnParts(),
             ranks,

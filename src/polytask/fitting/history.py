@@ -13,6 +13,8 @@ def step_record(model: str, run: TrainingRun, step: TrainStep) -> StepRecord:
     decided = step.balancing
     names = list(run.model.loss_names)
     losses = _finite(names, decided.losses_T.tolist())
+    weights = dict(zip(names, decided.weights.shared_T.tolist()))
+    added = {name: each.loss.item() for name, each in step.added.items()}
     norms_T, cosines_TT, conflict_rate = decided.norms_T, decided.cosines_TT, decided.conflict_rate
     is_defined = conflict_rate is not None and math.isfinite(conflict_rate)
     return StepRecord(
@@ -20,16 +22,14 @@ def step_record(model: str, run: TrainingRun, step: TrainStep) -> StepRecord:
         step=step.step,
         epoch=step.epoch,
         learning_rate=step.learning_rate,
-        losses=losses,
-        weights={
-            name: weight
-            for name, weight in zip(names, decided.weights.shared_T.tolist())
-            if name in losses
-        },
+        losses=losses | added,
+        weights={name: weight for name, weight in weights.items() if name in losses}
+        | {name: each.weight for name, each in step.added.items()},
         train_seconds=run.progress.train_seconds,
         norms={} if norms_T is None else _finite(names, norms_T.tolist()),
         cosines={} if cosines_TT is None else _pairs(names, cosines_TT.tolist()),
         conflict_rate=conflict_rate if is_defined else None,
+        accuracies={name: value.item() for name, value in step.accuracies.items()},
     )
 
 

@@ -27,7 +27,7 @@ from polytask.task import Task
 MULTI_TASK = "multi-task"
 PRE_TRAINING = "pre-training"
 
-Role = Literal["main", "baseline", "stage"]
+Role = Literal["main", "baseline", "stage", "with", "without"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,8 @@ class ModelPlan:
     """One model to be trained: its tasks, its rows, its options, and where it starts.
 
     The `main` model is the run's; a `baseline` is compared with it; a `stage` is there for the
-    plans that start `From` it, and is not reported. `config` holds the options of this model.
+    plans that start `From` it, and is not reported. `with` and `without` are the main model once more,
+    with and without what is auxiliary. `config` holds the options of this model.
     """
 
     name: str
@@ -105,7 +106,7 @@ class ModelPlan:
 
 
 def plans_of(config: FitConfig, prepared: Prepared) -> list[ModelPlan]:
-    """The model for all tasks, and where a baseline is asked for one a goal."""
+    """The model for all tasks, after its stage before, and where a baseline is asked for one a goal."""
     plans = [multi_task(config, prepared)]
     if config.pretrain:
         plans.insert(0, pre_training(config, prepared))
@@ -138,6 +139,7 @@ def pre_training(config: FitConfig, prepared: Prepared) -> ModelPlan:
     extra = [each for each in prepared.auxiliaries if each.name in config.pretrain]
     changes: dict[str, object] = {"balancer": "equal", "weight": {}, "init_from": None}
     changes["epochs"] = config.pretrain_epochs or config.epochs
+    changes["learning_rate"] = config.pretrain_rate or config.learning_rate
     own = options_for_tasks(config, positions, tasks) if tasks else config
     train = prepared.train
     if not tasks:

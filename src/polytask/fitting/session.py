@@ -12,13 +12,14 @@ from polytask.config import FitConfig
 from polytask.files.lock import Lock
 from polytask.fitting.budget import advice
 from polytask.fitting.building import start_training, try_out
+from polytask.fitting.comparing.auxiliary import auxiliary_record
 from polytask.fitting.comparing.comparison import Trained, summarize
 from polytask.fitting.events import Event, ModelFinished, ModelStarted, Notice
 from polytask.fitting.figures.explain import explain_trunk
 from polytask.fitting.figures.figures import make_figures
 from polytask.fitting.history import step_record, validation_record
 from polytask.fitting.own_parts import OwnParts
-from polytask.fitting.plan import ModelPlan, check_order
+from polytask.fitting.plan import PRE_TRAINING, ModelPlan, Role, check_order
 from polytask.fitting.preparing.prepare import Prepared
 from polytask.fitting.processes.threads import choose_threads, should_measure
 from polytask.fitting.processes.torchrun import is_first, raise_on_all
@@ -54,6 +55,7 @@ class Session:
     has_warned: bool = False
     unscored: set[str] = field(default_factory=set)
     lock: Lock | None = None
+    pretraining_seconds: float | None = None
 
     @property
     def folder(self) -> RunFolder | None:
@@ -109,6 +111,8 @@ class Session:
             self.models[plan.name] = run.model
             if plan.role != "stage":
                 self.trained[plan.name] = Trained.of(plan, run, self.prepared)
+            elif plan.name == PRE_TRAINING:
+                self.pretraining_seconds = run.progress.train_seconds
         yield ModelFinished(plan.name, run)
         if plan.role == "main" and is_first(self.ranks):
             yield from map(Notice, self._advice(plan))
@@ -126,13 +130,20 @@ class Session:
     def finish(self) -> Run:
         """Metrics and figures of all models, written with a report where the run has a folder."""
         main = next(self.trained[plan.name] for plan in self.plans if plan.role == "main")
-        baselines = [self.trained[plan.name] for plan in self.plans if plan.role == "baseline"]
+        baselines = self._of_role("baseline")
         processes = 1 if self.ranks is None else self.ranks.world
         targets = replace(self.prepared.targets, tasks=main.model.tasks)
         plan = next(plan for plan in self.plans if plan.role == "main")
         record = summarize(self.config, self.prepared, [main, *baselines], processes=processes)
+        auxiliary = auxiliary_record(
+            self.prepared,
+            self.history,
+            with_them=[main, *self._of_role("with")],
+            without=self._of_role("without"),
+            pretraining_seconds=self.pretraining_seconds,
+        )
         records = RecordsInMemory(
-            replace(record, advice=tuple(self._advice(plan))),
+            replace(record, advice=tuple(self._advice(plan)), auxiliary=auxiliary),
             make_figures(self.prepared, main.model, main.rows),
             self.history,
         )
@@ -143,6 +154,9 @@ class Session:
             # The last act: as long as there are checkpoints, the run is not finished.
             self.folder.remove_checkpoints()
         return run
+
+    def _of_role(self, role: Role) -> list[Trained]:
+        return [self.trained[plan.name] for plan in self.plans if plan.role == role]
 
     def close(self) -> None:
         """Let other processes write the folder."""

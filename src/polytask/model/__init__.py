@@ -1,11 +1,12 @@
 """The model: an encoder, a trunk, and a tower and head of its own for each task."""
 
-from polytask.model.multi_task import MultiTaskModel
+from polytask.model.multi_task import Added, MultiTaskModel
 from polytask.model.objective import Objective, reverse_gradient
 from polytask.model.outputs import Outputs
 from polytask.model.reduction import Counts, labelled_rows
 
 __all__ = [
+    "Added",
     "Counts",
     "MultiTaskModel",
     "Objective",

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import starmap
-from typing import Protocol, cast, runtime_checkable
+from typing import NamedTuple, Protocol, cast, runtime_checkable
 
+import torch
 from torch import Tensor, nn
 
 from polytask.model.members import Members, head_of
@@ -24,6 +25,13 @@ class Folds(Protocol):
     def num_folded(self) -> int: ...
 
     def folded(self, inputs: Mapping[str, Tensor]) -> Unmade | None: ...
+
+
+class Added(NamedTuple):
+    """The mean loss of an objective, and by what it is multiplied before it is added."""
+
+    loss: Tensor
+    weight: float
 
 
 class MultiTaskModel(nn.Module):
@@ -103,7 +111,8 @@ class MultiTaskModel(nn.Module):
             features = [self.members.average(h_NH) for h_NH in features]
         # What objectives read of x, and trunks of their seam, is the same where x is in the seam.
         seen = [alias for tensor, alias in zip(shared, seam) if tensor is x_BD]
-        return Outputs(outputs, own, features, seam, seen[0] if seen else x_BD.view_as(x_BD))
+        x_BD = seen[0] if seen else x_BD.view_as(x_BD)
+        return Outputs(outputs, own, features, seam, x_BD, self.trunk.num_shared_features)
 
     def _outputs(self, features: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         """Each task's output and its own one, the conditional one of a task with `given`."""
@@ -162,17 +171,48 @@ class MultiTaskModel(nn.Module):
             if term.is_weighed
         ]
 
-    def penalty(self, result: Outputs, batch: Batch, counts: Counts | None = None) -> Tensor | None:
-        """What is added once and never weighed: the trunk's cost on its parameters, and objectives."""
-        penalty = self.trunk.penalty()
+    def added_losses(
+        self, result: Outputs, batch: Batch, counts: Counts | None = None
+    ) -> dict[str, Added]:
+        """The objectives that no balancer weighs: each mean loss with its weight; absent ones are not there."""
         if all(term.is_weighed for term in self._terms):
-            return penalty
+            return {}
         counts = counts or self.counts(batch)
-        for place, term in enumerate(self._terms):
-            loss = None if term.is_weighed else self._loss(place, result, batch, counts)
-            if loss is not None:
-                penalty = loss if penalty is None else penalty + loss
+        found = {
+            term.name: (self._loss(place, result, batch, counts), term.weight_now())
+            for place, term in enumerate(self._terms)
+            if not term.is_weighed
+        }
+        return {name: Added(loss, w) for name, (loss, w) in found.items() if loss is not None}
+
+    def penalty(
+        self,
+        result: Outputs,
+        batch: Batch,
+        counts: Counts | None = None,
+        *,
+        added: Mapping[str, Added] | None = None,
+    ) -> Tensor | None:
+        """What is added once: the trunk's cost on its parameters, and objectives that no balancer weighs.
+
+        `added` are these, where they are known already.
+        """
+        added = self.added_losses(result, batch, counts) if added is None else added
+        penalty = self.trunk.penalty()
+        for loss, weight in added.values():
+            penalty = weight * loss if penalty is None else penalty + weight * loss
         return penalty
+
+    @torch.no_grad()
+    def accuracies(self, result: Outputs, batch: Batch) -> dict[str, Tensor]:
+        """What share of the batch the objectives tell right that are judged by it, by name."""
+        found = {term.name: term.accuracy(result, batch) for term in self._terms}
+        return {name: value for name, value in found.items() if value is not None}
+
+    def advance(self) -> None:
+        """Tell the objectives that a step was taken: some change with the progress of training."""
+        for term in self._terms:
+            term.advance()
 
     def _trunk_input(self, x_BD: Tensor) -> Tensor:
         return x_BD if self.members is None else self.members(x_BD)

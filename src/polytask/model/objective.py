@@ -44,6 +44,17 @@ class Objective(nn.Module, ABC):
         """What each row counts, (B,), 0 for none; None where all count alike."""
         return None
 
+    def weight_now(self) -> float:
+        """By what the loss is multiplied at this step where no balancer weighs it."""
+        return 1.0
+
+    def accuracy(self, result: Outputs, batch: Batch) -> Tensor | None:
+        """The share of the batch's rows that it tells right, where that is what it is judged by."""
+        return None
+
+    def advance(self) -> None:
+        """What follows an optimizer step, such as counting it; nothing by default."""
+
 
 class TaskObjective(Objective):
     """A task's own loss, of the output in its place."""

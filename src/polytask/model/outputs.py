@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 
@@ -10,6 +11,7 @@ class Outputs(NamedTuple):
 
     `outputs` are T tensors (B, O), or (B * K, O) of an ensemble of K in training: a task with `given` has its joint logit there and, in `own`, the
     conditional one. `features` are the trunk's T tensors (B, H), the mean of an ensemble's, `x` is the encoder's (B, D).
+    The first `num_shared` of the features are the same for every task, where the trunk says so.
     `seam` is where what is shared ends (see Trunk).
     """
 
@@ -18,3 +20,11 @@ class Outputs(NamedTuple):
     features: list[Tensor]
     seam: tuple[Tensor, ...]
     x: Tensor
+    num_shared: int | None = None
+
+    @property
+    def shared(self) -> Tensor:
+        """What all tasks share of the features (B, H): the part so marked, else their mean over the tasks."""
+        if self.num_shared is not None:
+            return self.features[0][:, : self.num_shared]
+        return torch.stack(self.features).mean(dim=0)

@@ -11,6 +11,9 @@ absent is null, numbers are finite (a value that is not is left out of its mappi
 `version` come first. A run whose metrics.json is not there has not ended: its records are None.
 """
 
+from polytask.records.auxiliary import AuxiliaryEffect as AuxiliaryEffect
+from polytask.records.auxiliary import AuxiliaryRecord as AuxiliaryRecord
+from polytask.records.auxiliary import ExtraLoss as ExtraLoss
 from polytask.records.figures import Bin as Bin
 from polytask.records.figures import Figures as Figures
 from polytask.records.figures import GateFigures as GateFigures

@@ -17,6 +17,14 @@ class Verdict(Enum):
     NONE = "no detectable difference"
     OPEN = "not known: no interval"
 
+    @classmethod
+    def of(cls, gain: Gain) -> "Verdict":
+        if gain.low is None or gain.high is None:
+            return cls.OPEN
+        if gain.low > 0:
+            return cls.BETTER
+        return cls.WORSE if gain.high < 0 else cls.NONE
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -38,13 +46,7 @@ class Row:
 
     @property
     def verdict(self) -> Verdict | None:
-        if self.gain is None:
-            return None
-        if self.gain.low is None or self.gain.high is None:
-            return Verdict.OPEN
-        if self.gain.low > 0:
-            return Verdict.BETTER
-        return Verdict.WORSE if self.gain.high < 0 else Verdict.NONE
+        return None if self.gain is None else Verdict.of(self.gain)
 
     @property
     def loses_to_the_mean(self) -> bool:

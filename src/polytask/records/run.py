@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, TypeAlias
 
+from polytask.records.auxiliary import AuxiliaryRecord
 from polytask.records.comparison import Row
 from polytask.records.html import abridged, html_table
 from polytask.records.metrics import Evaluation, Gain
@@ -193,7 +194,8 @@ class RunRecord:
 
     `tasks` holds the goals, not the auxiliary tasks. `glossary` says of each metric's name what it
     means, `advice` what should be known of the training's length. `test_evaluations` counts the test tables that the run has met. `created` is the UTC time
-    of the end of the fit, in ISO 8601.
+    of the end of the fit, in ISO 8601. `auxiliary` is there where something was trained on for the
+    goals' sake.
 
     `run.metrics.tasks["click"].test["auc"].value` is a metric, `...gain("auc")` its gain.
     """
@@ -210,6 +212,7 @@ class RunRecord:
     environment: EnvironmentRecord
     glossary: Mapping[str, str]
     advice: tuple[str, ...] = ()
+    auxiliary: AuxiliaryRecord | None = None
 
     @property
     def reported_part(self) -> str | None:

@@ -12,6 +12,9 @@ from polytask.records.metrics import MetricValue
 class StepRecord:
     """One optimizer step of one model; a task absent from the batch is absent here.
 
+    Losses and weights are of the tasks and of extra losses, whether a balancer weighs them or not;
+    `accuracies` of those extra losses that are judged by it.
+
     What follows `train_seconds` is there where the balancer measured gradients: their lengths before
     any weight, the cosine of each pair under its first task, and the share of pairs below 0.
     """
@@ -28,6 +31,7 @@ class StepRecord:
     norms: Mapping[str, float] = field(default_factory=dict)
     cosines: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     conflict_rate: float | None = None
+    accuracies: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from polytask.records import Figures, RunRecord
 from polytask.records.comparison import SLIGHT, Row
 from polytask.report import formatting, text
+from polytask.report.auxiliary import auxiliary_panels, auxiliary_words
 from polytask.report.conflicts import conflict_panel, cosine_panel
 from polytask.report.drawing import Panel, style, to_svg
 from polytask.report.gains import gain_panel
@@ -52,6 +53,8 @@ def render(run: ReportedRun) -> str:
                 training=_drawn(*training, pace_panel(run)) if training else [],
                 constant_weights=constant_weights(run),
                 balancing=_drawn(weights_panel(run), cosine_panel(run), conflict_panel(run)),
+                auxiliary=auxiliary_panels(run),
+                auxiliary_words=auxiliary_words(run),
                 scores=score_panels(figures) if figures else (),
                 mixing=_mixing(figures) if figures else [],
                 shared=shared_finding(figures) if figures else "",

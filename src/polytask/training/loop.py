@@ -1,9 +1,9 @@
 """The training loop: a generator, so that logging and reports are statements in the caller."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from polytask.balancing.measurement import NotFiniteError
 from polytask.balancing.plan import OnlyTablesError
 from polytask.balancing.randomness import seed_at
 from polytask.errors import UserError
-from polytask.model import Counts
+from polytask.model import Added, Counts
 from polytask.streams import Batch, Stream
 from polytask.training.evaluation import Validation, calibrate, validate
 from polytask.training.memory import freed_memory_kept
@@ -27,6 +27,8 @@ from polytask.training.run_state import share_state
 class TrainStep:
     """One optimizer step: its batch, what was measured and decided, the validation if one followed.
 
+    `added` are the losses that no balancer weighs, each with its weight, `accuracies` those of objectives that
+    are judged by it.
     `rows` is the number of those of the whole batch, of which each of several ranks had a part.
     """
 
@@ -37,6 +39,8 @@ class TrainStep:
     balancing: Step
     batch: Batch
     validation: Validation | None = None
+    added: Mapping[str, Added] = field(default_factory=dict)
+    accuracies: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def train(run: TrainingRun, stream: Stream, *, valid: Batch | None = None) -> Iterator[TrainStep]:
@@ -107,34 +111,49 @@ def _take_step(run: TrainingRun, stream: Stream, *, total_steps: int) -> TrainSt
         warmup_fraction=settings.warmup_fraction,
         schedule=settings.schedule,
     )
-    needs_seam = run.balancer.needs is not Need.LOSSES
-    # The losses of one of several ranks are its share of them, as `Ranks` describes.
-    with _running(run):
-        result = run.model(batch.inputs, needs_seam=needs_seam)
-        losses = run.model.losses(result, batch, counts)
-        penalty = run.model.penalty(result, batch, counts)
     run.optimizers.zero_grad()
-    at_seam = settings.measure_at == "seam" and needs_seam
-    with _told_of_the_losses(run, stream):
-        balancing = balanced_backward(
-            losses,
-            run.balancer,
-            seam=run.model.seam(result) if at_seam else None,
-            penalty=penalty,
-            epoch=progress.epoch,
-            ranks=run.ranks,
-        )
+    balancing, added, accuracies = _filled_gradients(run, stream, batch, counts)
     if settings.clip_norm is not None:
         run.optimizers.clip(settings.clip_norm)
     run.optimizers.step(rate)
     if run.balancer.needs_losses_after_step:
         run.balancer.after_step(_losses_now(run, batch, counts))
+    run.model.advance()
     epoch = progress.epoch
     num_rows = stream.num_rows(settings.seed, epoch, progress.batch)
     progress.step += 1
     progress.batch += 1
     progress.rows += num_rows
-    return TrainStep(progress.step, epoch, num_rows, rate, balancing, batch)
+    return TrainStep(
+        progress.step, epoch, num_rows, rate, balancing, batch, added=added, accuracies=accuracies
+    )
+
+
+def _filled_gradients(
+    run: TrainingRun, stream: Stream, batch: Batch, counts: Counts
+) -> tuple[Step, dict[str, Added], dict[str, Tensor]]:
+    """One pass forward and the balanced one back; with it the losses that are added, and accuracies."""
+    model, settings = run.model, run.settings
+    needs_seam = run.balancer.needs is not Need.LOSSES
+    # The losses of one of several ranks are its share of them, as `Ranks` describes.
+    with _running(run):
+        result = model(batch.inputs, needs_seam=needs_seam)
+        losses = model.losses(result, batch, counts)
+        added = model.added_losses(result, batch, counts)
+        penalty = model.penalty(result, batch, counts, added=added)
+        accuracies = model.accuracies(result, batch)
+    at_seam = settings.measure_at == "seam" and needs_seam
+    with _told_of_the_losses(run, stream):
+        balancing = balanced_backward(
+            losses,
+            run.balancer,
+            seam=model.seam(result) if at_seam else None,
+            penalty=penalty,
+            epoch=run.progress.epoch,
+            ranks=run.ranks,
+        )
+    detached = {name: Added(each.loss.detach(), each.weight) for name, each in added.items()}
+    return balancing, detached, accuracies
 
 
 def _next_batch(run: TrainingRun, stream: Stream) -> tuple[Batch, Counts]:

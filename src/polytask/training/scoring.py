@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from polytask.errors import UserError, nearest
-from polytask.metrics import compare, evaluate, quick_metric
+from polytask.metrics import Definition, LabelSpace, compare, evaluate, quick_metric
 from polytask.records import Evaluation, Gain
 from polytask.streams import Batch
 from polytask.task import Task
@@ -74,6 +74,33 @@ class TaskRows:
             weights=self.weights,
             groups=self.groups,
         )
+
+    def main_gain_over(self, theirs: "TaskRows") -> Gain | None:
+        """The gain in the task's main metric alone; None where these rows do not define it."""
+        gains = compare(
+            _MainMetric(self.task),
+            self.predictions,
+            theirs.predictions,
+            self.labels,
+            weights=self.weights,
+            groups=self.groups,
+        )
+        return gains[0] if gains else None
+
+
+@dataclass(frozen=True, slots=True)
+class _MainMetric:
+    """A kind of which only the main metric is asked: resampling the others would take minutes."""
+
+    task: Task
+
+    @property
+    def space(self) -> LabelSpace:
+        return self.task.kind.space
+
+    @property
+    def metrics(self) -> tuple[Definition, ...]:
+        return (self.task.kind.metric(self.task.kind.main_metric),)
 
 
 def _array(tensor: Tensor | None) -> NDArray[Any] | None:

@@ -6,9 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from polytask.metrics import Definition, LabelSpace, compare
 from polytask.records import Gain
-from polytask.task import Task
 from polytask.training.scoring import TaskRows
 from polytask.transfer.gains import Measured, with_intervals
 from polytask.transfer.grouping import Group
@@ -111,7 +109,7 @@ class Comparisons:
                 self._rows(setting, comparison, seed)
                 for setting in (comparison.ours, comparison.theirs)
             )
-            gain = main_gain(ours, theirs)
+            gain = ours.main_gain_over(theirs)
             if gain is None:
                 return None
             gains.append(gain)
@@ -125,31 +123,3 @@ class Comparisons:
     def _rows(self, setting: Setting, comparison: Comparison, seed: int) -> TaskRows:
         outcome = self.trainings.outcome(self.spec_of(setting, seed))
         return self.trainings.rows(outcome, comparison.position, comparison.part)
-
-
-@dataclass(frozen=True, slots=True)
-class _MainMetric:
-    """A kind of which only the main metric is asked: resampling the others would take minutes."""
-
-    task: Task
-
-    @property
-    def space(self) -> LabelSpace:
-        return self.task.kind.space
-
-    @property
-    def metrics(self) -> tuple[Definition, ...]:
-        return (self.task.kind.metric(self.task.kind.main_metric),)
-
-
-def main_gain(ours: TaskRows, theirs: TaskRows) -> Gain | None:
-    """The gain in the task's main metric on the same rows; None where they do not define it."""
-    gains = compare(
-        _MainMetric(ours.task),
-        ours.predictions,
-        theirs.predictions,
-        ours.labels,
-        weights=ours.weights,
-        groups=ours.groups,
-    )
-    return gains[0] if gains else None

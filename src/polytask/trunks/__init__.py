@@ -10,6 +10,7 @@ from polytask.trunks.inspection import ExpertUse, collapse_warning, expert_uses
 from polytask.trunks.mixtures import MMoE, OMoE
 from polytask.trunks.ownership import PerTask, PerTaskParameters, Role, TaskBlocks
 from polytask.trunks.registry import TRUNKS, register_trunk
+from polytask.trunks.shared_private import SharedPrivate
 from polytask.trunks.sharing import SharedBottom, SingleTask
 from polytask.trunks.sizes import num_parameters, parameter_matched
 from polytask.trunks.soft import SoftSharing
@@ -38,6 +39,7 @@ __all__ = [
     "Role",
     "Routing",
     "SharedBottom",
+    "SharedPrivate",
     "SingleTask",
     "Sluice",
     "SoftSharing",

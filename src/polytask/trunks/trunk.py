@@ -118,6 +118,8 @@ class Trunk(nn.Module, ABC):
     """Whether `share` and `split` do nothing with x but hand it to layers of `polytask.products`."""
     num_tasks: int
     out_features: int
+    num_shared_features: int | None = None
+    """How many features, the first of all, are the same for every task; None where none are so marked."""
 
     @final
     @classmethod

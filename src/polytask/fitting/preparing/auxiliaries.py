@@ -6,6 +6,7 @@ from dataclasses import replace
 from polytask.auxiliary import AUXILIARIES, Auxiliary, TrainingRows
 from polytask.config import FitConfig, TaskConfig, parse_task
 from polytask.config.build import build_auxiliaries
+from polytask.config.checking import name_and_options
 from polytask.errors import UserError, flag, nearest
 from polytask.streams import Batch
 
@@ -34,14 +35,9 @@ def fit_auxiliaries(
 
     UserErrors: what a loss refuses, a name that stands twice, a pre-training of what there is not.
     """
+    _check_columns(config, rows.table.column_names, forbidden)
+    _check_tasks(config)
     made = tuple(make(rows) for make in build_auxiliaries(config))
-    for auxiliary in made:
-        for column in auxiliary.table_columns:
-            if column in forbidden:
-                raise UserError(
-                    f"{flag('auxiliary', auxiliary.name)}: {column!r} is the label of a task, or follows from "
-                    "one: an extra loss on it would give the label away"
-                )
     tasks = [task.name for task in config.tasks if isinstance(task, TaskConfig)]
     names = [*tasks, *(auxiliary.name for auxiliary in made)]
     for name in names:
@@ -51,12 +47,49 @@ def fit_auxiliaries(
     return made
 
 
+def _check_columns(config: FitConfig, known: Sequence[str], forbidden: Collection[str]) -> None:
+    """UserError for a named column that would give a label away, or that training rows lack."""
+    for spec in config.auxiliary:
+        name, options = name_and_options(spec, "auxiliary")
+        named = options.get("columns", options.get("column", ()))
+        for column in [named] if isinstance(named, str) else named:  # type: ignore[attr-defined]
+            if column in forbidden:
+                raise UserError(
+                    f"{flag('auxiliary', name)}: {column!r} is the label of a task, or follows from "
+                    "one: an extra loss on it would give the label away"
+                )
+            if column and column not in known:
+                raise UserError(
+                    f"{flag('auxiliary', name)}: the training rows have no column {column!r}"
+                    f"{nearest(column, known)}; extra losses are made of training rows alone"
+                )
+
+
+def _check_tasks(config: FitConfig) -> None:
+    """UserError for an auxiliary task that is a goal once more."""
+    tasks = [task for task in config.tasks if isinstance(task, TaskConfig)]
+    goals = {(task.column, _kind_name(task)): task.name for task in tasks if not task.auxiliary}
+    for task in tasks:
+        goal = goals.get((task.column, _kind_name(task)))
+        if task.auxiliary and goal is not None:
+            raise UserError(
+                f"{flag('auxiliary', task.name)}: {task.column!r} is the label of the goal {goal!r} "
+                "already: an auxiliary task is another label"
+            )
+
+
+def _kind_name(task: TaskConfig) -> str:
+    return "" if task.kind is None else task.kind.name
+
+
 def _check_pretraining(config: FitConfig, names: Sequence[str]) -> None:
     for name in config.pretrain:
         if name not in names:
             raise UserError(f"--pretrain: no task and no extra loss {name!r}{nearest(name, names)}")
-    if config.pretrain_epochs is not None and not config.pretrain:
-        raise UserError("--pretrain-epochs needs --pretrain: what is trained on first")
+    for option in ("pretrain_epochs", "pretrain_rate"):
+        if getattr(config, option) is not None and not config.pretrain:
+            name = option.replace("_", "-")
+            raise UserError(f"--{name} needs --pretrain: what is trained on first")
 
 
 def with_labels_of(train: Batch, auxiliaries: Sequence[Auxiliary], rows: TrainingRows) -> Batch:

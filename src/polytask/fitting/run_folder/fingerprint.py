@@ -15,6 +15,7 @@ from polytask.training.run import Settings
 _CHANGES_NO_WEIGHT = {
     *("table", "data", "test", "valid", "out", "overwrite", "init_from"),
     *("threads", "device", "log_every", "checkpoint_every", "intervals", "baseline"),
+    "compare_auxiliary",
 }
 
 _LEFT_OUT = _CHANGES_NO_WEIGHT | set(Settings.__dataclass_fields__)
