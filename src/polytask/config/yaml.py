@@ -63,7 +63,7 @@ def validate(
         plain = {str(key): _plain(value) for key, value in values.items()}
         return kind.model_validate(plain, strict=False if from_text else None)
     except ValidationError as error:
-        read = _Reader(kind, nested, values, source)
+        read = _Mistakes(kind, nested, values, source)
         lines = [read.described(detail) for detail in read.distinct(error.errors())]
         raise UserError("\n".join(lines[:5])) from error
 
@@ -96,7 +96,7 @@ def write_config(config: FitConfig) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Reader:
+class _Mistakes:
     """Mistakes in words: what options there are, what was written, and where."""
 
     kind: type[BaseModel]

@@ -17,14 +17,14 @@ import torch
 
 from polytask.errors import UserError
 from polytask.fitting.sizes import memory_of
-from polytask.study.training import Report, Trained
+from polytask.study.training import Report, TrainingResult
 
 _DIES_WITH_PARENT = 1
 _SECONDS_TO_END = 5.0
 _MOST_OF_MEMORY = 0.8
 
 Key = TypeVar("Key")
-Work = Callable[[Report], Trained]
+Work = Callable[[Report], TrainingResult]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Ended(Generic[Key]):
     """
 
     key: Key
-    trained: Trained | None
+    trained: TrainingResult | None
     reason: str = ""
     was_killed: bool = False
 

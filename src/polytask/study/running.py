@@ -30,7 +30,7 @@ from polytask.study.processes import Limits, Processes, require_forks, share_of_
 from polytask.study.search import Space, network_space, tree_space
 from polytask.study.statistics import FEWEST_SEEDS
 from polytask.study.store import TrialStore, require_optuna
-from polytask.study.summary import Summary, command_of
+from polytask.study.summary import StudySoFar, command_of
 from polytask.study.training import Training, plan_of
 from polytask.study.trees import goals_with_trees, require_trees, unread_inputs
 
@@ -282,7 +282,7 @@ def _conducted(
     left = conductor.enter()
     if left:
         yield Notice(f"{left} trainings that were stopped begin anew")
-    summary = Summary.of(conductor, command=command_of(folder.path / "study.yaml"), notes=notes)
+    summary = StudySoFar.of(conductor, command=command_of(folder.path / "study.yaml"), notes=notes)
     writer = _Writer(summary, folder, conductor.leads)
     yield Progressed(writer.write())
     for event in conductor.events():
@@ -296,7 +296,7 @@ def _conducted(
 class _Writer:
     """Writes the record and its page, as often as that costs little."""
 
-    summary: Summary
+    summary: StudySoFar
     folder: StudyFolder
     leads: bool
     last: float = 0.0

@@ -27,7 +27,7 @@ from polytask.study.search import weights_from
 
 
 @dataclass(slots=True, eq=False)
-class Summary:
+class StudySoFar:
     """What is known so far; figures of final trainings are taken anew when one more seed is complete."""
 
     conductor: Conductor
@@ -40,7 +40,7 @@ class Summary:
     _choice: Choice | None = None
 
     @classmethod
-    def of(cls, conductor: Conductor, *, command: str, notes: tuple[str, ...]) -> "Summary":
+    def of(cls, conductor: Conductor, *, command: str, notes: tuple[str, ...]) -> "StudySoFar":
         rows: dict[str, list[Configuration]] = {}
         for each in conductor.configurations:
             rows.setdefault(each.row, []).append(each)

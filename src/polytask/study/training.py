@@ -49,7 +49,7 @@ class Training:
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
+class TrainingResult:
     """How a training went; `score` is what early stopping watched, None where it is not defined.
 
     `valid` are the goals' main metrics. `is_pruned`: it was stopped as hopeless.
@@ -83,13 +83,13 @@ def options_for(training: Training, fit: FitConfig) -> FitConfig:
     return own.model_copy(update={"seed": fit.seed + training.seed, "baseline": "none"})
 
 
-def run_trial(training: Training, prepared: Prepared, report: Report) -> Trained:
+def run_trial(training: Training, prepared: Prepared, report: Report) -> TrainingResult:
     """Train and score on validation rows; test rows are not looked at."""
     trained, _ = _run(training, prepared, report, parts=PARTS[:1])
     return trained
 
 
-def run_final(training: Training, prepared: Prepared, paths: tuple[Path, Path]) -> Trained:
+def run_final(training: Training, prepared: Prepared, paths: tuple[Path, Path]) -> TrainingResult:
     """Train, predict the validation and test rows, and keep both: the record goes last."""
     trained, predictions = _run(training, prepared, lambda place, score: False, parts=PARTS)
     configuration = training.configuration
@@ -117,7 +117,7 @@ def run_final(training: Training, prepared: Prepared, paths: tuple[Path, Path]) 
 
 def _run(
     training: Training, prepared: Prepared, report: Report, *, parts: Sequence[str]
-) -> tuple[Trained, Predictions]:
+) -> tuple[TrainingResult, Predictions]:
     if training.configuration.group == "trees":
         return _grow(training, prepared, parts)
     return _fit(training, prepared, report, parts)
@@ -125,7 +125,7 @@ def _run(
 
 def _fit(
     training: Training, prepared: Prepared, report: Report, parts: Sequence[str]
-) -> tuple[Trained, Predictions]:
+) -> tuple[TrainingResult, Predictions]:
     plan = plan_of(training, prepared)
     run = start_training(plan, prepared, OwnParts(), device=pick_device(plan.config.device))
     number, is_pruned, started = 0, False, time.perf_counter()
@@ -151,7 +151,7 @@ def _fit(
     }
     assert plan.valid is not None
     score = run.progress.best_score
-    trained = Trained(
+    trained = TrainingResult(
         score=score if np.isfinite(score) else None,
         # The model's own tasks: some kinds settle after training.
         valid=_metrics(run.model.tasks, predictions["valid"], plan.valid),
@@ -166,7 +166,7 @@ def _fit(
 
 def _grow(
     training: Training, prepared: Prepared, parts: Sequence[str]
-) -> tuple[Trained, Predictions]:
+) -> tuple[TrainingResult, Predictions]:
     """Trees for one task."""
     plan = single_task(prepared.config, prepared, training.configuration.positions[0])
     (task,) = plan.tasks
@@ -183,7 +183,7 @@ def _grow(
     rows = TaskRows.of(task, predictions["valid"][task.name], plan.valid)
     asked = {task.name: {term.metric: rows.metric(term.metric) for term in monitor.terms}}
     score = monitor.score(asked, plan.tasks)
-    trained = Trained(
+    trained = TrainingResult(
         score=score if np.isfinite(score) else None,
         valid=_metrics(plan.tasks, predictions["valid"], plan.valid),
         seconds=seconds,
