@@ -65,6 +65,8 @@ def asked(tmp_path: Path, log: Path) -> Asked:
             "leave_out": ["static", "rlw", "trees"],
             "out": str(tmp_path / "study"),
         }
-        return validate_study({"fit": {**FIT, "table": str(log), **(fit or {})}, **values, **changes})
+        return validate_study(
+            {"fit": {**FIT, "table": str(log), **(fit or {})}, **values, **changes}
+        )
 
     return make

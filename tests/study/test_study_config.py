@@ -21,8 +21,14 @@ def refused(tmp_path: Path, text: str) -> str:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("fit:\n  epocs: 3\n", "study.yaml:2:3: epocs: unknown key 'epocs' - did you mean 'epochs'"),
-        (GOOD + "trails: 3\n", "study.yaml:4:1: trails: unknown key 'trails' - did you mean 'trials'"),
+        (
+            "fit:\n  epocs: 3\n",
+            "study.yaml:2:3: epocs: unknown key 'epocs' - did you mean 'epochs'",
+        ),
+        (
+            GOOD + "trails: 3\n",
+            "study.yaml:4:1: trails: unknown key 'trails' - did you mean 'trials'",
+        ),
         (GOOD + "budget: 60\n", "study.yaml:4:1: budget: value error, write a time with its unit"),
         (GOOD + "trials: 0\n", "study.yaml:4:1: trials: "),
         (GOOD + "search:\n  widht: [1.0]\n", "study.yaml:5:3: search.widht: unknown key"),
@@ -56,5 +62,5 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
 def test_quick_leaves_what_was_asked_for() -> None:
     study = validate_study({"fit": {"tasks": ["a"]}, "trials": 7})
     short = quick(study)
-    assert (short.trials, short.seeds, short.rows) == (7, 3, 20_000)
+    assert (short.trials, short.seeds, short.rows) == (7, 3, 30_000)
     assert short.budget < 300

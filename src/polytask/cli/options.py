@@ -260,7 +260,11 @@ _NOT_OF_A_STUDY = (
     *("auxiliary", "pretrain", "pretrain_epochs", "data", "shares"),
 )
 STUDY_OPTIONS: Mapping[str, tuple[object, str | None, str]] = {
-    "quick": (bool, None, "Few rules, two trials, three seeds, 20,000 rows: under five minutes."),
+    "quick": (
+        bool,
+        None,
+        "Few rules, two trials, three seeds, four epochs of 30,000 rows: under five minutes.",
+    ),
     "trunks": (str | None, "NAMES", "Trunks to compare, comma-separated; --trunk if absent."),
     "balancers": (str | None, "NAMES", "Rules to compare, comma-separated; eight if absent."),
     "auxiliary": (

@@ -19,6 +19,8 @@ from polytask.study.training import Training, run_final, run_trial
 
 _POLL_SECONDS = 1.0
 _HEADROOM = 1.15
+_SHARE_OF_TRIALS = 0.45
+"""Trials have so much of the time, whatever the final trainings may take: of these fewer seeds are then done."""
 _FEWEST_RESERVED, _MOST_RESERVED, _RESERVED_SHARE = 8.0, 60.0, 0.04
 _ADDED_TO_A_FINAL = 1.0
 """Seconds of a final training beside those of its trial: test rows are predicted and written."""
@@ -159,6 +161,12 @@ class Conductor:
                 if claim is None:
                     break
                 job = self._jobs[claim.place]
+                left = self.folder.final(job.configuration, job.seed)
+                if left is not None:
+                    # It had ended when the process was killed that should have written so.
+                    self.store.finish(claim, "done", 0.0, {"seconds": left[0].seconds})
+                    yield FinalEnded(job.configuration, job.seed, left[0].seconds)
+                    continue
                 training = Training(self.by_name[job.configuration], job.chosen, job.seed)
                 paths = self.folder.paths(job.configuration, job.seed)
                 yield self._start(claim, training, paths)
@@ -287,7 +295,11 @@ class Conductor:
         ]
 
     def _has_time_for_trials(self) -> bool:
-        return time.monotonic() + _HEADROOM * self._finals_take() < self.deadline - self._reserved
+        """While the final trainings would still fit in, and for a good part of the time in any case."""
+        now = time.monotonic()
+        if now < self.deadline - (1 - _SHARE_OF_TRIALS) * self.config.budget:
+            return True
+        return now + _HEADROOM * self._finals_take() < self.deadline - self._reserved
 
     def _has_time_for_a_final(self) -> bool:
         return time.monotonic() < self.deadline - self._reserved

@@ -97,8 +97,9 @@ def study_events(
     _import_ahead(config)
     # One thread: the trainings are forks, and torch's threads do not survive a fork.
     with borrowed(1):
-        prepared = _prepared(config, table, parts)
+        fit, prepared = _prepared(config, table, parts)
         yield prepared
+        prepared = drawn(prepared, fit, config.rows)
         trees = [] if "trees" in config.leave_out else goals_with_trees(prepared.tasks)
         compared = configurations(config, prepared, trees=trees)
         check(config, compared, prepared, places)
@@ -125,10 +126,11 @@ def _import_ahead(config: StudyConfig) -> None:
 
 def _prepared(
     config: StudyConfig, table: TableSource | None, parts: Mapping[str, TableSource] | None
-) -> Prepared:
-    fit = config.fit.model_copy(
-        update={"auxiliary": all_specs(config), "trunk": config.all_trunks[0], "baseline": "none"}
-    )
+) -> tuple[FitConfig, Prepared]:
+    """The options that all share, and the table as they say it is read."""
+    changes: dict[str, object] = {"auxiliary": all_specs(config), "trunk": config.all_trunks[0]}
+    changes |= {"baseline": "none", "epochs": config.epochs or config.fit.epochs}
+    fit = config.fit.model_copy(update=changes)
     prepared = prepare(fit, table, parts=parts)
     if prepared.test is None or not len(prepared.test):
         raise UserError(
@@ -139,7 +141,7 @@ def _prepared(
         raise UserError("trials are compared on validation rows: leave out --valid-fraction=0")
     if prepared.data_sets and any(config.auxiliary):
         raise UserError("sets of auxiliary tasks are compared on one table, but there are several")
-    return drawn(prepared, fit, config.rows)
+    return fit, prepared
 
 
 def check(
