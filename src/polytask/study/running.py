@@ -291,6 +291,9 @@ def _conducted(
         summary.read_finals()
         yield event
         yield Progressed(writer.write_if_due())
+    # The last training may have been another machine's.
+    conductor.read_lines()
+    summary.read_finals()
     yield StudyFinished(writer.write(is_finished=True), folder.path)
 
 

@@ -121,6 +121,9 @@ class TrialStore:
         if trial is None:
             return None
         place = int(trial.user_attrs[_PLACE])
+        if self.is_shared:
+            # Without a first sign of life nobody would see that there are no more.
+            self._storage.record_heartbeat(trial._trial_id)
         chosen = space.suggest(trial) if space is not None else {}
         return Claim(configuration, place, chosen, trial)
 
