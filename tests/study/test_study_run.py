@@ -70,7 +70,7 @@ def test_the_winner_is_a_fit_that_reaches_what_was_promised(asked) -> None:
     assert record.advice is not None and record.advice.row == "equal weights"
     [name] = record.advice.configs
     fit = read_config(config.out / name).model_copy(update={"seed": 1})
-    run = [each.run for each in fit_events(fit) if isinstance(each, Finished)][0]
+    run = next(each.run for each in fit_events(fit) if isinstance(each, Finished))
     # Under the seed of the first final training it is that training.
     folder, _, _ = StudyFolder.open(config.out)
     final, _ = folder.final("equal weights", 1)
