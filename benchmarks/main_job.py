@@ -28,6 +28,7 @@ CENSUS = (
     *("--ignore", "education,marital_status,instance_weight"),
     *("--test", str(DATA / "census_income_test.parquet")),
 )
+# One epoch: on the validation rows every task is at its best after it, and the rate has fallen by then.
 KUAIRAND = (
     *("--task", "click=is_click", "--task", "long_view", "--task", "like=is_like"),
     *("--derive", "play_seconds = play_time_ms / 1000", "--derive", "hour = hourmin // 100"),
@@ -35,7 +36,7 @@ KUAIRAND = (
     *("--after", "is_follow,is_comment,is_forward,is_hate,is_profile_enter"),
     *("--categorical", "hour", "--group", "user_id"),
     *("--time-column", "time_ms", "--valid-from", "1651593600000", "--test-from", "1651680000000"),
-    *("--epochs", "2", "--validations-per-epoch", "4", "--patience", "4"),
+    *("--epochs", "1", "--validations-per-epoch", "4", "--patience", "4"),
 )
 HISTORY = (
     *KUAIRAND,

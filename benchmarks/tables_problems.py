@@ -161,7 +161,7 @@ def kuairand() -> Problem:
         "time_column": "time_ms",
         "valid_from": 1_651_593_600_000,
         "group": "user_id",
-        "epochs": 2,
+        "epochs": 1,
         "validations_per_epoch": 4,
     }
     tasks = ("is_click:binary", "long_view:binary", "is_like:binary")

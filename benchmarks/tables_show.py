@@ -166,8 +166,15 @@ def _ingredients(found: list[Row], variants: list[str]) -> None:
 
 
 def _summary(found: list[Row], models: list[str], which: str = "") -> None:
-    """Over the tasks and splits that all of these models have; each table counts alike."""
-    scored = {row: means for row in found if (means := row.means(models))}
+    """Over the tasks and splits that all of these models have; each table counts alike.
+
+    An R2 below 0 counts as 0: no better than the mean, however far from it.
+    """
+    scored = {
+        row: {model: max(value, 0.0) for model, value in means.items()}
+        for row in found
+        if (means := row.means(models))
+    }
     tables = sorted({row.table for row in scored})
     if not tables:
         return

@@ -208,7 +208,7 @@ def main() -> None:
     train = parts.pop("train")
     prepared = prepare(config, train, parts=parts)
     folder = Path("runs") / f"wu-text-{given.encoder}-{num_rows}"
-    trainings = Trainings(prepared.config, prepared, prepared.train, torch.device("cpu"), folder)
+    trainings = Trainings(prepared, torch.device("cpu"), folder)
     show([study(trainings, places, num_seeds) for places in pairs])
     print(f"{time.perf_counter() - started:.0f} s")
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from polytask import records as records
     from polytask import report as report
     from polytask import streams as streams
+    from polytask import study as study
     from polytask import training as training
     from polytask import transfer as transfer
     from polytask import trunks as trunks
@@ -53,7 +54,7 @@ __version__ = "0.1.0"
 
 _ROOMS = (
     *("auxiliary", "balancing", "config", "data", "inputs", "fitting", "kinds", "metrics", "model"),
-    *("records", "report", "streams", "training", "transfer", "trunks"),
+    *("records", "report", "streams", "study", "training", "transfer", "trunks"),
 )
 _NAMES = {
     "errors": ("UserError",),

@@ -46,3 +46,22 @@ def test_a_warm_start_takes_the_entries_in_common() -> None:
     assert torch.equal(new.bias_LF[:, [1, 3]], old.bias_LF[:, [2, 0]])
     assert CrossLayers(3, num_layers=1, rank=2).inherit(old, [0], [0]) == 0
     assert CrossLayers(3, num_layers=2, rank=1).inherit(old, [0], [0]) == 0
+
+
+def test_the_pass_by_hand_has_autograd_s_gradients() -> None:
+    """Value, gradients and second derivatives, with and without zeros at the end."""
+    torch.manual_seed(0)
+    layers = CrossLayers(6, num_layers=3, rank=2).double()
+    torch.nn.init.normal_(layers.bias_LF)
+    torch.nn.init.normal_(layers.up_LFR)
+    x_BF = torch.randn(4, 6, dtype=torch.float64, requires_grad=True)
+    leaves = (x_BF, *layers.parameters())
+
+    def crossed(x_BF: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
+        return layers(x_BF, 2)
+
+    assert torch.autograd.gradcheck(crossed, leaves)
+    assert torch.autograd.gradgradcheck(crossed, leaves)
+    with torch.no_grad():
+        torch.testing.assert_close(layers(x_BF, 2), crossed(*leaves).detach())
+        assert (layers(x_BF, 2)[:, 6:] == 0).all()

@@ -26,6 +26,7 @@ from polytask.kinds import (
     kind_to_record,
     make_kind,
 )
+from polytask.metrics import quick_metric
 
 RANDOM = np.random.default_rng(3)
 YES_NO = (RANDOM.random(200) < 0.2).astype(int)
@@ -336,3 +337,16 @@ def test_quantiles_do_not_cross() -> None:
 def test_wrong_specifications_are_told(spec: object, message: str) -> None:
     with pytest.raises(UserError, match=message):
         make_kind(spec)
+
+
+def test_a_transformed_label_is_watched_by_its_ranks() -> None:
+    """A tail of a few rows decides R2: of two equal models it takes either."""
+    assert (Regression().main_metric, Regression(transform="log1p").main_metric) == ("r2", "xauc")
+    draw = np.random.default_rng(0)
+    mean = np.exp(draw.normal(size=4000))
+    spreads: dict[str, list[float]] = {"r2": [], "xauc": []}
+    for _ in range(20):
+        labels = mean * (draw.pareto(1.5, 4000) + 1)
+        for name, values in spreads.items():
+            values.append(quick_metric(name, Regression(transform="log1p"), mean, labels))
+    assert np.std(spreads["r2"]) > 5 * np.std(spreads["xauc"])

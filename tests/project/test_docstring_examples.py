@@ -15,6 +15,7 @@ ROOMS = (
     "metrics",
     "model",
     "streams",
+    "study",
     "training",
     "transfer",
 )

@@ -1,6 +1,6 @@
 """Who may import whom. Read by `ast`, so that imports inside functions count as well.
 
-A room is a folder or a file directly under `polytask`. The leaves `errors`, `files`, `choices` and `registry` and the
+A room is a folder or a file directly under `polytask`. The leaves `errors`, `files`, `choices`, `products` and `registry` and the
 constant `polytask.__version__` import nothing and may be used where the table says so.
 """
 
@@ -13,14 +13,15 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / "src" / "polytask"
 
-LEAVES = {"errors", "choices", "files", "registry", "__version__"}
+LEAVES = {"errors", "choices", "files", "products", "registry", "__version__"}
 TABLES_AND_TASKS = {"columns", "data", "kinds", "task"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "choices": set(),
     "files": {"errors"},
+    "products": set(),
     "registry": set(),
-    "trunks": {"registry"},
+    "trunks": {"products", "registry"},
     "balancing": {"registry"},
     "records": {*LEAVES},
     "metrics": {"records", *LEAVES},
@@ -34,14 +35,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": {"model", "balancing", "streams", "metrics", "records", "kinds", "task", *LEAVES},
     "auxiliary": {"training", "model", "streams", "inputs", *TABLES_AND_TASKS, *LEAVES},
     "report": {"records", *LEAVES},
-    "study": {"fitting", "config", *LEAVES},
 }
-ALL_ROOMS = {*MAY_IMPORT, "config", "fitting", "transfer", "cli", *LEAVES}
+ALL_ROOMS = {*MAY_IMPORT, "config", "fitting", "transfer", "study", "cli", *LEAVES}
 # `__init__` stands for the public names of `polytask`, which are mostly those of fitting.
-MAY_IMPORT["config"] = ALL_ROOMS - {"cli", "fitting", "transfer"}
-MAY_IMPORT["fitting"] = {*ALL_ROOMS, "__init__"} - {"cli", "transfer"}
-# It trains plans of fits, and nothing but the command line imports it.
-MAY_IMPORT["transfer"] = ALL_ROOMS - {"cli", "auxiliary"}
+MAY_IMPORT["config"] = ALL_ROOMS - {"cli", "fitting", "transfer", "study"}
+MAY_IMPORT["fitting"] = {*ALL_ROOMS, "__init__"} - {"cli", "transfer", "study"}
+# These two train plans of fits, and nothing but the command line imports them.
+MAY_IMPORT["transfer"] = ALL_ROOMS - {"cli", "auxiliary", "study"}
+MAY_IMPORT["study"] = ALL_ROOMS - {"cli", "transfer"}
 # Nobody imports it: scikit-learn is an extra.
 MAY_IMPORT["sklearn"] = {"fitting", "config", *TABLES_AND_TASKS, *LEAVES}
 MAY_IMPORT["cli"] = {*ALL_ROOMS, "__init__"}

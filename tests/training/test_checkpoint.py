@@ -23,6 +23,7 @@ from polytask.balancing import (
 )
 from polytask.errors import UserError
 from polytask.files.plain import fresh_part
+from polytask.inputs.categories import FusedEmbedding
 from polytask.model import MultiTaskModel
 from polytask.streams import Batch, InMemoryStream
 from polytask.task import binary, regression
@@ -61,17 +62,19 @@ CASES = [
 
 
 class Encoder(nn.Module):
-    """A sparse and a dense embedding, and a normalisation with running statistics."""
+    """Sparse embeddings of both optimizers, a dense one, and a normalisation with running statistics."""
 
     def __init__(self) -> None:
         super().__init__()
         self.rare = nn.Embedding(40, 3, sparse=True)
         self.common = nn.Embedding(5, 3)
-        self.norm = nn.BatchNorm1d(6)
+        self.rows = FusedEmbedding([40], 3, sparse=True)
+        self.norm = nn.BatchNorm1d(9)
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
         ids_BC = inputs["ids"]
-        return self.norm(torch.cat([self.rare(ids_BC[:, 0]), self.common(ids_BC[:, 1])], dim=1))
+        parts = [self.rare(ids_BC[:, 0]), self.common(ids_BC[:, 1]), self.rows(ids_BC[:, :1])]
+        return self.norm(torch.cat(parts, dim=1))
 
 
 def make_table(seed: int = 0) -> Batch:
@@ -84,7 +87,7 @@ def make_table(seed: int = 0) -> Batch:
 
 def make_run(balancer: Balancer | None = None, *, dropout: float = 0.3, **changes) -> TrainingRun:
     torch.manual_seed(0)
-    trunk = MMoE(6, 2, num_experts=2, expert_hidden=(5,), dropout=dropout)
+    trunk = MMoE(9, 2, num_experts=2, expert_hidden=(5,), dropout=dropout)
     model = MultiTaskModel(Encoder(), trunk, TASKS, tower_hidden=(3,), dropout=dropout)
     # 10 steps an epoch: 30 steps end with the third epoch, 33 in the middle of the fourth.
     chosen = Settings(epochs=6, learning_rate=1e-2, clip_norm=1.0, patience=0)

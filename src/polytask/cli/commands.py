@@ -1,4 +1,4 @@
-"""polytask demo, inspect, fit, transfer, evaluate, predict, report."""
+"""polytask demo, inspect, fit, transfer, study, evaluate, predict, report."""
 
 import json
 import os
@@ -18,6 +18,7 @@ from polytask.cli.options import (
     transfer_options_from,
     with_column_options,
     with_fit_options,
+    with_study_options,
     with_transfer_options,
 )
 from polytask.cli.stopping import TERMINATED, Terminated, terminated_in_order
@@ -163,6 +164,22 @@ def transfer(options: Mapping[str, object]) -> None:
     from polytask.cli.transfer import show_transfer
 
     show_transfer(config, asked)
+
+
+@app.command(cls=CommandUnderHeadings, context_settings=_WIDE)
+@with_study_options
+def study(options: Mapping[str, object]) -> None:
+    """Compare ways to train on TABLE, each tuned alike, and say what to use.
+
+    TABLE may be a study.yaml. Separate models, equal weights, a search of static weights, random weights and
+    gradient-boosted trees are in every study; --balancers and --trunks say what else is.
+
+    polytask study study.yaml
+    polytask study log.parquet --task click --task like --quick --out runs/study
+    """
+    from polytask.cli.study_options import begun_study
+
+    begun_study(options)
 
 
 @app.command(name="inspect", cls=CommandUnderHeadings, context_settings=_WIDE)

@@ -72,6 +72,16 @@ def with_transfer_options(command: Callable[[Mapping[str, object]], None]) -> Ca
     return _with_options(command, names, *further, resume)
 
 
+def with_study_options(command: Callable[[Mapping[str, object]], None]) -> Callable[..., None]:
+    """The command with the options of a fit that all of a study share, and the study's own."""
+    names = [name for name in FitConfig.model_fields if name not in _NOT_OF_A_STUDY]
+    further = [
+        _other_option(n, kind, text, metavar=m, panel=_COMPARISON)
+        for n, (kind, m, text) in STUDY_OPTIONS.items()
+    ]
+    return _with_options(command, names, *further)
+
+
 def transfer_options_from(options: Mapping[str, object]) -> TransferOptions:
     """--budget, --seeds, --rows, --models and --widths."""
     counts: dict[str, int | None] = {}
@@ -155,7 +165,7 @@ def _other_option(
     name: str, kind: object, meaning: str, *, metavar: str | None = None, panel: str = "Other"
 ) -> inspect.Parameter:
     option = typer.Option(
-        f"--{name}",
+        f"--{name.replace('_', '-')}",
         help=meaning,
         metavar=metavar,
         show_default=False,
@@ -245,6 +255,38 @@ _NAMES = {
 }
 
 _STUDY = "The study of transfer"
+_COMPARISON = "The study"
+_NOT_OF_A_STUDY = (
+    *("baseline", "init_from", "intervals", "log_every", "checkpoint_every", "balancer"),
+    *("auxiliary", "pretrain", "pretrain_epochs", "data", "shares"),
+)
+STUDY_OPTIONS: Mapping[str, tuple[object, str | None, str]] = {
+    "quick": (
+        bool,
+        None,
+        "Few rules, two trials, three seeds, four epochs of 30,000 rows: under five minutes.",
+    ),
+    "trunks": (str | None, "NAMES", "Trunks to compare, comma-separated; --trunk if absent."),
+    "balancers": (str | None, "NAMES", "Rules to compare, comma-separated; eight if absent."),
+    "auxiliary": (
+        list[str] | None,
+        "NAMES",
+        "A set of extra losses and tasks, comma-separated, or none; repeat for each set.",
+    ),
+    "leave_out": (str | None, "ROWS", "Rows to do without: single, static, rlw, trees."),
+    "design": (str | None, "product|star", "star: change one thing at a time. [product]"),
+    "trials": (int | None, "N", "Trials of each configuration. [8]"),
+    "seeds": (int | None, "N", "Trainings of the best of each. [5]"),
+    "rows": (int | None, "N", "Train on so many rows, drawn at random; all if absent."),
+    "budget": (str | None, "TIME", "Time for everything, such as 90s, 60m or 2h. [60m]"),
+    "workers": (int | None, "N", "Trainings at a time; one a core if absent."),
+    "trial_time": (str | None, "TIME", "The longest that a training may take. [30m]"),
+    "trial_memory": (float | None, "GB", "Memory that a training may take."),
+    "storage": (str | None, "URL", "A data base that several machines share; a file if absent."),
+    "search_seed": (int | None, "N", "Seed of the search. [0]"),
+    "resume": (Path | None, "FOLDER", "Go on with a study that was stopped."),
+    "join": (Path | None, "FOLDER", "Take part in a study of another machine, by its storage."),
+}
 _PANELS = {
     "inputs": "Columns",
     "transform": "Labels",

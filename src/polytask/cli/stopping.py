@@ -33,14 +33,16 @@ def terminated_in_order() -> Iterator[None]:
 
 
 @contextmanager
-def told_how_to_resume(folder: Path | None, command: str = "fit") -> Iterator[None]:
-    """Where a run is stopped from outside, say the command that ends it."""
+def told_how_to_resume(
+    folder: Path | None, command: str = "fit", file: str | None = None
+) -> Iterator[None]:
+    """Where a run is stopped from outside, say the command that ends it, if its `file` is there."""
     try:
         yield
     except (KeyboardInterrupt, Terminated):
         from polytask.records.layout import OPTIONS
 
-        if folder is not None and (folder / OPTIONS).is_file():
+        if folder is not None and (folder / (file or OPTIONS)).is_file():
             from polytask.cli.console import PlainConsole
 
             PlainConsole(stderr=True).print(f"go on with: polytask {command} --resume {folder}")

@@ -68,6 +68,17 @@ def coded(column: pa.ChunkedArray, what: str) -> Coded:
     return Coded(values, array.indices.cast(pa.int32()).fill_null(-1).to_numpy())
 
 
+def listed(column: pa.ChunkedArray) -> list[object]:
+    """`to_pylist`, of text in a tenth of its time."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if is_text(column.type):
+        texts: list[object] = column.to_numpy().tolist()
+        return texts
+    values: list[object] = column.to_pylist()
+    return values
+
+
 def value_type(dtype: pa.DataType) -> pa.DataType:
     """The type itself; of a dictionary, its values'."""
     return dtype.value_type if pa.types.is_dictionary(dtype) else dtype

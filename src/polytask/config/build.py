@@ -49,9 +49,11 @@ def build_model(
 
     `num_steps` is the length of the training that extra losses are there for.
     """
-    encoder = encoder or inputs.encoder(
-        cross_layers=config.cross_layers or 0, cross_rank=config.cross_rank
-    )
+    if encoder is None:
+        own = inputs.encoder(cross_layers=config.cross_layers or 0, cross_rank=config.cross_rank)
+        if config.fold and config.batch_size:
+            own.fold_for(config.batch_size)
+        encoder = own
     in_features = getattr(encoder, "out_features", None)
     if not isinstance(in_features, int):
         raise UserError(

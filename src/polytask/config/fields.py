@@ -158,6 +158,8 @@ class FitConfig(_Strict):
     """Layers of products of entries before the trunk. By the rows."""
     cross_rank: Count = 32
     """Rank of a cross layer's matrix."""
+    fold: bool = True
+    """Make the first layer's products once for each value of a small vocabulary, where that is quicker."""
     input_options: InputOptions = Field(default_factory=dict)
     """Further options, such as {time: {time_zone: Asia/Tokyo}}."""
 

@@ -64,6 +64,7 @@ class FitOptions(TypedDict, total=False):
     embedding_dim: int | None
     cross_layers: int | None
     cross_rank: int
+    fold: bool
     input_options: Mapping[str, Mapping[str, object]]
     preset: Preset
     hidden: tuple[int, ...] | list[int] | str | None

@@ -2,7 +2,9 @@
 
 import io
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -14,12 +16,19 @@ from polytask.files.yaml import MOST_BYTES, load_yaml
 
 _FIELDS: Mapping[str, type[BaseModel]] = {"tasks": TaskConfig, "data": DataSetConfig}
 """What a value of these options is made of."""
+Checked = TypeVar("Checked", bound=BaseModel)
+
 _NEVER_WRAP = 1 << 20
 """A path stays on one line, whatever its length, so that it can be copied."""
 
 
 def read_config(path: Path) -> FitConfig:
     """The configuration in a YAML file; UserError as `file:line:column: key: what is wrong`."""
+    return validate_config(read_document(path), source=str(path))
+
+
+def read_document(path: Path) -> Mapping[str, object]:
+    """The mapping in a YAML file, which knows the line of every key; UserError for anything else."""
     if not path.is_file():
         raise UserError(f"{path}: no such configuration file")
     from ruamel.yaml.comments import CommentedMap
@@ -28,7 +37,7 @@ def read_config(path: Path) -> FitConfig:
     document = load_yaml(text, where=str(path), places=True)
     if not isinstance(document, CommentedMap):
         raise UserError(f"{path}: a configuration is a mapping of keys, such as `epochs: 10`")
-    return validate_config(document, source=str(path))
+    return document
 
 
 def validate_config(
@@ -38,11 +47,24 @@ def validate_config(
 
     `from_text`: values may be text where a number is due, as on a command line.
     """
+    return validate(FitConfig, values, source=source, from_text=from_text)
+
+
+def validate(
+    kind: type[Checked],
+    values: Mapping[str, object],
+    *,
+    source: str | None = None,
+    from_text: bool = False,
+    nested: Mapping[str, type[BaseModel]] = _FIELDS,
+) -> Checked:
+    """The same for options of any kind; `nested` says what a value of some of them is made of."""
     try:
         plain = {str(key): _plain(value) for key, value in values.items()}
-        return FitConfig.model_validate(plain, strict=False if from_text else None)
+        return kind.model_validate(plain, strict=False if from_text else None)
     except ValidationError as error:
-        lines = [_describe(detail, values, source) for detail in _distinct(error.errors())]
+        read = _Mistakes(kind, nested, values, source)
+        lines = [read.described(detail) for detail in read.distinct(error.errors())]
         raise UserError("\n".join(lines[:5])) from error
 
 
@@ -73,35 +95,42 @@ def write_config(config: FitConfig) -> str:
     return buffer.getvalue()
 
 
-def _distinct(details: list[ErrorDetails]) -> list[ErrorDetails]:
-    """One mistake an item: a union reports one a member, the last being the most structured."""
-    by_place = {_path(detail["loc"])[:2]: detail for detail in details}
-    return list(by_place.values())
+@dataclass(frozen=True, slots=True)
+class _Mistakes:
+    """Mistakes in words: what options there are, what was written, and where."""
+
+    kind: type[BaseModel]
+    nested: Mapping[str, type[BaseModel]]
+    values: Mapping[str, object]
+    source: str | None
+
+    def distinct(self, details: list[ErrorDetails]) -> list[ErrorDetails]:
+        """One mistake an item: a union reports one a member, the last being the most structured."""
+        by_place = {self.path(detail["loc"])[:2]: detail for detail in details}
+        return list(by_place.values())
+
+    def path(self, location: tuple[int | str, ...]) -> tuple[int | str, ...]:
+        """The keys and positions of a mistake, without the names of union members."""
+        known = set(self.kind.model_fields)
+        known |= {name for kind in self.nested.values() for name in kind.model_fields}
+        head, rest = location[:1], location[1:]
+        return head + tuple(part for part in rest if isinstance(part, int) or part in known)
+
+    def described(self, detail: ErrorDetails) -> str:
+        location = detail["loc"]
+        path, message = self.path(location), detail["msg"]
+        said = f"{message[:1].lower()}{message[1:]}, but got {detail['input']!r}"
+        if detail["type"] == "extra_forbidden":
+            key = str(location[-1])
+            inner = self.nested.get(str(location[0])) if len(location) > 1 else None
+            fields: type[BaseModel] = inner or self.kind
+            path = (*self.path(location[:-1]), key)
+            said = f"unknown key {key!r}{nearest(key, fields.model_fields)}"
+        return f"{place_of(self.values, path, self.source)}{'.'.join(map(str, path))}: {said}"
 
 
-def _path(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """The keys and positions of a mistake, without the names of union members."""
-    known = set(FitConfig.model_fields)
-    known |= {name for kind in _FIELDS.values() for name in kind.model_fields}
-    head, rest = location[:1], location[1:]
-    return head + tuple(part for part in rest if isinstance(part, int) or part in known)
-
-
-def _describe(detail: ErrorDetails, values: Mapping[str, object], source: str | None) -> str:
-    location = detail["loc"]
-    path, message = _path(location), detail["msg"]
-    said = f"{message[:1].lower()}{message[1:]}, but got {detail['input']!r}"
-    if detail["type"] == "extra_forbidden":
-        key = str(location[-1])
-        inner = _FIELDS.get(str(location[0])) if len(location) > 1 else None
-        fields: type[BaseModel] = inner or FitConfig
-        path = (*_path(location[:-1]), key)
-        said = f"unknown key {key!r}{nearest(key, fields.model_fields)}"
-    return f"{_place(values, path, source)}{'.'.join(map(str, path))}: {said}"
-
-
-def _place(values: object, path: tuple[int | str, ...], source: str | None) -> str:
-    """`file:line:column: ` of the last key of the path that the file holds."""
+def place_of(values: object, path: tuple[int | str, ...], source: str | None) -> str:
+    """`file:line:column: ` of the last key of the path that the file holds; nothing without a file."""
     if source is None:
         return ""
     from ruamel.yaml.comments import CommentedMap, CommentedSeq

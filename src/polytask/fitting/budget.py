@@ -87,7 +87,25 @@ def advice(config: FitConfig, num_rows: int, scores: Sequence[float]) -> list[st
         found.append(
             f"validation still rose when the {config.epochs} epochs ended: more --epochs may help"
         )
+    best = _best_epoch(scores, config.validations_per_epoch)
+    if num_rows > _FEW_ROWS and best is not None and 2 * best <= config.epochs:
+        found.append(
+            f"validation was best in epoch {best} of {config.epochs}, at a high learning rate: with "
+            f"--epochs={best} the rate has fallen by then, which often gains more (a log of ids is "
+            "learned by heart the second time)"
+        )
     return found
+
+
+def _best_epoch(scores: Sequence[float], per_epoch: int) -> int | None:
+    """The epoch of the highest score, from 1; None where nothing was validated.
+
+    >>> _best_epoch([0.5, 0.7, 0.6], 2), _best_epoch([0.5, 0.6, 0.7], 1)
+    (1, 3)
+    """
+    if not scores:
+        return None
+    return max(range(len(scores)), key=scores.__getitem__) // per_epoch + 1
 
 
 def still_rises(scores: Sequence[float]) -> bool:

@@ -210,6 +210,32 @@ def single_task(config: FitConfig, prepared: Prepared, position: int) -> ModelPl
     return _on_its_own_rows(plan, mine[0], config, prepared) if mine else plan
 
 
+def joint(
+    config: FitConfig,
+    prepared: Prepared,
+    positions: Sequence[int],
+    *,
+    auxiliaries: Sequence[Auxiliary] = (),
+) -> ModelPlan:
+    """Some of the tasks in one model, and some of the extra losses, with their elements of the options.
+
+    A plan of transfer and of a study: a `baseline`, which starts from fresh weights.
+    """
+    tasks = tuple(without_parent(prepared, position, among=positions) for position in positions)
+    return ModelPlan(
+        "+".join(task.name for task in tasks),
+        "baseline",
+        options_for_tasks(config, positions, tasks),
+        tasks,
+        prepared.train,
+        prepared.valid,
+        prepared.test,
+        auxiliaries=tuple(auxiliaries),
+        augmented=_augmented(prepared),
+        lengths_B=prepared.lengths_B,
+    )
+
+
 def _on_its_own_rows(
     plan: ModelPlan, data_set: DataSet, config: FitConfig, prepared: Prepared
 ) -> ModelPlan:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from polytask.balancing import Ranks
+from polytask.balancing import Need, Ranks
 from polytask.config import FitConfig
 from polytask.files.lock import Lock
 from polytask.fitting.budget import advice
@@ -90,6 +90,11 @@ class Session:
         yield from raise_on_all(
             self.ranks, lambda: self._begin(plan, run, number) if is_first(self.ranks) else []
         )
+        if plan.role == "main" and run.model.num_folded and run.balancer.needs is Need.LOSSES:
+            yield Notice(
+                f"the first layer reads {run.model.num_folded} columns by tables of their values' products "
+                "(--no-fold: by products of rows)"
+            )
         stream = plan.stream()
         yield ModelStarted(plan.name, run, stream.num_batches(0) * run.settings.epochs)
         for step in train(run, stream, valid=plan.valid):

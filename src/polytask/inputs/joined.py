@@ -6,8 +6,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from polytask.inputs.categories import Embeddings
 from polytask.inputs.crosses import CrossLayers
+from polytask.inputs.folded import Fold, FoldedRows
 from polytask.inputs.input import Feature, Input
+from polytask.products import suits_full_precision
 
 # Matrix products of rows that are not whole vectors of the processor (or tiles of a GPU) are slower.
 _MULTIPLE = 8
@@ -39,15 +42,48 @@ class JoinedEncoder(nn.Module):
             self.crosses = CrossLayers(size, num_layers=cross_layers, rank=cross_rank)
         self.out_features = math.ceil(len(self.features) / _MULTIPLE) * _MULTIPLE
         self.num_zeros = self.out_features - len(self.features)
+        self.fold: Fold | None = None
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
         parts = [self._part(name, module, inputs[name]) for name, module in self.parts.items()]
         if self.crosses is not None:
-            parts = [self.crosses(torch.cat(parts, dim=1))]
+            crossed_BD: Tensor = self.crosses(torch.cat(parts, dim=1), self.num_zeros)
+            return crossed_BD
         if self.num_zeros:
             # Not len(), which would freeze the batch's size in an exported model.
             parts.append(parts[0].new_zeros(parts[0].shape[0], self.num_zeros))
         return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
+
+    def fold_for(self, batch_size: int) -> None:
+        """Fold the columns of few values into the layers that read x, for batches of this size.
+
+        Cross layers multiply each entry of x with numbers of its row, so that no table of values serves them.
+        """
+        is_sketch = any(parameter.is_meta for parameter in self.parameters())
+        if self.crosses is None and not is_sketch:
+            parts = dict(self.parts.items())
+            self.fold = Fold.of(parts, self.widths, batch_size=batch_size)
+
+    @property
+    def num_folded(self) -> int:
+        """How many columns are folded."""
+        return 0 if self.fold is None else len(self.fold.layout.columns)
+
+    def folded(self, inputs: Mapping[str, Tensor]) -> FoldedRows | None:
+        """What stands in for x where products alone read it; None where x is made."""
+        fold = self.fold
+        rows = len(next(iter(inputs.values())))
+        if fold is None or rows < fold.fewest_rows or not suits_full_precision(*fold.tables):
+            return None
+        rest, ids = [], {}
+        for name, module in self.parts.items():
+            if name in fold.places:
+                assert isinstance(module, Embeddings)
+                ids[name] = inputs[name][:, module.small_columns]
+                rest.append(module.without(inputs[name], fold.places[name]))
+            else:
+                rest.append(self._part(name, module, inputs[name]))
+        return fold.rows(ids, rest)
 
     def _part(self, name: str, module: nn.Module, values: Tensor) -> Tensor:
         part_BF: Tensor = module(values)

@@ -45,8 +45,11 @@ class Kind(ABC):
     """
 
     name: ClassVar[str]
-    main_metric: ClassVar[str]
-    """What early stopping watches by default: free of the label's scale, higher is better."""
+
+    @property
+    @abstractmethod
+    def main_metric(self) -> str:
+        """What early stopping watches by default: free of the label's scale, higher is better."""
 
     @abstractmethod
     def fit(self, column: pa.ChunkedArray, what: str) -> Self:

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from polytask.errors import UserError
-from polytask.metrics.definitions import Scored, definition_of
+from polytask.metrics.arrays import Floats
+from polytask.metrics.definitions import Definition, Scored, definition_of
 from polytask.metrics.intervals import (
     Interval,
     interval_of_difference,
@@ -178,3 +179,27 @@ def _evaluation(
         metrics=metrics,
         notes=notes,
     )
+
+
+def resampled(
+    definition: Definition,
+    kind: Scored,
+    predictions: Sequence[ArrayLike],
+    labels: ArrayLike,
+    *,
+    weights: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+    num_resamples: int = 200,
+    seed: int = 0,
+) -> tuple[Floats, Floats]:
+    """One metric of S models on the same rows (S,), and on the same resamples of them (S, R).
+
+    Rows with groups are resampled as whole groups. NaN where the metric is not defined.
+    """
+    rows = [read_rows(kind.space, p, labels, weights=weights, groups=groups) for p in predictions]
+    if not rows or not len(rows[0]):
+        return np.full(len(rows), np.nan), np.full((len(rows), num_resamples), np.nan)
+    statistics = [definition.statistic(each) for each in rows]
+    values_S = np.array([statistic.value for statistic in statistics])
+    num_units = rows[0].num_units
+    return values_S, resample(statistics, num_units, num_resamples=num_resamples, seed=seed)

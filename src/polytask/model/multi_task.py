@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import starmap
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -11,9 +11,20 @@ from polytask.model.members import Members, head_of
 from polytask.model.objective import Objective, TaskObjective
 from polytask.model.outputs import Outputs
 from polytask.model.reduction import Counts, reduce
+from polytask.products import Unmade
 from polytask.streams import Batch
 from polytask.task import Task, joint_logit, parents_first
 from polytask.trunks import Explanation, Trunk, mlp
+
+
+@runtime_checkable
+class Folds(Protocol):
+    """An encoder that can stand in for x where nothing but products reads it."""
+
+    @property
+    def num_folded(self) -> int: ...
+
+    def folded(self, inputs: Mapping[str, Tensor]) -> Unmade | None: ...
 
 
 class Added(NamedTuple):
@@ -84,21 +95,48 @@ class MultiTaskModel(nn.Module):
         """How many losses a balancer weighs."""
         return len(self.loss_names)
 
-    def forward(self, inputs: Mapping[str, Tensor]) -> Outputs:
+    def forward(self, inputs: Mapping[str, Tensor], *, needs_seam: bool = True) -> Outputs:
+        """Who reads neither the seam nor x may say so: both are left out where that is quicker."""
+        folded = None if needs_seam else self._folded(inputs)
+        if folded is not None:
+            features = self.trunk.split(self.trunk.share(folded))
+            outputs, own = self._outputs(features)
+            return Outputs(outputs, own, features, (), features[0].new_empty(0))
         x_BD = self.encoder(inputs)
         shared = self.trunk.share(self._trunk_input(x_BD))
         seam = tuple(tensor.view_as(tensor) for tensor in shared)
         features = self.trunk.split(seam)
-        own = [head(tower(h_BH)) for head, tower, h_BH in zip(self.heads, self.towers, features)]
+        outputs, own = self._outputs(features)
         if self.members is not None:
             features = [self.members.average(h_NH) for h_NH in features]
-            own = own if self.training else [self.members.average(each) for each in own]
-        joint: dict[int, Tensor] = {}
-        outputs = [self._joint(t, own, joint) for t in range(len(own))]
         # What objectives read of x, and trunks of their seam, is the same where x is in the seam.
         seen = [alias for tensor, alias in zip(shared, seam) if tensor is x_BD]
         x_BD = seen[0] if seen else x_BD.view_as(x_BD)
         return Outputs(outputs, own, features, seam, x_BD, self.trunk.num_shared_features)
+
+    def _outputs(self, features: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """Each task's output and its own one, the conditional one of a task with `given`."""
+        own = [head(tower(h_BH)) for head, tower, h_BH in zip(self.heads, self.towers, features)]
+        if self.members is not None and not self.training:
+            own = [self.members.average(each) for each in own]
+        joint: dict[int, Tensor] = {}
+        return [self._joint(t, own, joint) for t in range(len(own))], own
+
+    @property
+    def num_folded(self) -> int:
+        """How many columns' products are made once a value, where nobody needs the seam."""
+        only_products = self.trunk.reads_x_by_products and self.members is None
+        if not isinstance(self.encoder, Folds) or not only_products or self.objectives:
+            return 0
+        return self.encoder.num_folded
+
+    def _folded(self, inputs: Mapping[str, Tensor]) -> Tensor | None:
+        """What stands in for x, where the encoder has that and the trunk needs no more."""
+        if not self.num_folded:
+            return None
+        assert isinstance(self.encoder, Folds)
+        # A trunk that reads x by products alone does not see that it is no tensor.
+        return cast(Tensor | None, self.encoder.folded(inputs))
 
     def explain(self, inputs: Mapping[str, Tensor]) -> Explanation:
         """What the trunk does with its parts on these rows, those of each member among them."""

@@ -177,7 +177,7 @@ def _predict(
         for start in range(0, max(len(batch), 1), batch_size):
             host = batch[start : start + batch_size]
             rows = host.to(device)
-            result = model(rows.inputs)
+            result = model(rows.inputs, needs_seam=False)
             watch(result, host, rows)
             for task, output, own in zip(model.tasks, result.outputs, result.own):
                 values[task.name].append(task.kind.predict(output))
@@ -200,12 +200,15 @@ def rows_at_once(batch: Batch) -> int:
 def _evaluating(model: MultiTaskModel, precision: Precision) -> Iterator[None]:
     """Evaluation mode, no gradients, the run's precision; the mode is put back afterwards."""
     was_training = model.training
-    model.eval()
+    # A walk over all modules, which for one row takes as long as the network does.
+    if was_training:
+        model.eval()
     try:
         with torch.inference_mode(), autocast(device_of(model), precision):
             yield
     finally:
-        model.train(was_training)
+        if was_training:
+            model.train()
 
 
 def _joined(pieces: Mapping[str, list[Tensor]]) -> dict[str, Array]:

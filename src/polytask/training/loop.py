@@ -94,9 +94,11 @@ def _steps(run: TrainingRun, stream: Stream, valid: Batch | None) -> Iterator[Tr
         if progress.batch == per_epoch:
             progress.epoch, progress.batch = progress.epoch + 1, 0
         if valid is not None and validate_now:
+            run.optimizers.settle()
             calibrate(run, stream)
             step = replace(step, validation=validate(run, valid))
         yield step
+    run.optimizers.settle()
 
 
 def _take_step(run: TrainingRun, stream: Stream, *, total_steps: int) -> TrainStep:
@@ -132,14 +134,15 @@ def _filled_gradients(
 ) -> tuple[Step, dict[str, Added], dict[str, Tensor]]:
     """One pass forward and the balanced one back; with it the losses that are added, and accuracies."""
     model, settings = run.model, run.settings
+    needs_seam = run.balancer.needs is not Need.LOSSES
     # The losses of one of several ranks are its share of them, as `Ranks` describes.
     with _running(run):
-        result = model(batch.inputs)
+        result = model(batch.inputs, needs_seam=needs_seam)
         losses = model.losses(result, batch, counts)
         added = model.added_losses(result, batch, counts)
         penalty = model.penalty(result, batch, counts, added=added)
         accuracies = model.accuracies(result, batch)
-    at_seam = settings.measure_at == "seam" and run.balancer.needs is not Need.LOSSES
+    at_seam = settings.measure_at == "seam" and needs_seam
     with _told_of_the_losses(run, stream):
         balancing = balanced_backward(
             losses,
@@ -180,7 +183,8 @@ def _running(run: TrainingRun) -> Iterator[None]:
 def _losses_now(run: TrainingRun, batch: Batch, counts: Counts) -> list[Tensor | None]:
     """The batch's losses after the step, for a balancer that learns from how they fell."""
     with torch.no_grad(), _running(run):
-        losses = run.model.losses(run.model(batch.inputs), batch, counts)
+        result = run.model(batch.inputs, needs_seam=False)
+        losses = run.model.losses(result, batch, counts)
     return losses if run.ranks is None else run.ranks.mean_losses(losses)
 
 

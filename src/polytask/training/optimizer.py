@@ -1,14 +1,16 @@
-"""AdamW for what is dense, SparseAdam for embedding tables with sparse gradients."""
+"""AdamW for what is dense, Adam of rows for tables with sparse gradients."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from polytask.choices import Schedule as Schedule
 from polytask.training.adamw import AdamW, Group
+from polytask.training.row_adam import RowAdam
 
 
 def learning_rate_at(
@@ -43,8 +45,23 @@ class SparesParameters(Protocol):
         """Parameters of two or more dimensions which are no weights of a layer."""
 
 
+@runtime_checkable
+class LooksUpRows(Protocol):
+    """A module that says before it reads rows of its table, so that they can be brought up to date.
+
+    It calls `before_lookup`, where there is one, with the rows that it is about to read, each once.
+    """
+
+    weight: nn.Parameter
+    sparse: bool
+    before_lookup: Callable[[Tensor], None] | None
+
+
 class Optimizers:
     """The optimizers of one model, stepped together at one learning rate.
+
+    Tables whose modules say which rows they read (`LooksUpRows`) are stepped by RowAdam, other sparse
+    embeddings by torch's SparseAdam, which leaves untouched rows where they are.
 
     Weight decay (decoupled, AdamW) applies to matrices only: never to vectors, nor to what a module
     names in `undecayed()`, nor to embeddings, whose rows would shrink while their value is absent
@@ -53,13 +70,18 @@ class Optimizers:
 
     def __init__(self, model: nn.Module, *, learning_rate: float, weight_decay: float) -> None:
         embeddings = [m for m in model.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag)]
-        sparse = {id(m.weight): m.weight for m in embeddings if m.sparse}
+        readers = [m for m in model.modules() if isinstance(m, LooksUpRows) and m.sparse]
+        tables = {id(m.weight): m.weight for m in readers}
+        others_sparse = {id(m.weight): m.weight for m in embeddings if m.sparse}
+        others_sparse = {key: table for key, table in others_sparse.items() if key not in tables}
+        sparse = tables | others_sparse
         plain = {id(m.weight) for m in embeddings if not m.sparse} | _spared_ids(model)
         rest = [p for p in model.parameters() if p.requires_grad and id(p) not in sparse]
         matrices = [p for p in rest if id(p) not in plain]
         others = [p for p in rest if id(p) in plain]
         self.dense_parameters = rest
-        self.all: list[AdamW | torch.optim.Optimizer] = [
+        self.rows = RowAdam(list(tables.values()), learning_rate=learning_rate) if tables else None
+        self.all: list[AdamW | RowAdam | torch.optim.Optimizer] = [
             AdamW(
                 [
                     Group(params=matrices, lr=learning_rate, weight_decay=weight_decay),
@@ -67,8 +89,12 @@ class Optimizers:
                 ]
             )
         ]
-        if sparse:
-            self.all.append(torch.optim.SparseAdam(list(sparse.values()), lr=learning_rate))
+        if self.rows is not None:
+            self.all.append(self.rows)
+            for module in readers:
+                module.before_lookup = partial(self.rows.catch_up, module.weight)
+        if others_sparse:
+            self.all.append(torch.optim.SparseAdam(list(others_sparse.values()), lr=learning_rate))
 
     def step(self, learning_rate: float) -> None:
         for optimizer in self.all:
@@ -82,9 +108,25 @@ class Optimizers:
                 for parameter in group["params"]:
                     parameter.grad = None
 
+    def settle(self) -> None:
+        """Bring rows up to date that no batch has read lately: before the model is read as a whole."""
+        if self.rows is not None:
+            self.rows.settle()
+
     def clip(self, max_norm: float) -> None:
-        """Scale dense gradients so that their joint length is at most `max_norm`."""
-        nn.utils.clip_grad_norm_(self.dense_parameters, max_norm)
+        """Scale gradients so that their joint length is at most `max_norm`; SparseAdam's are left out."""
+        tables = [] if self.rows is None else self.rows.param_groups[0]["params"]
+        found = [p.grad for p in (*self.dense_parameters, *tables) if p.grad is not None]
+        values = [grad.coalesce().values() if grad.is_sparse else grad for grad in found]
+        if len(values) == len(found) and not any(grad.is_sparse for grad in found):
+            nn.utils.clip_grad_norm_(self.dense_parameters, max_norm)
+            return
+        length = torch.linalg.vector_norm(
+            torch.stack([torch.linalg.vector_norm(v) for v in values])
+        )
+        share = (max_norm / (length + 1e-6)).clamp(max=1.0)
+        for grad in found:
+            grad.mul_(share)
 
 
 def _spared_ids(model: nn.Module) -> set[int]:

@@ -10,6 +10,7 @@ from torch import Tensor
 from polytask import __version__
 from polytask.errors import UserError
 from polytask.training.adamw import AdamW
+from polytask.training.row_adam import HISTORY, LAST, RowAdam
 from polytask.training.run import Progress, TrainingRun, device_of
 from polytask.training.state_files import DamagedStateError, ForeignStateError, State
 from polytask.training.tensor_files import differences, layouts_of
@@ -156,7 +157,7 @@ def _optimizer_slots(run: TrainingRun, state: State) -> list[dict[int, dict[str,
         for name, value in values.items():
             o, parameter, slot = name.split(".", maxsplit=2)
             shape = known[int(o)][int(parameter)].shape
-            if isinstance(value, Tensor) and value.ndim and value.shape != shape:
+            if isinstance(value, Tensor) and not _may_be_of(shape, slot, value):
                 raise ForeignStateError(f"it is not one of this model: optimizer.{name}")
             remembered[int(o)].setdefault(int(parameter), {})[slot] = value
     except (ValueError, LookupError, RecursionError) as error:
@@ -164,7 +165,14 @@ def _optimizer_slots(run: TrainingRun, state: State) -> list[dict[int, dict[str,
     return remembered
 
 
-def _parameters_of(optimizer: AdamW | torch.optim.Optimizer) -> list[Tensor]:
+def _may_be_of(shape: torch.Size, slot: str, value: Tensor) -> bool:
+    """Whether a slot of a parameter of this shape can hold the value; a number fits all."""
+    return (
+        not value.ndim or slot == HISTORY or value.shape == (shape[:1] if slot == LAST else shape)
+    )
+
+
+def _parameters_of(optimizer: AdamW | RowAdam | torch.optim.Optimizer) -> list[Tensor]:
     """In the order by which an optimizer's state counts them."""
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 

@@ -3,19 +3,18 @@
 import shlex
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias, Unpack
-
-import torch
 
 from polytask.config import FitConfig, validate_config
 from polytask.config.keywords import FitOptions
 from polytask.data.readers import TableSource
 from polytask.errors import UserError
-from polytask.fitting.budget import budget_in_words, with_budget
+from polytask.fitting.budget import budget_in_words
 from polytask.fitting.events import Notice
 from polytask.fitting.preparing.prepare import Prepared, prepare
+from polytask.fitting.preparing.sample import drawn
 from polytask.fitting.processes.environment import borrowed, pick_device
 from polytask.records.transfer import (
     GroupingRecord,
@@ -26,7 +25,6 @@ from polytask.records.transfer import (
     TransferTask,
 )
 from polytask.report.transfer import write_transfer_report
-from polytask.streams.order import epoch_order
 from polytask.transfer.comparing import Setting
 from polytask.transfer.folder import TransferFolder
 from polytask.transfer.grouping import Group
@@ -109,16 +107,19 @@ def transfer_events(
         prepared = prepare(config, table)
         _check(prepared)
         yield prepared
+        prepared = drawn(prepared, config, options.rows)
         kept, few = set_aside(prepared)
         sets = training_sets(len(kept.tasks), options)
-        trainings, every = (_trainings(config, each, options, device) for each in (kept, prepared))
+        trainings, every = (
+            Trainings(each, device, first_seed=config.seed) for each in (kept, prepared)
+        )
         study = Study(trainings, options, sets, _variants(options))
         trainings.check([study.spec(Setting(group), 0) for group in sets.required])
         every.check([TrainingSpec((position,), 0) for position in few])
         held = folder or TransferFolder.create(config, options)
         try:
             if held is not None:
-                held.require_same(every.config, replace(prepared, train=every.train))
+                held.require_same(every.config, prepared)
                 trainings.folder = every.folder = held.path
             aside = [transfer_task(every, position) for position in few]
             yield from _measured(study, aside, held, config)
@@ -248,20 +249,6 @@ def _widths(study: Study) -> list[Setting]:
     """The capacity sweep: every task alone and all together, at each width of the shared layer."""
     groups = [study.everything, *((p,) for p in study.everything)]
     return [Setting(g, f"width {width}") for width in study.options.widths for g in groups]
-
-
-def _trainings(
-    config: FitConfig, prepared: Prepared, options: TransferOptions, device: torch.device
-) -> Trainings:
-    """On all training rows, or on so many drawn ones, with the steps that these deserve."""
-    train, complete = prepared.train, prepared.config
-    if options.rows is not None and options.rows < len(train):
-        train = train[epoch_order(len(train), seed=config.split_seed, epoch=0)[: options.rows]]
-        asked = {
-            name: getattr(config, name) for name in ("batch_size", "epochs", "patience", "ensemble")
-        }
-        complete = with_budget(complete.model_copy(update=asked), len(train))
-    return Trainings(complete, prepared, train, device, first_seed=config.seed)
 
 
 def _notes(study: Study, groupings: Sequence[GroupingRecord]) -> tuple[str, ...]:

@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from polytask.config import FitConfig
-from polytask.config.build import options_for_tasks
 from polytask.config.spellings import Options
 from polytask.files.plain import require_plain
 from polytask.files.reading import read_text
 from polytask.files.writing import make_folder, write_text
 from polytask.fitting.building import start_training, try_out
 from polytask.fitting.own_parts import OwnParts
-from polytask.fitting.plan import ModelPlan, without_parent
+from polytask.fitting.plan import ModelPlan, joint
 from polytask.fitting.preparing.prepare import Prepared
 from polytask.model import MultiTaskModel
 from polytask.records.codec import from_json, to_json
@@ -74,14 +73,20 @@ class Outcome:
 class Trainings:
     """Trains what is asked for and not yet there; with a folder, what has ended outlives the process."""
 
-    config: FitConfig
     prepared: Prepared
-    train: Batch
     device: torch.device
     folder: Path | None = None
     first_seed: int = 0
     outcomes: dict[TrainingSpec, Outcome] = field(default_factory=dict)
     num_trained: int = 0
+
+    @property
+    def config(self) -> FitConfig:
+        return self.prepared.config
+
+    @property
+    def train(self) -> Batch:
+        return self.prepared.train
 
     @property
     def names(self) -> list[str]:
@@ -112,30 +117,17 @@ class Trainings:
         return TaskRows.of(task, outcome.predictions[part][task.name], batch)
 
     def _plan(self, spec: TrainingSpec) -> ModelPlan:
-        tasks = tuple(
-            without_parent(self.prepared, position, among=spec.positions)
-            for position in spec.positions
-        )
-        own = options_for_tasks(self.config, spec.positions, tasks)
+        plan = joint(self.config, self.prepared, spec.positions)
         changes: dict[str, object] = {"seed": self.first_seed + spec.seed}
         if spec.trunk is not None:
             # The flat options are those of the trunk that it takes the place of.
             changes |= {"trunk": spec.trunk, "hidden": None, "num_experts": None}
             changes["expert_hidden"] = None
-        if spec.balancer is not None and len(tasks) > 1:
+        if spec.balancer is not None and len(plan.tasks) > 1:
             changes["balancer"] = spec.balancer
         if spec.align:
             changes["align"] = True
-        own = own.model_copy(update=changes)
-        return ModelPlan(
-            "+".join(task.name for task in tasks),
-            "baseline",
-            own,
-            tasks,
-            self.train,
-            self.prepared.valid,
-            self.prepared.test,
-        )
+        return replace(plan, config=plan.config.model_copy(update=changes))
 
     def _trained(self, spec: TrainingSpec) -> Outcome:
         plan = self._plan(spec)

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from torch import Tensor, nn
 
+from polytask.products import Linear
 from polytask.trunks.ownership import PerTask, TaskBlocks
 from polytask.trunks.trunk import Explanation, Trunk
 
@@ -31,7 +32,7 @@ class Aligned(Trunk):
         self.num_tasks, self.out_features = trunk.num_tasks, trunk.out_features
         self.trunk = trunk
         self.alignments = PerTask(
-            nn.Linear(in_features, in_features, bias=False) for _ in range(trunk.num_tasks)
+            Linear(in_features, in_features, bias=False) for _ in range(trunk.num_tasks)
         )
         for alignment in self.alignments:
             assert isinstance(alignment, nn.Linear)

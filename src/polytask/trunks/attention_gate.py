@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from polytask.products import Linear
 from polytask.trunks.blocks import Experts, Routing, first_weights
 from polytask.trunks.mixtures import expert_names
 from polytask.trunks.ownership import PerTask, PerTaskParameters
@@ -78,7 +79,7 @@ class AttentionMoE(Trunk):
         if keys == "static":
             self.keys = _StaticKeys(num_experts, width)
         else:
-            self.keys = nn.Linear(self.out_features, width, bias=False)
+            self.keys = Linear(self.out_features, width, bias=False)
         self.queries = _QUERIES[query](in_features, num_tasks, width)
         self.routing = Routing(
             num_experts,
@@ -144,7 +145,7 @@ class _LinearQueries(nn.Module):
 
     def __init__(self, in_features: int, num_tasks: int, width: int) -> None:
         super().__init__()
-        self.linears = PerTask(nn.Linear(in_features, width, bias=False) for _ in range(num_tasks))
+        self.linears = PerTask(Linear(in_features, width, bias=False) for _ in range(num_tasks))
 
     def share(self, x_BD: Tensor) -> tuple[Tensor, ...]:
         return (x_BD,)
@@ -179,7 +180,7 @@ class _SharedQueries(nn.Module):
 
     def __init__(self, in_features: int, num_tasks: int, width: int) -> None:
         super().__init__()
-        self.linear = nn.Linear(in_features, width, bias=False)
+        self.linear = Linear(in_features, width, bias=False)
         self.tokens = PerTaskParameters(torch.randn(in_features) for _ in range(num_tasks))
 
     def share(self, x_BD: Tensor) -> tuple[Tensor, ...]:

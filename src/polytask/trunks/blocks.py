@@ -8,6 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from polytask.products import Linear, linear, suits_passes
+from polytask.trunks.passes import by_expert, experts_pass, mixed
+
 
 def mlp(in_features: int, hidden: Sequence[int], *, dropout: float = 0.0) -> nn.Sequential:
     """Linear, ReLU and dropout for each width in `hidden`; empty is the identity.
@@ -42,7 +45,7 @@ def rectified(in_features: int, out_features: int) -> nn.Linear:
 
     Paper: https://arxiv.org/abs/1502.01852
     """
-    layer = nn.Linear(in_features, out_features)
+    layer = Linear(in_features, out_features)
     nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
     nn.init.zeros_(layer.bias)
     return layer
@@ -87,6 +90,11 @@ class Experts(nn.Module):
         self.biases = nn.ParameterList(torch.zeros(num_experts, 1, o) for _, o in shapes)
 
     def forward(self, x_BD: Tensor) -> Tensor:
+        weights, biases = [*self.weights], [*self.biases]
+        drops = self.dropout > 0 and self.training
+        if not drops and weights and suits_passes(*weights, *biases):
+            first_BH = linear(x_BD, self.first.weight, self.first.bias, is_rectified=True)
+            return experts_pass(first_BH, weights, biases)
         hidden_EBH = self.begin(x_BD)
         for number in range(1, self.num_layers):
             hidden_EBH = self.layer(number, hidden_EBH)
@@ -94,9 +102,7 @@ class Experts(nn.Module):
 
     def begin(self, x_BD: Tensor) -> Tensor:
         """The first layer: (B, D) -> (E, B, H)."""
-        hidden_BEH = self.first(x_BD).unflatten(-1, (self.num_experts, -1))
-        # One expert after the other in memory: the copy costs less than products of strided rows.
-        return self._activate(hidden_BEH.transpose(0, 1).contiguous())
+        return by_expert(self._activate(self.first(x_BD)), self.num_experts)
 
     def layer(self, number: int, hidden_EBH: Tensor) -> Tensor:
         """One of the others, counted from 1: (E, B, H) -> (E, B, K)."""
@@ -107,12 +113,12 @@ class Experts(nn.Module):
         """The biases (E, 1, H), which are no vectors."""
         return self.biases
 
-    def _activate(self, hidden_EBH: Tensor) -> Tensor:
+    def _activate(self, hidden: Tensor) -> Tensor:
         # In place, for fresh memory is what costs most beside the products.
-        hidden_EBH = functional.relu(hidden_EBH, inplace=True)
+        hidden = functional.relu(hidden, inplace=True)
         if self.dropout == 0:
-            return hidden_EBH
-        return functional.dropout(hidden_EBH, self.dropout, self.training)
+            return hidden
+        return functional.dropout(hidden, self.dropout, self.training)
 
 
 class Routing(nn.Module):
@@ -196,7 +202,7 @@ class Gate(nn.Module):
         top_k: int | None = None,
     ) -> None:
         super().__init__()
-        self.linear = nn.Linear(in_features, num_experts, bias=bias)
+        self.linear = Linear(in_features, num_experts, bias=bias)
         self.routing = Routing(num_experts, temperature=temperature, dropout=dropout, top_k=top_k)
 
     def forward(self, x_BD: Tensor) -> Tensor:
@@ -212,5 +218,8 @@ def mix(gate_BE: Tensor, experts_BEH: Tensor) -> Tensor:
     >>> mix(torch.tensor([[0.25, 0.75]]), torch.tensor([[[4.0, 0.0], [0.0, 4.0]]]))
     tensor([[1., 3.]])
     """
+    gate_BE = gate_BE.to(experts_BEH.dtype)
+    if experts_BEH.ndim == 3 and suits_passes(gate_BE, experts_BEH):
+        return mixed(gate_BE, experts_BEH)
     # B products of a vector and a small matrix take two to four times as long as this.
-    return (gate_BE.to(experts_BEH.dtype).unsqueeze(-1) * experts_BEH).sum(dim=1)
+    return (gate_BE.unsqueeze(-1) * experts_BEH).sum(dim=1)

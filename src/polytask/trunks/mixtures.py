@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -14,6 +15,8 @@ from polytask.trunks.trunk import ExpertOutputs, Explanation, GateWeights, Trunk
 
 class _Mixture(Trunk, ABC):
     """Experts that all tasks share, one for all or one a task of gates over them."""
+
+    reads_x_by_products: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -114,6 +114,8 @@ class Trunk(nn.Module, ABC):
     """
 
     per_task_options: ClassVar[frozenset[str]] = frozenset()
+    reads_x_by_products: ClassVar[bool] = False
+    """Whether `share` and `split` do nothing with x but hand it to layers of `polytask.products`."""
     num_tasks: int
     out_features: int
     num_shared_features: int | None = None

@@ -48,4 +48,4 @@ def _load(folder: RunFolder, own: OwnParts) -> Run:
     folder.check_weights(sketched(build), config)
     model = build()
     model.load_state_dict(folder.read_weights())
-    return Run(config, inputs, targets, model, RecordsOnDisk(folder.path))
+    return Run(config, inputs, targets, model.eval(), RecordsOnDisk(folder.path))

@@ -1,0 +1,30 @@
+"""Fewer training rows than there are, with the steps that these deserve."""
+
+from dataclasses import replace
+
+from polytask.config import FitConfig
+from polytask.fitting.budget import with_budget
+from polytask.fitting.preparing.prepare import Prepared
+from polytask.streams.order import epoch_order
+
+_BY_ROWS = ("batch_size", "epochs", "patience", "ensemble", "cross_layers")
+"""The options that follow from the number of rows where the user leaves them open."""
+
+
+def drawn(prepared: Prepared, config: FitConfig, rows: int | None) -> Prepared:
+    """At most `rows` of the training rows, drawn by the seed of the split; all of them for None.
+
+    `config` is what was asked for, before `prepare` filled in what follows from the number of rows.
+    Encoders stay fitted on all training rows.
+    """
+    if rows is None or rows >= len(prepared.train):
+        return prepared
+    chosen = epoch_order(len(prepared.train), seed=config.split_seed, epoch=0)[:rows]
+    asked = {name: getattr(config, name) for name in _BY_ROWS}
+    lengths_B = None if prepared.lengths_B is None else prepared.lengths_B[chosen]
+    return replace(
+        prepared,
+        config=with_budget(prepared.config.model_copy(update=asked), rows),
+        train=prepared.train[chosen],
+        lengths_B=lengths_B,
+    )

@@ -1,0 +1,325 @@
+"""study_events: what was asked for in, an answer that is rewritten after each training out."""
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TypeAlias
+
+import torch
+
+from polytask.config import FitConfig
+from polytask.config.study import Places, StudyConfig
+from polytask.data.readers import TableSource
+from polytask.errors import UserError
+from polytask.fitting.building import try_out
+from polytask.fitting.events import Notice
+from polytask.fitting.own_parts import OwnParts
+from polytask.fitting.preparing.prepare import Prepared, prepare
+from polytask.fitting.preparing.sample import drawn
+from polytask.fitting.processes.environment import borrowed
+from polytask.fitting.run_folder.fingerprint import fingerprint_of
+from polytask.records.study import StudyRecord
+from polytask.report.study import write_study_report
+from polytask.study.conducting import Conductor, ConductorEvent
+from polytask.study.configurations import Configuration, all_specs, configurations, reference
+from polytask.study.folder import StudyFolder
+from polytask.study.processes import Limits, Processes, require_forks, share_of_memory
+from polytask.study.search import Space, network_space, tree_space
+from polytask.study.statistics import FEWEST_SEEDS
+from polytask.study.store import TrialStore, require_optuna
+from polytask.study.summary import StudySoFar, command_of
+from polytask.study.training import Training, plan_of
+from polytask.study.trees import goals_with_trees, require_trees, unread_inputs
+
+_SECONDS_BETWEEN_REPORTS = 5.0
+_MOST_OF_TIME = 0.05
+"""The report may take so much of the time; it is written less often where it is slow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progressed:
+    """The record as it is now, for a table that moves."""
+
+    record: StudyRecord
+
+
+@dataclass(frozen=True, slots=True)
+class StudyFinished:
+    """All is done that there was time for, and written."""
+
+    record: StudyRecord
+    folder: Path
+
+
+StudyEvent: TypeAlias = Notice | Prepared | ConductorEvent | Progressed | StudyFinished
+
+
+def run_study(
+    config: StudyConfig,
+    table: TableSource | None = None,
+    *,
+    parts: Mapping[str, TableSource] | None = None,
+) -> StudyRecord:
+    """The whole comparison; `table` replaces the one that the options name, `parts` its "test" and "valid".
+
+    What is kept, and the page, lie in the study's folder. UserErrors as of `study_events`.
+    """
+    for event in study_events(config, table, parts=parts):
+        if isinstance(event, StudyFinished):
+            return event.record
+    raise AssertionError("study_events ends with StudyFinished")
+
+
+def study_events(
+    config: StudyConfig,
+    table: TableSource | None = None,
+    *,
+    parts: Mapping[str, TableSource] | None = None,
+    places: Places | None = None,
+    folder: StudyFolder | None = None,
+    joins: bool = False,
+) -> Iterator[StudyEvent]:
+    """Compare, an event after another; ends with StudyFinished.
+
+    What has ended is on disk before the next training begins. `folder` is that of an earlier process that
+    was stopped, or, with `joins`, of one at work on another machine. UserError, with its place where there
+    is a file, for everything that the user can mend, before the first training.
+    """
+    started = time.monotonic()
+    places = places or Places()
+    require_optuna()
+    require_forks()
+    if "trees" not in config.leave_out:
+        require_trees()
+    _import_ahead(config)
+    # One thread: the trainings are forks, and torch's threads do not survive a fork.
+    with borrowed(1):
+        fit, prepared = _prepared(config, table, parts)
+        yield prepared
+        prepared = drawn(prepared, fit, config.rows)
+        trees = [] if "trees" in config.leave_out else goals_with_trees(prepared.tasks)
+        compared = configurations(config, prepared, trees=trees)
+        check(config, compared, prepared, places)
+        notes = _notes(config, compared, prepared, trees)
+        yield from (Notice(note) for note in notes)
+        held = folder or StudyFolder.create(config)
+        try:
+            origin = fingerprint_of(prepared.config, prepared) | _origin(config)
+            name = held.require_same(origin)
+            store = _store(config, held, name)
+            conductor = _conductor(config, prepared, compared, store, held, started, not joins)
+            yield from _conducted(conductor, held, notes)
+        finally:
+            held.release()
+
+
+def _import_ahead(config: StudyConfig) -> None:
+    """What trainings would else import each for itself, in seconds."""
+    if "trees" not in config.leave_out:
+        import_module("sklearn.ensemble")
+    if any(rule not in ("equal", "static", "rlw") for rule in config.balancers):
+        import_module("torch.fx.experimental.symbolic_shapes")
+
+
+def _prepared(
+    config: StudyConfig, table: TableSource | None, parts: Mapping[str, TableSource] | None
+) -> tuple[FitConfig, Prepared]:
+    """The options that all share, and the table as they say it is read."""
+    changes: dict[str, object] = {"auxiliary": all_specs(config), "trunk": config.all_trunks[0]}
+    changes |= {"baseline": "none", "epochs": config.epochs or config.fit.epochs}
+    fit = config.fit.model_copy(update=changes)
+    prepared = prepare(fit, table, parts=parts)
+    if prepared.test is None or not len(prepared.test):
+        raise UserError(
+            "a study is judged on test rows, which nothing is chosen by: name --test, or leave out "
+            "--test-fraction=0"
+        )
+    if prepared.valid is None or not len(prepared.valid):
+        raise UserError("trials are compared on validation rows: leave out --valid-fraction=0")
+    if prepared.data_sets and any(config.auxiliary):
+        raise UserError("sets of auxiliary tasks are compared on one table, but there are several")
+    return fit, prepared
+
+
+def check(
+    config: StudyConfig, compared: Sequence[Configuration], prepared: Prepared, places: Places
+) -> None:
+    """UserError for what cannot be built, with the place of the part that is to blame."""
+    space = network_space(config.search, prepared.config)
+    widest = space.defaults | {"width": max(space.choices["width"])}
+    tried: set[str] = set()
+    for each in compared:
+        if each.group == "trees":
+            continue
+        chosen = {**widest}
+        if each.group == "static":
+            chosen["weights"] = ",".join(["1"] * each.num_losses)
+        try:
+            plan = plan_of(Training(each, chosen, 0), prepared)
+            try_out([plan], prepared.inputs, OwnParts(), torch.device("cpu"))
+        except UserError as error:
+            raise UserError(f"{_blamed(error, each, places)}{error.message}") from error
+        tried.add(each.name)
+    if not tried:
+        raise UserError("nothing is left to compare: no network is among the configurations")
+
+
+def _blamed(error: UserError, configuration: Configuration, places: Places) -> str:
+    """The key of the part that the message names: the rule, the trunk, or the monitor of all."""
+    if "monitor" in error.message:
+        return places.of("fit", "monitor")
+    by_key = {path[0]: path for path in configuration.places if path}
+    if error.message.startswith("the balancer") or "balancer" in error.message.partition(":")[0]:
+        path = by_key.get("balancers", ("balancers",))
+        return places.of(*path)
+    trunk = by_key.get("trunks", ("trunks",))
+    return places.of(*trunk)
+
+
+def _notes(
+    config: StudyConfig,
+    compared: Sequence[Configuration],
+    prepared: Prepared,
+    trees: Sequence[int],
+) -> tuple[str, ...]:
+    """What a reader has to know before a number."""
+    found = []
+    goals = [p for p, task in enumerate(prepared.tasks) if not task.auxiliary]
+    if "trees" not in config.leave_out:
+        lacking = [prepared.tasks[p].name for p in goals if p not in trees]
+        if lacking:
+            found.append(
+                f"no trees: there is no loss for the kind of {', '.join(lacking)} in scikit-learn's"
+            )
+        unread = unread_inputs(prepared.train[:1], prepared.inputs)
+        if unread and not lacking:
+            found.append(f"trees do not read the inputs {', '.join(unread)}, networks do")
+    if config.seeds < FEWEST_SEEDS:
+        found.append(
+            f"{config.seeds} seeds: with fewer than {FEWEST_SEEDS} there is no interval, and nothing can be "
+            "told from chance"
+        )
+    if not any(each.group == "static" for each in compared) and "static" not in config.leave_out:
+        found.append("no search of static weights: no model has two losses to weigh")
+    if config.rows is not None and config.rows <= len(prepared.train):
+        found.append(f"trained on {len(prepared.train):,} rows, drawn at random")
+    return tuple(found)
+
+
+def _origin(config: StudyConfig) -> dict[str, str]:
+    """The study's own options that change a result."""
+    left_out = {
+        "fit",
+        "budget",
+        "workers",
+        "out",
+        "overwrite",
+        "storage",
+        "trial_time",
+        "trial_memory",
+    }
+    values = config.model_dump(mode="json", exclude=left_out)
+    return {f"study {name}": repr(value) for name, value in values.items()}
+
+
+def _store(config: StudyConfig, folder: StudyFolder, name: str) -> TrialStore:
+    return TrialStore(
+        url=config.storage or folder.storage,
+        prefix=name,
+        seed=config.seed,
+        trials=config.trials,
+        pruning=config.pruning,
+        is_shared=config.storage is not None,
+    )
+
+
+def _conductor(
+    config: StudyConfig,
+    prepared: Prepared,
+    compared: Sequence[Configuration],
+    store: TrialStore,
+    folder: StudyFolder,
+    started: float,
+    leads: bool,
+) -> Conductor:
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    workers = config.workers or cores
+    memory = (
+        share_of_memory(workers) if config.trial_memory is None else int(1e9 * config.trial_memory)
+    )
+    threads = config.fit.threads or max(cores // workers, 1)
+    return Conductor(
+        config=config,
+        prepared=prepared,
+        configurations=compared,
+        reference=reference(compared),
+        spaces=_spaces(config, prepared.config, compared),
+        store=store,
+        folder=folder,
+        processes=Processes(workers, Limits(config.trial_time, memory, threads)),
+        deadline=started + config.budget,
+        leads=leads,
+    )
+
+
+def _spaces(
+    config: StudyConfig, fit: FitConfig, compared: Sequence[Configuration]
+) -> dict[str, Space]:
+    network, trees = network_space(config.search, fit), tree_space()
+    return {
+        each.name: trees if each.group == "trees" else network
+        for each in compared
+        if each.group != "static"
+    }
+
+
+def _conducted(
+    conductor: Conductor, folder: StudyFolder, notes: tuple[str, ...]
+) -> Iterator[StudyEvent]:
+    left = conductor.enter()
+    if left:
+        yield Notice(f"{left} trainings that were stopped begin anew")
+    summary = StudySoFar.of(conductor, command=command_of(folder.path / "study.yaml"), notes=notes)
+    writer = _Writer(summary, folder, conductor.leads)
+    yield Progressed(writer.write())
+    for event in conductor.events():
+        summary.read_finals()
+        yield event
+        yield Progressed(writer.write_if_due())
+    # The last training may have been another machine's.
+    conductor.read_lines()
+    summary.read_finals()
+    yield StudyFinished(writer.write(is_finished=True), folder.path)
+
+
+@dataclass(slots=True, eq=False)
+class _Writer:
+    """Writes the record and its page, as often as that costs little."""
+
+    summary: StudySoFar
+    folder: StudyFolder
+    leads: bool
+    last: float = 0.0
+    cost: float = 0.0
+
+    def write(self, *, is_finished: bool = False) -> StudyRecord:
+        started = time.monotonic()
+        record = self.summary.record(is_finished=is_finished)
+        if self.leads:
+            self.folder.write(record)
+            self.folder.write_winner(self.summary.winner())
+            write_study_report(self.folder.path)
+        self.last = time.monotonic()
+        self.cost = self.last - started
+        return record
+
+    def write_if_due(self) -> StudyRecord:
+        since = time.monotonic() - self.last
+        if since > max(_SECONDS_BETWEEN_REPORTS, self.cost / _MOST_OF_TIME):
+            return self.write()
+        return self.summary.record()

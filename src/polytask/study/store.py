@@ -1,0 +1,330 @@
+"""What is to be trained and what has been, in optuna's storage: a file, or a data base of several machines."""
+
+import math
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from polytask.errors import UserError
+from polytask.records.study import State, TrialLine
+from polytask.study.search import Chosen, Space
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.trial import FrozenTrial
+
+FINALS = "finals"
+_HEARTBEAT, _GRACE = 20, 120
+"""Seconds between signs of life of a training, and after how many without one it is given to others."""
+_PLACE, _REASON, _CHOSEN, _RESULT = "place", "reason", "chosen", "result"
+_RETRIED, _JOBS = "retried", "jobs"
+_FEWEST_BEFORE_MODEL = 4
+_FEWEST_TO_PRUNE = 3
+
+
+def require_optuna() -> None:
+    """UserError where optuna is not there."""
+    try:
+        import optuna
+    except ImportError as error:
+        raise UserError("a study needs optuna: pip install 'polytask[study]'") from error
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Claim:
+    """A trial that is this process's to train."""
+
+    configuration: str
+    place: int
+    chosen: Chosen
+    trial: "optuna.trial.Trial"
+
+
+@dataclass(frozen=True, slots=True)
+class FinalJob:
+    """The best options of a configuration, to be trained under a seed."""
+
+    configuration: str
+    seed: int
+    chosen: Chosen
+
+
+@dataclass(slots=True, eq=False)
+class TrialStore:
+    """One optuna study a configuration, its trials waiting in order of their places from the start.
+
+    A trial is claimed by whoever first marks it as running, so that no two machines train it. Where one
+    process alone writes, trials that it left running are given out again at the next start; where
+    several do, those whose machine gave no sign of life. What is suggested follows from the seed, the
+    place and the trials that ended before, so that a study that was killed and resumed chooses the same.
+    """
+
+    url: str
+    prefix: str
+    seed: int
+    trials: int
+    pruning: bool
+    is_shared: bool
+    heartbeat: int = _HEARTBEAT
+    grace: int = _GRACE
+    _storage: Any = field(default=None, repr=False)
+    _studies: "dict[str, optuna.Study]" = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        require_optuna()
+        import sqlalchemy
+        from optuna import exceptions
+        from optuna.storages import RDBStorage
+
+        named: dict[str, object] = {}
+        if self.is_shared:
+            named = {"heartbeat_interval": self.heartbeat, "grace_period": self.grace}
+            named["heartbeat_stale_trial_callback"] = _wait_again
+        else:
+            named = {"engine_kwargs": {"connect_args": {"timeout": 60}}}
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", exceptions.ExperimentalWarning)
+                self._storage = RDBStorage(self.url, **named)  # type: ignore[arg-type]
+        except ImportError as error:
+            raise UserError(
+                f"storage {without_password(self.url)}: its driver is not installed "
+                f"({str(error).partition(chr(10))[0]}); for PostgreSQL: pip install 'psycopg[binary]', and "
+                "a URL that begins with postgresql+psycopg://"
+            ) from error
+        except (sqlalchemy.exc.SQLAlchemyError, exceptions.OptunaError, ValueError) as error:
+            first = str(getattr(error, "orig", None) or error).partition("\n")[0]
+            raise UserError(
+                f"storage {without_password(self.url)} cannot be reached: {first}"
+            ) from error
+
+    def enter(self, configuration: str, number: int, space: Space | None) -> None:
+        """Let `number` trials wait, unless another process has done so; the first takes the defaults."""
+        study = self._study(configuration)
+        known = {trial.user_attrs.get(_PLACE) for trial in study.get_trials(deepcopy=False)}
+        for place in range(number):
+            if place not in known:
+                first = space.first if space is not None and place == 0 else {}
+                study.enqueue_trial(first, user_attrs={_PLACE: place})
+
+    def claim(self, configuration: str, space: Space | None) -> Claim | None:
+        """The next trial that waits, with what it is to try; None where none does."""
+        study = self._study(configuration)
+        waiting = self._places(study, "WAITING")
+        if not waiting:
+            return None
+        study.sampler = self._sampler(min(waiting))
+        trial = _popped(study)
+        if trial is None:
+            return None
+        place = int(trial.user_attrs[_PLACE])
+        if self.is_shared:
+            # Without a first sign of life nobody would see that there are no more.
+            self._storage.record_heartbeat(trial._trial_id)
+        chosen = space.suggest(trial) if space is not None else {}
+        return Claim(configuration, place, chosen, trial)
+
+    def should_stop(self, claim: Claim, step: int, score: float) -> bool:
+        """Whether a trial is behind the median of those before it, at the same validation."""
+        self.sign_of_life(claim)
+        if not self.pruning or math.isnan(score):
+            return False
+        claim.trial.report(score, step)
+        return bool(claim.trial.should_prune())
+
+    def sign_of_life(self, claim: Claim) -> None:
+        if self.is_shared:
+            self._storage.record_heartbeat(claim.trial._trial_id)
+
+    def finish(
+        self,
+        claim: Claim,
+        state: State,
+        score: float | None,
+        result: Mapping[str, object],
+        *,
+        chosen: Chosen | None = None,
+        reason: str = "",
+    ) -> None:
+        """Write down how a trial ended."""
+        from optuna.trial import TrialState
+
+        states = {
+            "done": TrialState.COMPLETE,
+            "pruned": TrialState.PRUNED,
+            "failed": TrialState.FAIL,
+        }
+        if state == "done" and score is None:
+            state, reason = "failed", "the validation rows do not define its score"
+        trial, study = claim.trial, self._study(claim.configuration)
+        trial.set_user_attr(_CHOSEN, dict(chosen or claim.chosen))
+        trial.set_user_attr(_RESULT, dict(result))
+        trial.set_user_attr(_REASON, reason)
+        value = score if state == "done" else None
+        study.tell(trial.number, value, state=states[state], skip_if_finished=True)
+
+    def give_back(self, claim: Claim) -> None:
+        """Let a trial that was not finished wait again."""
+        self._wait_again(self._study(claim.configuration), claim.trial.number)
+
+    def try_again(self, claim: Claim) -> bool:
+        """Let a trial whose process was killed wait once more; False where that has been done before."""
+        if claim.trial.user_attrs.get(_RETRIED):
+            return False
+        claim.trial.set_user_attr(_RETRIED, True)
+        self.give_back(claim)
+        return True
+
+    def give_back_left(self, configurations: Sequence[str]) -> int:
+        """Let what a killed process left running wait again; how many these were."""
+        import optuna
+
+        number = 0
+        for configuration in configurations:
+            study = self._study(configuration)
+            if self.is_shared:
+                before = len(self._places(study, "WAITING"))
+                optuna.storages.fail_stale_trials(study)
+                number += len(self._places(study, "WAITING")) - before
+                continue
+            for trial in study.get_trials(deepcopy=False, states=(_state("RUNNING"),)):
+                self._wait_again(study, trial.number)
+                number += 1
+        return number
+
+    def num_open(self, configuration: str) -> int:
+        """Trials that wait, or are being trained somewhere."""
+        study = self._study(configuration)
+        return len({*self._places(study, "WAITING"), *self._places(study, "RUNNING")})
+
+    def is_waiting(self, configuration: str) -> bool:
+        return bool(self._places(self._study(configuration), "WAITING"))
+
+    def lines(self, configuration: str) -> list[TrialLine]:
+        """The trials that ended, by place."""
+        found = {line.place: line for line in self._lines(configuration)}
+        return [found[place] for place in sorted(found)]
+
+    def exists(self, configuration: str) -> bool:
+        import optuna
+
+        names = optuna.study.get_all_study_names(self._storage)
+        return self._name(configuration) in names
+
+    def enter_finals(self, jobs: Sequence[FinalJob]) -> None:
+        """Let the trainings of the best options wait, in this order; from here on no trial is begun."""
+        study = self._study(FINALS)
+        if _JOBS not in study.user_attrs:
+            study.set_user_attr(_JOBS, [[j.configuration, j.seed, dict(j.chosen)] for j in jobs])
+        self.enter(FINALS, len(jobs), None)
+
+    def finals(self) -> list[FinalJob] | None:
+        """What `enter_finals` was given; None before it."""
+        if not self.exists(FINALS):
+            return None
+        jobs = self._study(FINALS).user_attrs.get(_JOBS)
+        return None if jobs is None else [FinalJob(*job) for job in jobs]
+
+    def _lines(self, configuration: str) -> Iterator[TrialLine]:
+        for trial in self._study(configuration).get_trials(deepcopy=False):
+            attributes = trial.user_attrs
+            if not trial.state.is_finished() or _REASON not in attributes:
+                continue
+            result = attributes[_RESULT]
+            state: State = {"COMPLETE": "done", "PRUNED": "pruned"}.get(trial.state.name, "failed")  # type: ignore[assignment]
+            yield TrialLine(
+                configuration=configuration,
+                place=int(attributes[_PLACE]),
+                state=state,
+                score=trial.value if state == "done" else None,
+                seconds=float(result.get("seconds", 0.0)),
+                chosen=attributes[_CHOSEN],
+                valid=result.get("valid", {}),
+                reason=attributes[_REASON],
+            )
+
+    def _study(self, configuration: str) -> "optuna.Study":
+        import optuna
+
+        if configuration not in self._studies:
+            self._studies[configuration] = optuna.create_study(
+                study_name=self._name(configuration),
+                storage=self._storage,
+                direction="maximize",
+                load_if_exists=True,
+                sampler=self._sampler(0),
+                pruner=optuna.pruners.MedianPruner(
+                    n_startup_trials=_FEWEST_TO_PRUNE, n_warmup_steps=1
+                ),
+            )
+        return self._studies[configuration]
+
+    def _name(self, configuration: str) -> str:
+        return f"{self.prefix}/{configuration}"
+
+    def _sampler(self, place: int) -> "optuna.samplers.BaseSampler":
+        """A sampler of this place's own: the first trials of all configurations draw alike."""
+        import optuna
+
+        return optuna.samplers.TPESampler(
+            seed=(self.seed * 1_000_003 + place) % (1 << 32),
+            n_startup_trials=max(_FEWEST_BEFORE_MODEL, self.trials // 2),
+            constant_liar=self.is_shared,
+        )
+
+    def _places(self, study: "optuna.Study", state: str) -> list[int]:
+        trials = study.get_trials(deepcopy=False, states=(_state(state),))
+        return [int(trial.user_attrs[_PLACE]) for trial in trials if _PLACE in trial.user_attrs]
+
+    def _wait_again(self, study: "optuna.Study", number: int) -> None:
+        from optuna.trial import TrialState
+
+        trial = next(t for t in study.get_trials(deepcopy=False) if t.number == number)
+        study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
+        _wait_again(study, trial)
+
+
+def _wait_again(study: "optuna.Study", trial: "FrozenTrial") -> None:
+    """The same place, and what it was told to try, once more."""
+    fixed = trial.system_attrs.get("fixed_params", {})
+    study.enqueue_trial(fixed, user_attrs=_lasting(trial.user_attrs))
+
+
+def _lasting(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """What says which trial it is, not how it ended."""
+    return {k: v for k, v in attributes.items() if k not in (_REASON, _RESULT, _CHOSEN)}
+
+
+def _popped(study: "optuna.Study") -> "optuna.trial.Trial | None":
+    """The waiting trial of the lowest place that nobody else has taken; unlike `ask`, none is made."""
+    import optuna
+    from optuna.exceptions import UpdateFinishedTrialError
+
+    waiting = study.get_trials(deepcopy=False, states=(_state("WAITING"),))
+    for trial in sorted(waiting, key=lambda each: int(each.user_attrs.get(_PLACE, 0))):
+        try:
+            taken = study._storage.set_trial_state_values(trial._trial_id, state=_state("RUNNING"))
+        except UpdateFinishedTrialError:
+            continue
+        if taken:
+            return optuna.trial.Trial(study, trial._trial_id)
+    return None
+
+
+def _state(name: str) -> Any:
+    from optuna.trial import TrialState
+
+    return TrialState[name]
+
+
+def without_password(url: str) -> str:
+    """A URL that may be shown.
+
+    >>> without_password("postgresql://study:secret@host/tune")
+    'postgresql://study:***@host/tune'
+    """
+    password = urlsplit(url).password
+    return url if password is None else url.replace(f":{password}@", ":***@", 1)
