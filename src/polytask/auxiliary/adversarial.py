@@ -25,7 +25,7 @@ _STEEPNESS = 10.0
 
 @dataclass(frozen=True)
 class Adversarial(Auxiliary):
-    """A column names the domain of each row; what the trunk makes of a row is not to tell it.
+    """A column, or the data set, names the domain of each row; what the trunk makes of a row is not to tell it.
 
     It reads the mean of the trunk's features of all tasks; of `shared_private` what is shared alone.
 
@@ -57,14 +57,20 @@ class Adversarial(Auxiliary):
         reversal: float = 1.0,
         hidden: int = 32,
     ) -> Self:
-        """`column` is any of the table, `hidden` the width of the discriminator.
+        """`column` is any of the table, by default the data set; `hidden` is the width of the discriminator.
 
         UserErrors: it is not there, or has one value, or more than a tenth of the rows have.
         """
-        if not column:
-            raise UserError("adversarial needs a column: {name: adversarial, column: domain}")
         if reversal < 0 or hidden < 1:
             raise UserError(f"adversarial: {reversal=} must not be negative, {hidden=} positive")
+        if not column and rows.set_rows:
+            sizes = [len(each) for each in rows.set_rows.values()]
+            shares = tuple(size / sum(sizes) for size in sizes)
+            return cls(weight, "", tuple(rows.set_rows), shares, float(reversal), hidden)
+        if not column:
+            raise UserError(
+                "adversarial needs a column: {name: adversarial, column: domain}, or several data sets"
+            )
         require_columns(rows.table, [column], "adversarial")
         found = coded(rows.table[column], f"column {column!r}")
         num_domains = len(found.values)
@@ -83,6 +89,10 @@ class Adversarial(Auxiliary):
         return max(self.shares)
 
     def labels(self, rows: TrainingRows) -> dict[str, Tensor]:
+        if not self.column:
+            known = [rows.set_rows[name] for name in self.domains]
+            parts = [torch.full((len(each),), float(k)) for k, each in enumerate(known)]
+            return {self.name: torch.cat(parts)}
         codes_B = coded(rows.table[self.column], f"column {self.column!r}").codes_B
         return {self.name: torch.from_numpy(np.where(codes_B < 0, np.float32(np.nan), codes_B))}
 
