@@ -68,6 +68,19 @@ SENTENCES = {
     "shared-private, adversary, orthogonality": (SPLIT, 1.0, 0.1),
 }
 """Trunk, reversal, and the weight of orthogonality."""
+READING: Mapping[str, object] = {
+    "tasks": [f"{name}:binary" for name in SETS],
+    "columns": {"text": ["text"]},
+    "input_options": {
+        "text": {"encoder": "cnn", "vectors": str(DATA / "glove_50d.npz"), "max_length": 40}
+    },
+    "tower_hidden": (),
+    "ensemble": 1,
+    "batch_size": 64,
+    "batch_by": "chance",
+    "learning_rate": 2e-3,
+    "threads": 1,
+}
 Found = dict[str, float]
 
 
@@ -160,46 +173,37 @@ def sentences(
     """The mean accuracy over the four sets, and how well the set is told from what is shared."""
     losses = [{"name": DOMAIN, "column": "set", "weight": 0.5, "reversal": reversal, "hidden": 64}]
     losses += [{"name": Orthogonality.name, "weight": apart}] if apart else []
-    config = validate_config(
-        {
-            "tasks": [f"{name}:binary" for name in SETS],
-            "columns": {"text": ["text"]},
-            "input_options": {
-                "text": {"encoder": "cnn", "vectors": str(DATA / "glove_50d.npz"), "max_length": 40}
-            },
-            "trunk": trunk,
-            "auxiliary": losses,
-            "tower_hidden": (),
-            "ensemble": 1,
-            "batch_size": 64,
-            "batch_by": "chance",
-            "epochs": epochs,
-            "learning_rate": 2e-3,
-            "threads": 1,
-            "seed": seed,
-        }
-    )
+    own = {"trunk": trunk, "auxiliary": losses, "epochs": epochs, "seed": seed}
     parts = {part: polarity(part, number, seed) for part in ("train", "valid", "test")}
-    rows = parts.pop("train")
-    prepared = prepare(config, rows, parts=parts)
+    given = {part: parts[part] for part in ("valid", "test")}
+    prepared = prepare(validate_config({**READING, **own}), parts["train"], parts=given)
     plan = multi_task(prepared.config, prepared)
     run = start_training(plan, prepared, OwnParts(), device=torch.device("cpu"))
     steps = train(run, plan.stream(), valid=plan.valid)
     told = [float(step.accuracies[DOMAIN]) for step in steps if DOMAIN in step.accuracies]
     assert plan.test is not None
-    values = predict(run.model, plan.test).values
+    found = {"accuracy": mean_accuracy(run.model, plan.test), "discriminator": late(told)}
+    rows, tests = (
+        Batch(batch.inputs, {DOMAIN: domains(parts[part])})
+        for part, batch in (("train", plan.train), ("test", plan.test))
+    )
+    return {**found, "fresh": fresh(run.model, rows, tests)}
+
+
+def mean_accuracy(model: MultiTaskModel, rows: Batch) -> float:
+    """Over the four tasks, each on its own sentences."""
+    values = predict(model, rows).values
     scores = []
     for name in SETS:
-        labels_B = plan.test.labels[name].numpy()
+        labels_B = rows.labels[name].numpy()
         known_B = ~np.isnan(labels_B)
-        scores.append(float(((values[name] > 0.5) == labels_B)[known_B].mean()))
-    names = parts["test"]["set"].to_pylist()
-    domain_B = torch.tensor([SETS.index(name) for name in names]).float()
-    tests = Batch(plan.test.inputs, {DOMAIN: domain_B})
-    order = [SETS.index(name) for name in rows["set"].to_pylist()]
-    trained_on = Batch(plan.train.inputs, {DOMAIN: torch.tensor(order).float()})
-    accuracy = {"accuracy": float(np.mean(scores))}
-    return {**accuracy, "discriminator": late(told), "fresh": fresh(run.model, trained_on, tests)}
+        scores.append(((values[name] > 0.5) == labels_B)[known_B].mean())
+    return float(np.mean(scores))
+
+
+def domains(table: pa.Table) -> Tensor:
+    """The number of each row's set (B,)."""
+    return torch.tensor([float(SETS.index(name)) for name in table["set"].to_pylist()])
 
 
 def polarity(part: str, number: int, seed: int) -> pa.Table:

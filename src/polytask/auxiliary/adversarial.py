@@ -63,26 +63,9 @@ class Adversarial(Auxiliary):
         """
         if reversal < 0 or hidden < 1:
             raise UserError(f"adversarial: {reversal=} must not be negative, {hidden=} positive")
-        if not column and rows.set_rows:
-            sizes = [len(each) for each in rows.set_rows.values()]
-            shares = tuple(size / sum(sizes) for size in sizes)
-            return cls(weight, "", tuple(rows.set_rows), shares, float(reversal), hidden)
-        if not column:
-            raise UserError(
-                "adversarial needs a column: {name: adversarial, column: domain}, or several data sets"
-            )
-        require_columns(rows.table, [column], "adversarial")
-        found = coded(rows.table[column], f"column {column!r}")
-        num_domains = len(found.values)
-        if not 2 <= num_domains <= max(2, rows.table.num_rows // 10):
-            raise UserError(
-                f"adversarial: {column!r} has {num_domains:,} different values, where domains are "
-                "2 or more, each of many rows"
-            )
-        names = tuple(str(value) for value in found.values.to_pylist())
-        counts = np.bincount(found.codes_B[found.codes_B >= 0], minlength=num_domains)
-        shares = tuple((counts / counts.sum()).tolist())
-        return cls(weight, column, names, shares, float(reversal), hidden)
+        sizes = _sizes_of_sets(rows) if not column else _sizes_of_values(rows, column)
+        shares = tuple(size / sum(sizes.values()) for size in sizes.values())
+        return cls(weight, column, tuple(sizes), shares, float(reversal), hidden)
 
     @property
     def chance(self) -> float:
@@ -129,6 +112,29 @@ class _Discriminator(AuxiliaryLoss):
 
     def row_weights(self, batch: Batch) -> Tensor | None:
         return labelled_rows(self.name, batch)
+
+
+def _sizes_of_sets(rows: TrainingRows) -> dict[str, int]:
+    """The training rows of each data set; UserError where there is one table."""
+    if not rows.set_rows:
+        raise UserError(
+            "adversarial needs a column: {name: adversarial, column: domain}, or several data sets"
+        )
+    return {name: len(each) for name, each in rows.set_rows.items()}
+
+
+def _sizes_of_values(rows: TrainingRows, column: str) -> dict[str, int]:
+    """The training rows of each value; UserError for a column that names no domains."""
+    require_columns(rows.table, [column], "adversarial")
+    found = coded(rows.table[column], f"column {column!r}")
+    num_domains = len(found.values)
+    if not 2 <= num_domains <= max(2, rows.table.num_rows // 10):
+        raise UserError(
+            f"adversarial: {column!r} has {num_domains:,} different values, where domains are "
+            "2 or more, each of many rows"
+        )
+    counts = np.bincount(found.codes_B[found.codes_B >= 0], minlength=num_domains).tolist()
+    return dict(zip(map(str, found.values.to_pylist()), counts))
 
 
 def reversal_at(progress: float) -> float:
