@@ -205,11 +205,11 @@ def kept(key: str, rows: Batch, test: Batch, seed: int) -> list[tuple[str, float
     return [(rule, known[rule]) for rule in ("equal", *RULES)]
 
 
-def show(name: str, num_seeds: int) -> dict[str, Tensor]:
+def show(name: str, num_seeds: int, *, has_noise: bool = True) -> dict[str, Tensor]:
     """Prints each rule's mean AUC and its paired gain over equal weights; returns the gains by seed."""
     train_rows, test = read(name)
     gains: dict[str, Tensor] = {}
-    for noise in (False, True):
+    for noise in (False, True) if has_noise else (False,):
         found: dict[str, list[float]] = {}
         for seed in range(num_seeds):
             rows = with_noise(train_rows, seed) if noise else train_rows
@@ -237,12 +237,13 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="all four tables, 5 seeds")
     parser.add_argument("--data", choices=NAMES, action="append")
     parser.add_argument("--seeds", type=int)
+    parser.add_argument("--no-noise", action="store_true", help="labels as they are alone")
     given = parser.parse_args()
     is_full = given.full
     torch.set_num_threads(1)
     started = time.perf_counter()
     for name in given.data or (NAMES if is_full else NAMES[:1]):
-        show(name, given.seeds or (5 if is_full else 2))
+        show(name, given.seeds or (5 if is_full else 2), has_noise=not given.no_noise)
     print(f"{time.perf_counter() - started:.0f} s")
 
 
