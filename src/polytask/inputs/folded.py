@@ -15,7 +15,7 @@ from polytask.products import Unmade, product, unrectified
 _ROWS_A_VALUE, _FEWEST_ENTRIES, _FEWEST_ROWS = 2, 64, 256
 """Rows of a batch for each value of a column that is folded, and what is too little to be worth it."""
 
-_LARGEST_GROWTH = 1.5
+_LARGEST_GROWTH = 2.5
 """Columns are made products of together if the largest has so many times the values of the smallest."""
 
 _BLOCK = 128
