@@ -17,7 +17,6 @@ POLYTASK_DATA (else ../shared/data).
 """
 
 import argparse
-import io
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,11 +26,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
+from mnist_m import DOMAIN, Pictures, digits, joined
 from pictures import DATA, Scores
-from PIL import Image
 from scipy import stats
 from sklearn.linear_model import LogisticRegression
-from torch import Tensor, nn
+from torch import Tensor
 
 from polytask.auxiliary import Adversarial, Orthogonality
 from polytask.balancing import Equal
@@ -40,8 +39,6 @@ from polytask.fitting import prepare
 from polytask.fitting.building import start_training
 from polytask.fitting.own_parts import OwnParts
 from polytask.fitting.plan import multi_task
-from polytask.inputs.image_decoding import Form
-from polytask.inputs.image_networks import LeNet
 from polytask.model import MultiTaskModel
 from polytask.streams import Batch, InMemoryStream
 from polytask.task import multiclass
@@ -49,7 +46,6 @@ from polytask.training import Settings, TrainingRun, train
 from polytask.training.evaluation import predict
 from polytask.trunks import SharedBottom
 
-DOMAIN = "adversarial"
 PICTURES = {
     "labels of MNIST": (0.0, False),
     "... and an adversary": (1.0, False),
@@ -68,60 +64,20 @@ SENTENCES = {
     "shared-private, adversary, orthogonality": (SPLIT, 1.0, 0.1),
 }
 """Trunk, reversal, and the weight of orthogonality."""
+READING: Mapping[str, object] = {
+    "tasks": [f"{name}:binary" for name in SETS],
+    "columns": {"text": ["text"]},
+    "input_options": {
+        "text": {"encoder": "cnn", "vectors": str(DATA / "glove_50d.npz"), "max_length": 40}
+    },
+    "tower_hidden": (),
+    "ensemble": 1,
+    "batch_size": 64,
+    "batch_by": "chance",
+    "learning_rate": 2e-3,
+    "threads": 1,
+}
 Found = dict[str, float]
-
-
-class Pictures(nn.Module):
-    """A LeNet on pictures (B, 3, 28, 28), read as bytes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.network = LeNet(Form(28, 28, 3), 50)
-
-    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        features_BD: Tensor = self.network(inputs["x"].float() / 127.5 - 1)
-        return features_BD
-
-
-def digits(part: str, number: int, seed: int) -> tuple[Batch, Batch]:
-    """Pictures of MNIST and of MNIST-M, other digits in either."""
-    held = np.load(DATA / "mnist.npz")
-    split = "train" if part == "train" else "test"
-    images, labels = held[f"x_{split}"], held[f"y_{split}"]
-    rng = np.random.default_rng([seed, part == "train"])
-    chosen = rng.permutation(len(images))[: 2 * number]
-    grey_BHW = images[chosen].astype(np.uint8)
-    source_BCHW = np.repeat(grey_BHW[:number, None], 3, axis=1)
-    table = pq.read_table(DATA / "cifar10.parquet", columns=["split", "image"])
-    behind = table.filter(pc.equal(table["split"], split))["image"]
-    places = rng.integers(len(behind), size=number)
-    target = []
-    for digit_HW, place in zip(grey_BHW[number:], places):
-        picture = np.asarray(Image.open(io.BytesIO(behind[int(place)].as_py())).convert("RGB"), int)
-        top, left = rng.integers(picture.shape[0] - 27), rng.integers(picture.shape[1] - 27)
-        patch_HWC = picture[top : top + 28, left : left + 28]
-        target.append(np.abs(patch_HWC - digit_HW[:, :, None].astype(int)).transpose(2, 0, 1))
-    y_B = labels[chosen].astype(np.float32)
-    return (
-        _rows(source_BCHW, y_B[:number], 0.0),
-        _rows(np.stack(target).astype(np.uint8), y_B[number:], 1.0),
-    )
-
-
-def _rows(x_BCHW: np.ndarray, y_B: np.ndarray, domain: float) -> Batch:
-    labels = {"digit": torch.from_numpy(y_B), DOMAIN: torch.full((len(y_B),), domain)}
-    return Batch({"x": torch.from_numpy(x_BCHW)}, labels)
-
-
-def joined(first: Batch, second: Batch, *, has_labels: bool) -> Batch:
-    """Both domains; the second without its digits, unless they are known."""
-    digit_B = second.labels["digit"]
-    unknown_B = digit_B if has_labels else torch.full_like(digit_B, torch.nan)
-    parts = {"digit": unknown_B, DOMAIN: second.labels[DOMAIN]}
-    return Batch(
-        {"x": torch.cat([first.inputs["x"], second.inputs["x"]])},
-        {name: torch.cat([value, parts[name]]) for name, value in first.labels.items()},
-    )
 
 
 def pictures(reversal: float, has_labels: bool, *, seed: int, number: int, epochs: int) -> Found:
@@ -160,46 +116,37 @@ def sentences(
     """The mean accuracy over the four sets, and how well the set is told from what is shared."""
     losses = [{"name": DOMAIN, "column": "set", "weight": 0.5, "reversal": reversal, "hidden": 64}]
     losses += [{"name": Orthogonality.name, "weight": apart}] if apart else []
-    config = validate_config(
-        {
-            "tasks": [f"{name}:binary" for name in SETS],
-            "columns": {"text": ["text"]},
-            "input_options": {
-                "text": {"encoder": "cnn", "vectors": str(DATA / "glove_50d.npz"), "max_length": 40}
-            },
-            "trunk": trunk,
-            "auxiliary": losses,
-            "tower_hidden": (),
-            "ensemble": 1,
-            "batch_size": 64,
-            "batch_by": "chance",
-            "epochs": epochs,
-            "learning_rate": 2e-3,
-            "threads": 1,
-            "seed": seed,
-        }
-    )
+    own = {"trunk": trunk, "auxiliary": losses, "epochs": epochs, "seed": seed}
     parts = {part: polarity(part, number, seed) for part in ("train", "valid", "test")}
-    rows = parts.pop("train")
-    prepared = prepare(config, rows, parts=parts)
+    given = {part: parts[part] for part in ("valid", "test")}
+    prepared = prepare(validate_config({**READING, **own}), parts["train"], parts=given)
     plan = multi_task(prepared.config, prepared)
     run = start_training(plan, prepared, OwnParts(), device=torch.device("cpu"))
     steps = train(run, plan.stream(), valid=plan.valid)
     told = [float(step.accuracies[DOMAIN]) for step in steps if DOMAIN in step.accuracies]
     assert plan.test is not None
-    values = predict(run.model, plan.test).values
+    found = {"accuracy": mean_accuracy(run.model, plan.test), "discriminator": late(told)}
+    rows, tests = (
+        Batch(batch.inputs, {DOMAIN: domains(parts[part])})
+        for part, batch in (("train", plan.train), ("test", plan.test))
+    )
+    return {**found, "fresh": fresh(run.model, rows, tests)}
+
+
+def mean_accuracy(model: MultiTaskModel, rows: Batch) -> float:
+    """Over the four tasks, each on its own sentences."""
+    values = predict(model, rows).values
     scores = []
     for name in SETS:
-        labels_B = plan.test.labels[name].numpy()
+        labels_B = rows.labels[name].numpy()
         known_B = ~np.isnan(labels_B)
-        scores.append(float(((values[name] > 0.5) == labels_B)[known_B].mean()))
-    names = parts["test"]["set"].to_pylist()
-    domain_B = torch.tensor([SETS.index(name) for name in names]).float()
-    tests = Batch(plan.test.inputs, {DOMAIN: domain_B})
-    order = [SETS.index(name) for name in rows["set"].to_pylist()]
-    trained_on = Batch(plan.train.inputs, {DOMAIN: torch.tensor(order).float()})
-    accuracy = {"accuracy": float(np.mean(scores))}
-    return {**accuracy, "discriminator": late(told), "fresh": fresh(run.model, trained_on, tests)}
+        scores.append(((values[name] > 0.5) == labels_B)[known_B].mean())
+    return float(np.mean(scores))
+
+
+def domains(table: pa.Table) -> Tensor:
+    """The number of each row's set (B,)."""
+    return torch.tensor([float(SETS.index(name)) for name in table["set"].to_pylist()])
 
 
 def polarity(part: str, number: int, seed: int) -> pa.Table:

@@ -18,7 +18,7 @@ import io
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -172,36 +172,44 @@ def mean_auc(model: MultiTaskModel, test: Batch) -> float:
     return float(np.mean(scores))
 
 
-def scores_of(rows: Batch, test: Batch, seed: int) -> Iterator[tuple[str, float]]:
-    """The mean AUC of every rule under one seed."""
+def score_of(
+    rule: str, rows: Batch, test: Batch, seed: int, fixed: list[float] | None
+) -> tuple[float, list[float] | None]:
+    """The mean AUC of a rule under one seed, and the last weights of Algorithm 2, which `fixed` is for static."""
     num_tasks = len(rows.labels)
-    observed = SVDReweighting(num_tasks, rank=1)
-    yield "equal", mean_auc(trained(rows, Equal(num_tasks), seed), test)
     forms = ["classification"] * num_tasks
-    yield RULES[0], mean_auc(trained(rows, Uncertainty(num_tasks, forms=forms), seed), test)
-    yield RULES[1], mean_auc(trained(rows, observed, seed), test)
-    half = SVDReweighting(num_tasks, rank=num_tasks // 2)
-    yield RULES[2], mean_auc(trained(rows, half, seed), test)
-    fixed: list[float] = observed.weights_T.tolist()
-    yield RULES[3], mean_auc(trained(rows, Static(num_tasks, weights=fixed), seed), test)
+    rules: dict[str, Callable[[], Balancer]] = {
+        "equal": lambda: Equal(num_tasks),
+        RULES[0]: lambda: Uncertainty(num_tasks, forms=forms),
+        RULES[1]: lambda: SVDReweighting(num_tasks, rank=1),
+        RULES[2]: lambda: SVDReweighting(num_tasks, rank=num_tasks // 2),
+        RULES[3]: lambda: Static(num_tasks, weights=fixed),
+    }
+    balancer = rules[rule]()
+    score = mean_auc(trained(rows, balancer, seed), test)
+    return score, balancer.weights_T.tolist() if isinstance(balancer, SVDReweighting) else None
 
 
 def kept(key: str, rows: Batch, test: Batch, seed: int) -> list[tuple[str, float]]:
     """The scores of a seed, from the folder where they are there."""
     path = FOLDER / f"{key}.json"
-    if not path.is_file():
-        scores = dict(scores_of(rows, test, seed))
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(scores))
-        print(f"  {key}", flush=True)
-    return [*json.loads(path.read_text()).items()]
+    known = json.loads(path.read_text()) if path.is_file() else {}
+    for rule in ("equal", *RULES):
+        if rule not in known:
+            known[rule], weights = score_of(rule, rows, test, seed, known.get("weights"))
+            if rule == RULES[1]:
+                known["weights"] = weights
+            FOLDER.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(known))
+            print(f"  {key} {rule}", flush=True)
+    return [(rule, known[rule]) for rule in ("equal", *RULES)]
 
 
-def show(name: str, num_seeds: int) -> dict[str, Tensor]:
+def show(name: str, num_seeds: int, *, has_noise: bool = True) -> dict[str, Tensor]:
     """Prints each rule's mean AUC and its paired gain over equal weights; returns the gains by seed."""
     train_rows, test = read(name)
     gains: dict[str, Tensor] = {}
-    for noise in (False, True):
+    for noise in (False, True) if has_noise else (False,):
         found: dict[str, list[float]] = {}
         for seed in range(num_seeds):
             rows = with_noise(train_rows, seed) if noise else train_rows
@@ -228,12 +236,14 @@ def main() -> None:
     )
     parser.add_argument("--full", action="store_true", help="all four tables, 5 seeds")
     parser.add_argument("--data", choices=NAMES, action="append")
+    parser.add_argument("--seeds", type=int)
+    parser.add_argument("--no-noise", action="store_true", help="labels as they are alone")
     given = parser.parse_args()
     is_full = given.full
     torch.set_num_threads(1)
     started = time.perf_counter()
     for name in given.data or (NAMES if is_full else NAMES[:1]):
-        show(name, 5 if is_full else 2)
+        show(name, given.seeds or (5 if is_full else 2), has_noise=not given.no_noise)
     print(f"{time.perf_counter() - started:.0f} s")
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 import polytask
-from polytask.auxiliary import Histogram, TrainingRows
+from polytask.auxiliary import KeyHistogram, TrainingRows
 from polytask.auxiliary.histogram import earlier_sums
 from polytask.errors import UserError
 from polytask.inputs import FittedInputs
@@ -40,7 +40,7 @@ def rows() -> TrainingRows:
 def by_hand(rows: TrainingRows, *, where: bool, time: bool) -> np.ndarray:
     found = np.full((NUM_ROWS, 3), np.nan)
     table = rows.table.to_pylist()
-    classes = Histogram.fit(rows, key="user", column="tag").classes
+    classes = KeyHistogram.fit(rows, key="user", column="tag").classes
     for place, row in enumerate(table):
         counts = dict.fromkeys(classes, 0)
         for other_place, other in enumerate(table):
@@ -60,7 +60,7 @@ def by_hand(rows: TrainingRows, *, where: bool, time: bool) -> np.ndarray:
 def test_shares_are_those_of_a_loop(rows: TrainingRows, where: bool, time: bool) -> None:
     options = {"where": "click"} if where else {}
     options |= {"time": "at"} if time else {}
-    histogram = Histogram.fit(rows, key="user", column="tag", **options)
+    histogram = KeyHistogram.fit(rows, key="user", column="tag", **options)
     found_BK = histogram.labels(rows)["histogram"].numpy()
     np.testing.assert_allclose(found_BK, by_hand(rows, where=where, time=time), atol=1e-6)
     assert 0.1 < np.isnan(found_BK).any(axis=1).mean() < 0.5 if time else True
@@ -80,7 +80,7 @@ def test_earlier_sums_are_those_of_a_loop(entries: list[tuple[int, int, int]]) -
 
 def test_the_loss_is_the_cross_entropy_with_the_shares(rows: TrainingRows) -> None:
     torch.manual_seed(0)
-    histogram = Histogram.fit(rows, key="user", column="tag", time="at")
+    histogram = KeyHistogram.fit(rows, key="user", column="tag", time="at")
     labels_BK = histogram.labels(rows)["histogram"]
     loss, features_BH = histogram.objective(4, num_steps=1), torch.randn(NUM_ROWS, 4)
     batch = Batch(rows.encoded, {"histogram": labels_BK})
@@ -135,4 +135,4 @@ def test_a_user_s_taste_is_learned_in_a_fit() -> None:
 )
 def test_bad_options(rows: TrainingRows, options: dict[str, str], match: str) -> None:
     with pytest.raises(UserError, match=match):
-        Histogram.fit(rows, **options).labels(rows)
+        KeyHistogram.fit(rows, **options).labels(rows)

@@ -204,3 +204,20 @@ def test_pre_training_has_a_rate_of_its_own(table: pa.Table, tmp_path: Path) -> 
         highest[step.model] = max(highest[step.model], step.learning_rate)
     assert highest["pre-training"] == pytest.approx(0.02, rel=0.1)
     assert highest["multi-task"] == pytest.approx(0.001, rel=0.1)
+
+
+def test_the_data_set_is_the_domain_where_no_column_is_named(table: pa.Table) -> None:
+    """Two tables, one shifted: a discriminator that is not reversed tells them apart."""
+    shifted = table.set_column(0, "x", pa.array(np.asarray(table["x"]) + 4))
+    spec = {"name": "adversarial", "weight": 1.0, "reversal": 0.0}
+    run = polytask.fit(
+        data={"one": table, "two": shifted.slice(0, 900)},
+        tasks=["one.yes", "two.yes"],
+        auxiliary=spec,
+        inputs="x,same",
+        **{**QUICK, "epochs": 4, "learning_rate": 0.02},
+    )
+    (loss,) = run.metrics.auxiliary.losses
+    assert loss.chance == pytest.approx(1500 / 2400, abs=0.01) and loss.accuracy > 0.9
+    with pytest.raises(UserError, match="or several data sets"):
+        polytask.fit(table, ["yes"], auxiliary="adversarial", **QUICK)

@@ -7,7 +7,9 @@ import pytest
 
 from polytask.balancing import BALANCERS, WRAPPERS
 from polytask.choices import KIND_NAMES, RULE_NAMES, TRUNK_NAMES, WRAPPER_NAMES, NumericEncoding
-from polytask.cli import main
+from polytask.cli import main, options
+from polytask.config import FitConfig
+from polytask.config.fields import description
 from polytask.inputs import numbers
 from polytask.kinds import KINDS
 from polytask.trunks import TRUNKS
@@ -89,3 +91,10 @@ def test_names_of_other_programs_bring_ours(
         main()
     assert stopped.value.code == 2
     assert f"did you mean {meant}?" in capsys.readouterr().err
+
+
+def test_what_is_to_be_repeated_can_be() -> None:
+    """An option that says so takes all values that it is given, not the last one."""
+    for name, field in FitConfig.model_fields.items():
+        if "repeat" in description(field):
+            assert name in options._REPEATED, name

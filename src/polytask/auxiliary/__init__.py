@@ -3,7 +3,7 @@
 from polytask.auxiliary.adversarial import Adversarial, reversal_at
 from polytask.auxiliary.auxiliary import Auxiliary, TrainingRows, mean_features
 from polytask.auxiliary.frequency import Frequency
-from polytask.auxiliary.histogram import Histogram
+from polytask.auxiliary.histogram import KeyHistogram
 from polytask.auxiliary.loss import AuxiliaryLoss
 from polytask.auxiliary.masked_columns import MaskedColumns
 from polytask.auxiliary.orthogonality import Orthogonality
@@ -19,7 +19,7 @@ __all__ = [
     "Auxiliary",
     "AuxiliaryLoss",
     "Frequency",
-    "Histogram",
+    "KeyHistogram",
     "MaskedColumns",
     "Orthogonality",
     "ReplacedTokens",

@@ -25,7 +25,7 @@ _STEEPNESS = 10.0
 
 @dataclass(frozen=True)
 class Adversarial(Auxiliary):
-    """A column names the domain of each row; what the trunk makes of a row is not to tell it.
+    """A column, or the data set, names the domain of each row; what the trunk makes of a row is not to tell it.
 
     It reads the mean of the trunk's features of all tasks; of `shared_private` what is shared alone.
 
@@ -57,32 +57,25 @@ class Adversarial(Auxiliary):
         reversal: float = 1.0,
         hidden: int = 32,
     ) -> Self:
-        """`column` is any of the table, `hidden` the width of the discriminator.
+        """`column` is any of the table, by default the data set; `hidden` is the width of the discriminator.
 
         UserErrors: it is not there, or has one value, or more than a tenth of the rows have.
         """
-        if not column:
-            raise UserError("adversarial needs a column: {name: adversarial, column: domain}")
         if reversal < 0 or hidden < 1:
             raise UserError(f"adversarial: {reversal=} must not be negative, {hidden=} positive")
-        require_columns(rows.table, [column], "adversarial")
-        found = coded(rows.table[column], f"column {column!r}")
-        num_domains = len(found.values)
-        if not 2 <= num_domains <= max(2, rows.table.num_rows // 10):
-            raise UserError(
-                f"adversarial: {column!r} has {num_domains:,} different values, where domains are "
-                "2 or more, each of many rows"
-            )
-        names = tuple(str(value) for value in found.values.to_pylist())
-        counts = np.bincount(found.codes_B[found.codes_B >= 0], minlength=num_domains)
-        shares = tuple((counts / counts.sum()).tolist())
-        return cls(weight, column, names, shares, float(reversal), hidden)
+        sizes = _sizes_of_sets(rows) if not column else _sizes_of_values(rows, column)
+        shares = tuple(size / sum(sizes.values()) for size in sizes.values())
+        return cls(weight, column, tuple(sizes), shares, float(reversal), hidden)
 
     @property
     def chance(self) -> float:
         return max(self.shares)
 
     def labels(self, rows: TrainingRows) -> dict[str, Tensor]:
+        if not self.column:
+            known = [rows.set_rows[name] for name in self.domains]
+            parts = [torch.full((len(each),), float(k)) for k, each in enumerate(known)]
+            return {self.name: torch.cat(parts)}
         codes_B = coded(rows.table[self.column], f"column {self.column!r}").codes_B
         return {self.name: torch.from_numpy(np.where(codes_B < 0, np.float32(np.nan), codes_B))}
 
@@ -119,6 +112,29 @@ class _Discriminator(AuxiliaryLoss):
 
     def row_weights(self, batch: Batch) -> Tensor | None:
         return labelled_rows(self.name, batch)
+
+
+def _sizes_of_sets(rows: TrainingRows) -> dict[str, int]:
+    """The training rows of each data set; UserError where there is one table."""
+    if not rows.set_rows:
+        raise UserError(
+            "adversarial needs a column: {name: adversarial, column: domain}, or several data sets"
+        )
+    return {name: len(each) for name, each in rows.set_rows.items()}
+
+
+def _sizes_of_values(rows: TrainingRows, column: str) -> dict[str, int]:
+    """The training rows of each value; UserError for a column that names no domains."""
+    require_columns(rows.table, [column], "adversarial")
+    found = coded(rows.table[column], f"column {column!r}")
+    num_domains = len(found.values)
+    if not 2 <= num_domains <= max(2, rows.table.num_rows // 10):
+        raise UserError(
+            f"adversarial: {column!r} has {num_domains:,} different values, where domains are "
+            "2 or more, each of many rows"
+        )
+    counts = np.bincount(found.codes_B[found.codes_B >= 0], minlength=num_domains).tolist()
+    return dict(zip(map(str, found.values.to_pylist()), counts))
 
 
 def reversal_at(progress: float) -> float:

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal, Self
 
 import pyarrow as pa
@@ -19,11 +19,15 @@ from polytask.streams import Stream
 
 @dataclass(frozen=True, slots=True)
 class TrainingRows:
-    """What an auxiliary is made of: the training rows as they were read, and as they were encoded."""
+    """What an auxiliary is made of: the training rows as they were read, and as they were encoded.
+
+    `set_rows` are those of each data set, where there are several.
+    """
 
     table: pa.Table
     inputs: FittedInputs
     encoded: Mapping[str, Tensor]
+    set_rows: Mapping[str, range] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

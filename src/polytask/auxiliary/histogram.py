@@ -26,7 +26,7 @@ _MOST_CELLS = 100_000_000
 
 
 @dataclass(frozen=True)
-class Histogram(Auxiliary):
+class KeyHistogram(Auxiliary):
     """The shares of the classes of `column` among the rows of the same `key` are to be predicted.
 
     With `time`, among those before the row's own moment alone; without, among all other training rows of the
@@ -152,7 +152,7 @@ def _numbers(table: pa.Table, name: str) -> NDArray[np.float64]:
 class _Shares(AuxiliaryLoss):
     """Cross-entropy of each row's shares."""
 
-    def __init__(self, auxiliary: Histogram, num_features: int, num_steps: int) -> None:
+    def __init__(self, auxiliary: KeyHistogram, num_features: int, num_steps: int) -> None:
         super().__init__(auxiliary, num_steps=num_steps)
         self.head = nn.Linear(num_features, len(auxiliary.classes))
 

@@ -6,7 +6,7 @@ from typing import TypeVar
 from polytask.auxiliary.adversarial import Adversarial
 from polytask.auxiliary.auxiliary import Auxiliary
 from polytask.auxiliary.frequency import Frequency
-from polytask.auxiliary.histogram import Histogram
+from polytask.auxiliary.histogram import KeyHistogram
 from polytask.auxiliary.masked_columns import MaskedColumns
 from polytask.auxiliary.orthogonality import Orthogonality
 from polytask.auxiliary.replaced_tokens import ReplacedTokens
@@ -20,7 +20,7 @@ AUXILIARIES: dict[str, type[Auxiliary]] = {
     kind.name: kind
     for kind in (
         *(ReplacedValues, MaskedColumns, Frequency, Adversarial, Orthogonality),
-        *(ReplacedTokens, SwappedOrder, Histogram),
+        *(ReplacedTokens, SwappedOrder, KeyHistogram),
     )
 }
 

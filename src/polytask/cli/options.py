@@ -20,6 +20,7 @@ _REPEATED = {"tasks": "--task", "derive": "--derive", "transform": "--transform"
     "weight": "--weight",
     "columns": "--columns",
     "data": "--data",
+    "auxiliary": "--auxiliary",
 }
 _POSITIONAL = "table"
 _COLUMN_OPTIONS = (
@@ -47,7 +48,10 @@ def with_column_options(command: Callable[[Mapping[str, object]], None]) -> Call
 
 def with_transfer_options(command: Callable[[Mapping[str, object]], None]) -> Callable[..., None]:
     """The command with the options of a fit, but for its baseline, and those of a study of transfer."""
-    left_out = ("baseline", "init_from", "intervals", "log_every", "checkpoint_every")
+    left_out = (
+        *("baseline", "compare_auxiliary", "init_from", "intervals", "log_every"),
+        "checkpoint_every",
+    )
     names = [name for name in FitConfig.model_fields if name not in left_out]
     own = (
         ("budget", int | None, "N", "Most trainings, of all kinds together. [60]"),
@@ -257,7 +261,8 @@ _STUDY = "The study of transfer"
 _COMPARISON = "The study"
 _NOT_OF_A_STUDY = (
     *("baseline", "init_from", "intervals", "log_every", "checkpoint_every", "balancer"),
-    *("auxiliary", "pretrain", "pretrain_epochs", "data", "shares"),
+    *("auxiliary", "pretrain", "pretrain_epochs", "pretrain_rate", "compare_auxiliary"),
+    *("data", "shares"),
 )
 STUDY_OPTIONS: Mapping[str, tuple[object, str | None, str]] = {
     "quick": (

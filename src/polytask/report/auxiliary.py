@@ -38,7 +38,9 @@ def _panel(run: ReportedRun, loss: ExtraLoss) -> Panel | None:
         step_axis(axes[1], curve.step_P[-1])
     if len(accuracy) and loss.chance is not None:
         axes[1].axhline(loss.chance, color=INK, linewidth=1, linestyle="--")
-        axes[1].annotate("chance", (0, loss.chance), color=MUTED, va="bottom")
+        place = (0.99, loss.chance)
+        where = axes[1].get_yaxis_transform()
+        axes[1].text(*place, "chance", transform=where, color=MUTED, va="bottom", ha="right")
     return Panel(name, figure, " ".join(_findings(loss, curve, weight)))
 
 
@@ -57,7 +59,9 @@ def _findings(loss: ExtraLoss, curve: Curve, weight: Curve) -> list[str]:
         first, last = float(weight.value_P[0]), float(weight.value_P[-1])
         moves = first != last
         found.append(
-            f"Its weight goes from {first:g} to {last:g}." if moves else f"It weighs {first:g}."
+            f"Its weight goes from {first:.3g} to {last:.3g}."
+            if moves
+            else f"It weighs {first:.3g}."
         )
     if loss.accuracy is not None and loss.chance is not None:
         found.append(

@@ -134,7 +134,9 @@ def prepare(
     encoded = encoded_parts(config, split, inputs, fitted)
     config = with_inputs_noted(config, split, inputs.columns)
     examples = {name: each for name, (each, _) in encoded.items()}
-    rows = TrainingRows(train, inputs, examples["train"].inputs)
+    data_sets = data_sets_of(config, split)
+    set_rows = {each.name: each.rows["train"] for each in data_sets}
+    rows = TrainingRows(train, inputs, examples["train"].inputs, set_rows)
     auxiliaries = fit_auxiliaries(config, rows, forbidden=_giveaways(config, derivations))
     examples["train"] = with_labels_of(examples["train"], auxiliaries, rows)
     counts = {name: labels.counts for name, (_, labels) in encoded.items()}
@@ -156,7 +158,7 @@ def prepare(
         (*bad_rows, *notes, *((lengths.note,) if lengths.note else ())),
         {name: unknown_classes(each) for name, each in counts.items()},
         auxiliaries,
-        data_sets_of(config, split),
+        data_sets,
         lengths.by_B,
     )
 
