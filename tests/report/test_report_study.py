@@ -79,7 +79,10 @@ def record(**changes: object) -> StudyRecord:
     )
     front = tuple(
         FrontPoint(
-            "searched static weights", "static", (w, 2 - w), {"click": 0.7 + w / 100, NASTY: 0.72 - w / 90}
+            "searched static weights",
+            "static",
+            (w, 2 - w),
+            {"click": 0.7 + w / 100, NASTY: 0.72 - w / 90},
         )
         for w in (0.2, 0.6, 1.0, 1.8)
     )
@@ -90,7 +93,9 @@ def record(**changes: object) -> StudyRecord:
     )
     made = StudyRecord(
         name="log.parquet",
-        tasks=tuple(StudyTask(t, "binary", "auc", "AUC", "higher", "order of pairs") for t in TASKS),
+        tasks=tuple(
+            StudyTask(t, "binary", "auc", "AUC", "higher", "order of pairs") for t in TASKS
+        ),
         rows=rows,
         trials=(
             TrialLine("nash_mtl", 0, "failed", None, 0.0, {}, {}, "out of memory"),
@@ -159,7 +164,10 @@ def test_a_seesaw_is_warned_of() -> None:
 
 
 def test_a_study_under_way_says_so() -> None:
-    bare = [replace(each, cells=(), mean_over_equal=None, mean_over_single=None) for each in record().rows]
+    bare = [
+        replace(each, cells=(), mean_over_equal=None, mean_over_single=None)
+        for each in record().rows
+    ]
     made = record(rows=tuple(bare), advice=None, is_finished=False, seeds=(), rank_set=())
     assert verdict(made).startswith("Under way: 2 of 20 trials have ended.")
     assert "not finished" in warnings(made)[0]

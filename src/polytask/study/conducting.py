@@ -222,7 +222,7 @@ class Conductor:
     def _order(self, configuration: Configuration) -> tuple[int, int]:
         place = len(self.lines[configuration.name])
         if place == 0 and configuration.group != "static":
-            return (0, 0)
+            return (0, int(configuration.group == "method"))
         is_reference = self.reference is not None and configuration.name == self.reference.name
         first = 1 if is_reference else 2 if configuration.group == "static" else 3
         return (first, place)

@@ -239,6 +239,9 @@ class StudySoFar:
                 f"the budget of {config.budget:.0f} s was spent: {done} of {total} trials, and "
                 f"{len(self._seeds)} of {config.seeds} seeds, were done"
             )
+            missing = [row for row in self.outcomes.rows if row not in self._finished]
+            if missing:
+                found.append(f"no time was left for: {', '.join(missing)}")
         reasons: dict[str, list[str]] = {}
         for line in lines:
             if line.state == "failed":
