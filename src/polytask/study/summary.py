@@ -266,7 +266,7 @@ def _name(table: Path | None) -> str:
 def _tasks(outcomes: Outcomes) -> list[StudyTask]:
     found = []
     for task in outcomes.goals:
-        definition = task.kind.metric(task.kind.main_metric)
+        definition = outcomes.metric(task)
         found.append(
             StudyTask(
                 task.name,
