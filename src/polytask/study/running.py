@@ -23,6 +23,7 @@ from polytask.study.checking import check, remarks
 from polytask.study.conducting import Conductor, ConductorEvent
 from polytask.study.configurations import Configuration, all_specs, configurations, reference
 from polytask.study.folder import StudyFolder
+from polytask.study.pace import Pace
 from polytask.study.processes import Limits, Processes, require_forks, share_of_memory
 from polytask.study.search import Space, network_space, tree_space
 from polytask.study.storage import require_optuna
@@ -193,7 +194,7 @@ def _conductor(
         store=store,
         folder=folder,
         processes=Processes(workers, Limits(config.trial_time, memory, threads)),
-        deadline=started + config.budget,
+        pace=Pace(started, config.budget),
         leads=leads,
     )
 
