@@ -41,6 +41,7 @@ KUAIRAND = {
     "epochs": 2,
     "validations_per_epoch": 2,
     "embedding_dim": 8,
+    "cross_layers": 0,
     "monitor": "click.auc,long_view.auc,like.auc,play_seconds.xauc",
 }
 

@@ -167,5 +167,6 @@ def _gained(paired: Paired | None) -> str:
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        # The name stays whole, so that a line is a line.
+        table.add_column(column, overflow="fold", no_wrap=column == columns[0])
     return table

@@ -162,7 +162,8 @@ def _balancing(record: StudyRecord) -> str:
         words += f" {listing(worse)} {'is' if len(worse) == 1 else 'are'} worse."
     static = next((p for row, p in known if row.group == "static"), None)
     if static is not None and static.verdict == "none":
-        words += " Searching static weights brings no detectable difference either."
+        either = "" if better else " either"
+        words += f" Searching static weights brings no detectable difference{either}."
     return words
 
 
