@@ -8,6 +8,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TypeAlias
 
+import torch
+
 from polytask.config import FitConfig
 from polytask.config.study import Places, StudyConfig
 from polytask.data.readers import TableSource
@@ -181,9 +183,7 @@ def _conductor(
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
     workers = config.workers or cores
-    memory = (
-        share_of_memory(workers) if config.trial_memory is None else int(1e9 * config.trial_memory)
-    )
+    memory = _memory(config, workers)
     threads = config.fit.threads or max(cores // workers, 1)
     return Conductor(
         config=config,
@@ -197,6 +197,15 @@ def _conductor(
         pace=Pace(started, config.budget),
         leads=leads,
     )
+
+
+def _memory(config: StudyConfig, workers: int) -> int | None:
+    """The bytes of a training; no limit where CUDA is used, which reserves addresses without end."""
+    if config.trial_memory is not None:
+        return int(1e9 * config.trial_memory)
+    if config.fit.device != "cpu" and torch.version.cuda is not None:
+        return None
+    return share_of_memory(workers)
 
 
 def _spaces(

@@ -1,6 +1,5 @@
 """One training of a study, in a process of its own: a network, or trees for one task."""
 
-import resource
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -220,5 +219,7 @@ def _metrics(
 
 def peak_memory() -> int:
     """The most that this process has had resident, in bytes."""
+    import resource
+
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else most * 1024
