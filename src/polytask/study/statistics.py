@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 
 from polytask.records import Direction, Gain
 from polytask.records.study import DeltaM, Paired
@@ -63,7 +63,7 @@ def mean_over_seeds(values_S: Floats, values_SR: Floats) -> Mean:
 
     def reach(level: float) -> float:
         tail = (1 - level) / 2
-        of_t, of_normal = stats.t.isf(tail, number - 1), stats.norm.isf(tail)
+        of_t, of_normal = special.stdtrit(number - 1, tail), special.ndtri(tail)
         return math.sqrt(float(of_t**2) * of_seeds + float(of_normal**2) * of_rows)
 
     return Mean(value, value - reach(0.95), value + reach(0.95), _p_value(abs(value), reach))

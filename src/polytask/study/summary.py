@@ -25,7 +25,6 @@ from polytask.study.folder import by_part
 from polytask.study.outcomes import Outcomes, cells_of, delta_of, mean_pairs, ranks_of
 from polytask.study.search import weights_from
 
-
 _MOST_OF_TIME = 0.05
 
 
