@@ -27,13 +27,14 @@ class Known:
     error: float
     harmed: tuple[str, ...] = ()
     goals: tuple[str, ...] = ("a",)
+    models: int = 2
     rows: dict[str, list[Configuration]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in self.scores:
             positions = (0, 1, 2) if name == "more" else (0, 1)
             made = Configuration(name, name, GROUPS[name], "mmoe", "equal", positions, NOTHING)
-            self.rows[name] = [made]
+            self.rows[name] = [made] * (self.models if name == "single" else 1)
 
     def mean_difference(self, ours: str, theirs: str, seeds: object, part: str) -> Mean:
         assert part == "valid", "test rows choose nothing"
@@ -77,3 +78,9 @@ def test_a_row_that_harms_a_task_comes_last_among_equals() -> None:
 def test_the_best_and_its_ties_are_named() -> None:
     found = choice(Known({"mgda": 0.9, "equal": 0.89, "static": 0.8}, 0.02))
     assert (found.best, set(found.ties)) == ("mgda", {"mgda", "equal"})
+
+
+def test_the_own_network_of_one_goal_is_the_plainest() -> None:
+    scores = {"equal": 0.9, "single": 0.89}
+    assert choice(Known(scores, 0.02, models=1)).row == "single"
+    assert choice(Known(scores, 0.005, models=1)).row == "equal"

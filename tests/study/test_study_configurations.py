@@ -70,6 +70,16 @@ def test_a_product_has_every_rule_on_every_trunk_and_a_star_changes_one_thing(co
     ]
 
 
+def test_a_star_has_its_middle_where_there_is_something_to_weigh(compared) -> None:
+    found = compared(
+        ("click",), trunks=["mmoe", "ple"], auxiliary=[[], ["like"]], balancers=[], design="star"
+    )
+    assert [each.row for each in found if each.group == "equal"] == [
+        "mmoe, equal weights, with like",
+        "ple, equal weights, with like",
+    ]
+
+
 def test_sets_of_auxiliary_tasks_are_rows_and_one_goal_alone_is_a_separate_model(compared) -> None:
     found = compared(("click",), auxiliary=[[], ["like"], ["coin"], ["like", "coin"]], balancers=[])
     equal = {each.auxiliary.names: each.positions for each in found if each.group == "equal"}

@@ -30,7 +30,11 @@ def use(row: StudyRow) -> str:
     if row.group == "trees":
         return "gradient-boosted trees, one model a task"
     if row.group == "single":
-        return "a separate network for each task"
+        return (
+            "a separate network for each task"
+            if len(row.cells) > 1
+            else "a network for the task alone"
+        )
     rule = {
         "equal": "equal weights",
         "static": f"the static weights {row.chosen.get('weights', '')}",
