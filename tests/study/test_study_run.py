@@ -236,6 +236,10 @@ def test_a_storage_that_cannot_be_reached_is_said_before_anything_runs(asked) ->
     assert "cannot be reached" in found and "secret" not in found
 
 
+def test_one_task_alone_has_nothing_to_compare(asked) -> None:
+    assert "nothing is shared" in refused(study_events(asked(fit={"tasks": ["click"]})))
+
+
 def test_a_study_does_not_go_on_with_other_options(asked) -> None:
     config = asked(leave_out=["static", "rlw", "trees", "single"])
     run_study(config)

@@ -22,7 +22,6 @@ def check(
     """UserError for what cannot be built, with the place of the part that is to blame."""
     space = network_space(config.search, prepared.config)
     widest = space.defaults | {"width": max(space.choices["width"])}
-    tried: set[str] = set()
     for each in compared:
         if each.group == "trees":
             continue
@@ -34,9 +33,11 @@ def check(
             try_out([plan], prepared.inputs, OwnParts(), torch.device("cpu"))
         except UserError as error:
             raise UserError(f"{_blamed(error, each, places)}{error.message}") from error
-        tried.add(each.name)
-    if not tried:
-        raise UserError("nothing is left to compare: no network is among the configurations")
+    if not any(each.num_losses > 1 for each in compared):
+        raise UserError(
+            "there is one task and no auxiliary one, so nothing is shared or weighed: name another --task, or "
+            "a set of --auxiliary tasks or losses"
+        )
 
 
 def _blamed(error: UserError, configuration: Configuration, places: Places) -> str:

@@ -24,7 +24,7 @@ from polytask.report.study import write_study_report
 from polytask.study.checking import check, remarks
 from polytask.study.conducting import Conductor, ConductorEvent
 from polytask.study.configurations import Configuration, all_specs, configurations, reference
-from polytask.study.folder import StudyFolder
+from polytask.study.folder import StudyFolder, free_path
 from polytask.study.pace import Pace
 from polytask.study.processes import Limits, Processes, require_forks, share_of_memory
 from polytask.study.search import Space, network_space, tree_space
@@ -89,6 +89,8 @@ def study_events(
     """
     started = time.monotonic()
     places = places or Places()
+    if folder is None:
+        free_path(config)
     require_optuna()
     require_forks()
     if "trees" not in config.leave_out:
