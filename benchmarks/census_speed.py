@@ -4,7 +4,9 @@
 
 MMoE with embeddings of 8, 8 experts 64-32, towers 16 (or PLE, two levels of 4 + 4 such experts),
 batches of 1,024, Adam at a constant 1e-3 (ours after a warm-up of a twentieth of the steps). All read
-the same encoded rows and use the same number of threads. The runs are interleaved, each in a process
+the same encoded rows, numbers standardised, and use the same number of threads: "polytask" is the peers'
+network, "unfolded" the same with products of rows alone; "piecewise numbers" reads numbers in bins, "defaults" has
+frequent values and cross layers as well. "floor" are the products of the peers' network alone, forward and back. The runs are interleaved, each in a process
 of its own; a ratio is that of the medians. The peers get an environment of their own, build/peers,
 at the first call. Reads the data from POLYTASK_DATA (else ../shared/data).
 
@@ -13,6 +15,7 @@ at the first call. Reads the data from POLYTASK_DATA (else ../shared/data).
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -38,11 +41,16 @@ from sklearn.metrics import roc_auc_score
 PEERS = {"torch-rechub": "torch-rechub==0.9.0", "deepctr-torch": "deepctr-torch==0.3.0"}
 # The second one imports it and does not say so.
 UNDECLARED = ("requests",)
+PLAIN = ("--numeric-values", "none", "--cross-layers", "0")
 OURS = {
-    "polytask": ("--numeric-encoding", "standard"),
-    "polytask, piecewise numbers": (),
-    "polytask, bf16": ("--numeric-encoding", "standard", "--precision", "bf16"),
+    "polytask": ("--numeric-encoding", "standard", *PLAIN),
+    "polytask, unfolded": ("--numeric-encoding", "standard", "--fold", "false", *PLAIN),
+    "polytask, piecewise numbers": PLAIN,
+    "polytask, defaults": (),
+    "polytask, bf16": ("--numeric-encoding", "standard", "--precision", "bf16", *PLAIN),
 }
+USUAL = [name for name in OURS if "bf16" not in name]
+FLOOR = "floor"
 TRUNKS = {
     "mmoe": ("--trunk", f"{{name: mmoe, num_experts: {NUM_EXPERTS}}}"),
     "ple": (
@@ -58,29 +66,44 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--trunk", choices=TRUNKS, default="mmoe")
-    parser.add_argument("--runs", nargs="+", choices=[*OURS, *PEERS], default=[*OURS, *PEERS])
+    parser.add_argument(
+        "--runs",
+        nargs="+",
+        choices=[*OURS, *PEERS, FLOOR],
+        default=[*USUAL, *PEERS, FLOOR],
+    )
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--profile", action="store_true")
-    parser.add_argument("--one", choices=OURS, help="one run of ours, as a line of JSON")
+    parser.add_argument("--one", choices=[*OURS, FLOOR], help="one run of ours, as a line of JSON")
     options = parser.parse_args()
+    torch.set_num_threads(options.threads)
     if options.profile:
         return profile(options.trunk)
+    if options.one == FLOOR:
+        print(json.dumps(run_floor()))
+        return None
     if options.one:
         print(json.dumps(run_ours(options.one, options.trunk, options.epochs)))
         return None
     rows = ROOT / "runs" / "census_rows.npz"
     write_rows(rows)
-    python = peers_environment(ROOT / "build" / "peers")
+    needs_peers = not set(options.runs).isdisjoint(PEERS)
+    python = peers_environment(ROOT / "build" / "peers") if needs_peers else ""
     here = Path(__file__)
     ours = [sys.executable, str(here), "--trunk", options.trunk, "--epochs", str(options.epochs)]
-    commands = {name: [*ours, "--one", name] for name in OURS}
+    ours += ["--threads", str(options.threads)]
+    commands = {name: [*ours, "--one", name] for name in (*OURS, FLOOR)}
     for peer in PEERS:
         script = str(here.with_name("census_peers.py"))
         commands[peer] = [python, script, peer, str(rows), *ours[2:]]
+    environment = os.environ | {"OMP_NUM_THREADS": str(options.threads)}
     commands = {name: commands[name] for name in options.runs}
     results: dict[str, list[dict]] = {name: [] for name in commands}
     for _ in range(options.repeats):
         for name, command in commands.items():
-            done = subprocess.run(command, check=True, capture_output=True, text=True)
+            done = subprocess.run(
+                command, check=True, capture_output=True, text=True, env=environment
+            )
             results[name].append(json.loads(done.stdout.splitlines()[-1]))
             print(name, results[name][-1], file=sys.stderr, flush=True)
     show(results)
@@ -89,14 +112,20 @@ def main() -> None:
 
 def show(results: dict[str, list[dict]]) -> None:
     rates = {n: statistics.median(r["rows_per_second"] for r in v) for n, v in results.items()}
-    print(f"\n| | rows/s | AUC income | AUC never married |{''.join(f' x {p} |' for p in PEERS)}")
-    print("|---|---|---|---|" + "---|" * len(PEERS))
+    beside = (*PEERS, FLOOR)
+    print(
+        f"\n| | rows a processor second | AUC income | AUC never married |{''.join(f' x {p} |' for p in beside)}"
+    )
+    print("|---|---|---|---|" + "---|" * len(beside))
     for name, runs in results.items():
-        auc = [statistics.median(run["auc"][t] for run in runs) for t in range(2)]
+        aucs = [
+            statistics.median(run["auc"][t] for run in runs) for t in range(len(runs[0]["auc"]))
+        ]
+        shown = " | ".join(f"{auc:.4f}" for auc in aucs) if aucs else " | "
         ratios = "".join(
-            f" {rates[name] / rates[peer]:.2f} |" if peer in rates else " |" for peer in PEERS
+            f" {rates[name] / rates[peer]:.2f} |" if peer in rates else " |" for peer in beside
         )
-        print(f"| {name} | {rates[name]:,.0f} | {auc[0]:.4f} | {auc[1]:.4f} |{ratios}")
+        print(f"| {name} | {rates[name]:,.0f} | {shown} |{ratios}")
     print(f"\ntorch {torch.__version__}, {torch.get_num_threads()} threads")
 
 
@@ -127,6 +156,8 @@ def configuration(name: str, trunk: str, epochs: int):
             values["tasks"].append(value)
         else:
             values[key] = value
+    values |= {"cross_layers": int(values["cross_layers"])} if "cross_layers" in values else {}
+    values |= {"fold": values["fold"] == "true"} if "fold" in values else {}
     return validate_config(
         values
         | {
@@ -179,14 +210,35 @@ def run_ours(name: str, trunk: str, epochs: int) -> dict[str, object]:
     prepared = prepared_rows(name, trunk, epochs)
     plan = multi_task(prepared.config, prepared)
     run = begun(plan, prepared)
-    started = time.perf_counter()
+    started = time.process_time()
     for _ in train(run, plan.stream()):
         pass
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     test = plan.test
     scores = predict(run.model, test).values
     auc = [roc_auc_score(test.labels[name], score) for name, score in scores.items()]
     return {"rows_per_second": epochs * len(plan.train) / seconds, "auc": auc}
+
+
+def run_floor() -> dict[str, object]:
+    """The products of the peers' MMoE by torch alone: each layer's output, and the gradients of both factors."""
+    width = 32 * EMBEDDING_DIM + 8
+    hidden, narrow = EXPERT_HIDDEN
+    layers = [(1, width, NUM_EXPERTS * hidden), (NUM_EXPERTS, hidden, narrow)]
+    layers += [(1, width, NUM_EXPERTS)] * 2 + [(1, narrow, 16)] * 2
+    tensors = [
+        (torch.randn(n, BATCH_SIZE, i), torch.randn(n, i, o), torch.randn(n, BATCH_SIZE, o))
+        for n, i, o in layers
+    ]
+    num_steps = 100
+    started = time.process_time()
+    for _ in range(num_steps):
+        for x_NBI, weight_NIO, gradient_NBO in tensors:
+            torch.bmm(x_NBI, weight_NIO)
+            torch.bmm(gradient_NBO, weight_NIO.transpose(1, 2))
+            torch.bmm(x_NBI.transpose(1, 2), gradient_NBO)
+    seconds = time.process_time() - started
+    return {"rows_per_second": num_steps * BATCH_SIZE / seconds, "auc": []}
 
 
 def profile(trunk: str) -> None:

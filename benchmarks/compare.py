@@ -9,7 +9,8 @@ both, `--set-a` and `--set-b` of one. A worker's turn counts the processor time 
 
 Prints medians, and the ratio A / B of the turns (above 1: B is faster) with a 95 % interval of its
 median (bootstrap over pairs of turns), and how far the losses of the same steps lie apart.
-`--predict ROWS` times predictions of so many rows in the place of steps.
+`--predict ROWS` times predictions of so many rows in the place of steps. With one checkout it prints where
+the time of its steps goes, by operator.
 Reads the data from POLYTASK_DATA (else ../shared/data).
 """
 
@@ -46,7 +47,7 @@ class Worker:
         command = [sys.executable, str(HERE), "--worker", "--threads", str(options.threads)]
         command += ["--predict", str(options.predict)]
         for change in [*options.set, *changes]:
-            command += ["--set", change]
+            command += [change] if change == "--profile" else ["--set", change]
         # The benchmarks beside this file find the data; polytask itself is the checkout's.
         environment = os.environ | {
             "PYTHONPATH": f"{root.resolve() / 'src'}",
@@ -81,7 +82,11 @@ class Worker:
 def main() -> None:
     options = parsed()
     if options.worker:
-        return work(options)
+        return profile(options) if options.profile else work(options)
+    if len(options.checkouts) == 1:
+        options.set += options.set_a
+        worker = Worker(options.checkouts[0], options, ["--profile"])
+        return print(worker.read()["table"])
     workers = [
         Worker(root, options, changes)
         for root, changes in zip(options.checkouts, (options.set_a, options.set_b), strict=True)
@@ -131,6 +136,24 @@ def work(options: argparse.Namespace) -> None:
         cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
         turn = {"cpu": cpu / len(losses), "wall": wall / len(losses)}
         print(json.dumps(turn | {"losses": [each for each in losses if each]}), flush=True)
+
+
+def profile(options: argparse.Namespace) -> None:
+    """torch's operators by their own processor time, over 60 steps."""
+    from torch.profiler import ProfilerActivity
+    from torch.profiler import profile as recording
+
+    take = steps(options)
+    print(json.dumps({}), flush=True)
+    for _ in range(20):
+        take()
+    with recording(activities=[ProfilerActivity.CPU]) as recorded:
+        for _ in range(60):
+            take()
+    table = recorded.key_averages().table(
+        sort_by="self_cpu_time_total", row_limit=30, max_name_column_width=36
+    )
+    print(json.dumps({"table": table}), flush=True)
 
 
 def steps(options: argparse.Namespace) -> Callable[[], list[float]]:
@@ -205,10 +228,11 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--predict", type=int, default=0, metavar="ROWS")
+    parser.add_argument("--profile", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if not options.worker and len(options.checkouts) != 2:
-        parser.error("two checkouts are to be compared")
+    if not options.worker and len(options.checkouts) not in (1, 2):
+        parser.error("two checkouts are to be compared, or one is to be looked into")
     return options
 
 

@@ -3,7 +3,7 @@
     python benchmarks/every_trunk.py
 
 One epoch each at the trunk's defaults: it shows that all of them train, not which is best
-(census_trunks.py compares at equal size). On KuaiRand-Pure, like is given click (ESMM).
+(reproductions/study_tables.py compares them tuned). On KuaiRand-Pure, like is given click (ESMM).
 Reads the data from POLYTASK_DATA (else ../shared/data).
 """
 

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 
-from census_trunks import GROUPS
+from census import GROUPS
 from main_job import CENSUS, DATA, ROOT
 
 COLLEGE = GROUPS[2][1]

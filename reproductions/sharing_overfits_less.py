@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 
-from census_trunks import base
+from census import base
 from trials import Trial, interval, run_trials
 
 HIDDEN = (64, 64, 64)

@@ -69,7 +69,7 @@ def config(seed: int, path: Path) -> StudyConfig:
                 "batch_size": 128,
                 "epochs": 20,
                 "learning_rate": 0.02,
-                "valid_fraction": 0.9,
+                "valid_fraction": 0.45,
                 "test_fraction": 0.5,
                 "threads": 1,
             },

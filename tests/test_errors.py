@@ -56,6 +56,7 @@ def texts() -> Iterator[tuple[Path, str]]:
 def test_messages_name_options_that_there_are_with_their_value_behind_an_equals_sign() -> None:
     known = {name.replace("_", "-") for name in FitConfig.model_fields} | {"task", "resume"}
     known |= {"version", "overwrite", "balancer", "config"}
+    known |= {f"no-{n}" for n, field in FitConfig.model_fields.items() if field.default is True}
     # Of polytask transfer.
     known |= {"budget", "seeds", "rows", "models", "widths"}
     for path, text in texts():

@@ -42,6 +42,8 @@ def in_python(message: str) -> str:
 
     >>> in_python("pass --given-conflict=drop or a smaller --batch-size; --resume=runs/a ends it")
     "pass given_conflict='drop' or a smaller batch_size; polytask.resume('runs/a') ends it"
+    >>> in_python("--no-fold: by products of rows")
+    'fold=False: by products of rows'
     """
     return _OPTION.sub(_argument, message)
 
@@ -49,6 +51,8 @@ def in_python(message: str) -> str:
 def _argument(found: re.Match[str]) -> str:
     name, value = found[1].replace("-", "_"), found[2]
     name = "tasks" if name == "task" else name
+    if name.startswith("no_"):
+        return f"{name.removeprefix('no_')}=False"
     if value is None:
         return "overwrite=True" if name == "overwrite" else name
     is_literal = value.startswith("'") or re.fullmatch(r"-?[0-9.]+", value)

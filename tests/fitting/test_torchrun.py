@@ -24,6 +24,8 @@ FIT = [
     *("--num-experts", "2", "--expert-hidden", "8", "--batch-size", "255", "--epochs", "2"),
     *("--validations-per-epoch", "2", "--log-every", "1", "--no-intervals", "--threads", "1"),
     *("--valid-fraction", "0.0125", "--test-fraction", "0.0125"),
+    # The table of users is stepped row by row.
+    *("--input-options", "{categorical: {sparse_above: 500}}"),
 ]
 
 

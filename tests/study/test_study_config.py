@@ -62,5 +62,5 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
 def test_quick_leaves_what_was_asked_for() -> None:
     study = validate_study({"fit": {"tasks": ["a"]}, "trials": 7})
     short = quick(study)
-    assert (short.trials, short.seeds, short.rows) == (7, 3, 30_000)
+    assert (short.trials, short.seeds, short.rows) == (7, 3, 20_000)
     assert short.budget < 300

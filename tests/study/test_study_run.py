@@ -4,6 +4,7 @@ import json
 import signal
 import sqlite3
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,12 @@ from polytask.config.study import read_study
 from polytask.errors import UserError
 from polytask.fitting import fit_events
 from polytask.fitting.events import Finished, Notice
+from polytask.fitting.preparing.prepare import prepare
 from polytask.records.study import StudyRecord
 from polytask.records.study_files import read_record
 from polytask.study import training
 from polytask.study.conducting import FinalEnded, TrialEnded
+from polytask.study.configurations import configurations
 from polytask.study.folder import StudyFolder
 from polytask.study.running import StudyFinished, run_study, study_events
 
@@ -233,6 +236,10 @@ def test_a_storage_that_cannot_be_reached_is_said_before_anything_runs(asked) ->
     assert "cannot be reached" in found and "secret" not in found
 
 
+def test_one_task_alone_has_nothing_to_compare(asked) -> None:
+    assert "nothing is shared" in refused(study_events(asked(fit={"tasks": ["click"]})))
+
+
 def test_a_study_does_not_go_on_with_other_options(asked) -> None:
     config = asked(leave_out=["static", "rlw", "trees", "single"])
     run_study(config)
@@ -247,3 +254,24 @@ def test_a_folder_that_is_not_a_study_is_left_alone(asked, tmp_path: Path) -> No
     (config.out / "thesis.txt").write_text("mine")
     assert "not empty" in refused(study_events(config))
     assert (config.out / "thesis.txt").read_text() == "mine"
+
+
+def test_a_trial_looks_at_no_test_row(asked) -> None:
+    """Without test rows it ends with the same figures."""
+    config = asked()
+    prepared = prepare(config.fit.model_copy(update={"trunk": config.trunks[0]}))
+    [equal, *_] = configurations(config, prepared, trees=[])
+    once = training.Training(equal, {"learning_rate": 0.01}, 0)
+    found = [
+        training.run_trial(once, each, lambda place, score: False)
+        for each in (prepared, replace(prepared, test=None))
+    ]
+    assert found[0].valid == found[1].valid and found[0].score == found[1].score
+
+
+@pytest.mark.slow
+def test_the_number_of_workers_changes_no_figure(asked, tmp_path: Path) -> None:
+    changes = {"trials": 3, "balancers": ["dwa"], "leave_out": ["trees"]}
+    for workers in (1, 3):
+        run_study(asked(workers=workers, out=str(tmp_path / f"{workers}"), **changes))
+    assert said(tmp_path / "1") == said(tmp_path / "3")

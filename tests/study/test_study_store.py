@@ -8,7 +8,8 @@ from polytask.config import validate_config
 from polytask.config.study import SearchConfig
 from polytask.errors import UserError
 from polytask.study.search import network_space
-from polytask.study.store import FinalJob, TrialStore, without_password
+from polytask.study.storage import without_password
+from polytask.study.store import FinalJob, TrialStore
 
 SPACE = network_space(SearchConfig(), validate_config({}))
 

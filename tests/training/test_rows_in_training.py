@@ -2,12 +2,13 @@
 
 import copy
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 
-from polytask.balancing import MGDA, Balancer, Equal
+from polytask.balancing import MGDA, Balancer, Equal, Ranks
 from polytask.inputs import SingleInput
 from polytask.inputs.categories import FusedEmbedding
 from polytask.model import MultiTaskModel
@@ -73,3 +74,15 @@ def test_a_copy_of_a_table_does_not_write_to_the_first_one() -> None:
     twin = copy.deepcopy(module)
     assert module.before_lookup is not None and twin.before_lookup is None
     assert torch.equal(twin.weight, module.weight)
+
+
+def test_a_group_of_one_takes_the_same_steps(tmp_path: Path) -> None:
+    """Averaged gradients name the rows of all ranks: others than those that this one has read."""
+    store = (tmp_path / "store").as_uri()
+    distributed.init_process_group("gloo", init_method=store, rank=0, world_size=1)
+    try:
+        alone, grouped = make_run(True, Equal), make_run(True, Equal)
+        grouped.ranks = Ranks()
+        torch.testing.assert_close(trained(grouped), trained(alone), rtol=1e-9, atol=1e-9)
+    finally:
+        distributed.destroy_process_group()

@@ -268,7 +268,7 @@ STUDY_OPTIONS: Mapping[str, tuple[object, str | None, str]] = {
     "quick": (
         bool,
         None,
-        "Few rules, two trials, three seeds, four epochs of 30,000 rows: under five minutes.",
+        "Few rules, two trials, three seeds, three epochs of 20,000 rows: under five minutes.",
     ),
     "trunks": (str | None, "NAMES", "Trunks to compare, comma-separated; --trunk if absent."),
     "balancers": (str | None, "NAMES", "Rules to compare, comma-separated; eight if absent."),

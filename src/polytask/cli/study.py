@@ -13,7 +13,6 @@ from polytask.cli.stopping import told_how_to_resume
 from polytask.cli.tables import console_for_tables, show_lines
 from polytask.cli.visible import visible
 from polytask.config.study import Places, StudyConfig, validate_study
-from polytask.data.paths import matching_paths
 from polytask.fitting.events import Notice
 from polytask.fitting.preparing.prepare import Prepared
 from polytask.fitting.telling import prepared_lines
@@ -29,10 +28,6 @@ from polytask.study.running import Progressed, StudyFinished, study_events
 
 def show_study(config: StudyConfig, places: Places | None = None) -> None:
     """Compare and print."""
-    fit = config.fit
-    for table in (fit.table, fit.test, fit.valid):
-        if table is not None:
-            matching_paths(str(table))
     with told_how_to_resume(config.out, "study", STUDY):
         _show(config, places, None, joins=False)
 
@@ -167,5 +162,6 @@ def _gained(paired: Paired | None) -> str:
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        # The name stays whole, so that a line is a line.
+        table.add_column(column, overflow="fold", no_wrap=column == columns[0])
     return table

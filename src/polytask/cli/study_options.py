@@ -6,6 +6,7 @@ from pathlib import Path
 from polytask.cli.options import STUDY_OPTIONS, config_from
 from polytask.config.spellings import split_commas
 from polytask.config.study import Places, StudyConfig, quick, read_study, validate_study
+from polytask.data.paths import matching_paths
 from polytask.errors import UserError
 
 _YAML = (".yaml", ".yml")
@@ -18,7 +19,7 @@ _OTHER = ("quick", "resume", "join", "search_seed", "auxiliary")
 def begun_study(options: Mapping[str, object]) -> None:
     """Run what the options say."""
     known = {name: options.get(name) for name in STUDY_OPTIONS}
-    own = {name: value for name, value in known.items() if value not in (None, False, [])}
+    own = {n: v for n, v in known.items() if v is not None and v is not False and v != []}
     resumed, joined = own.get("resume"), own.get("join")
     if resumed is not None or joined is not None:
         over = {name: own[name] for name in _OF_THIS_PROCESS if name in own}
@@ -34,6 +35,9 @@ def begun_study(options: Mapping[str, object]) -> None:
         show_resumed_study(path, joins=joined is not None, over=over)
         return
     config, places = _asked(options, own)
+    for table in (config.fit.table, config.fit.test, config.fit.valid):
+        if table is not None:
+            matching_paths(str(table))
     from polytask.cli.study import show_study
 
     show_study(config, places)

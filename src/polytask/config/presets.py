@@ -1,4 +1,4 @@
-"""Named sets of options: what `--preset NAME` puts where nothing is given."""
+"""Presets: named sets of options, which stand where nothing is given."""
 
 from collections.abc import Mapping
 

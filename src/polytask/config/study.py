@@ -202,8 +202,8 @@ def quick(config: StudyConfig) -> StudyConfig:
         "balancers": ("uncertainty", "nash_mtl"),
         "trials": 2,
         "seeds": 3,
-        "rows": 30_000,
-        "epochs": 4,
+        "rows": 20_000,
+        "epochs": 3,
         "budget": QUICK_BUDGET,
     }
     kept = {name: value for name, value in values.items() if name not in config.model_fields_set}

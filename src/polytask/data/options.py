@@ -19,7 +19,8 @@ class ReadOptions:
     said an id. missing: words for a missing value in the place of the usual ones; COLUMN=WORD for
     one column. values: per column, words that are values although they are usual for missing.
     decimal: the decimal sign; found out if None. encoding: of text files.
-    skip: columns that need not be readable. files: columns of the paths of files, which are relative to
+    skip: columns that need not be readable. needed: the columns whose text has to be read as the values that it
+    stands for; all if None. files: columns of the paths of files, which are relative to
     the table's folder.
     """
 
@@ -31,6 +32,7 @@ class ReadOptions:
     decimal: Decimal | None = None
     encoding: str = "utf-8"
     skip: Collection[str] = ()
+    needed: Collection[str] | None = None
     files: Collection[str] = ()
 
     @property

@@ -1,6 +1,5 @@
 """Text as the values that it stands for: numbers are numbers, words for missing are missing."""
 
-import re
 from collections.abc import Collection
 
 import numpy as np
@@ -13,11 +12,11 @@ from polytask.columns.values import (
     coded,
     is_number,
     is_text,
-    listed,
     parsed_numbers,
     told,
     value_type,
 )
+from polytask.data.few_rows import Change, read_few
 from polytask.data.names import is_code
 from polytask.data.notes import with_note
 from polytask.data.options import ReadOptions
@@ -25,13 +24,7 @@ from polytask.data.text_numbers import ReadNumbers, looks_numeric, numbers_in_do
 
 _LOOKED_AT = 100
 _FEW_ROWS = 1000
-"""So few are looked at in Python, where Arrow's calls, some 20 us each, take longer than what they do."""
-_DIGITS = frozenset("0123456789.,")
-_WHOLE = re.compile("0|-?[1-9][0-9]{0,8}")
 _WORDS_SHOWN = 3
-
-Change = tuple[pa.ChunkedArray, str]
-"""A column in the place of another, and what to say of it."""
 USUAL = (
     *("", "nan", "-nan", "NaN", "-NaN", "NA", "N/A", "n/a", "<NA>", "#N/A", "#NA", "null", "NULL"),
     *("None", "NaT", "\\N", "?"),
@@ -52,6 +45,8 @@ def with_values_of_text(
     """
     table = table.unify_dictionaries()
     for position, field in enumerate(table.schema):
+        if options.needed is not None and field.name not in options.needed:
+            continue
         column = table[position]
         if is_text(value_type(column.type)):
             change = _changed(field.name, column, options, is_declared=field.name in declared)
@@ -74,14 +69,9 @@ def _changed(
     is_named = name in options.text or name in options.codes or is_code(name)
     stays_text = is_declared or (is_named and not known)
     if len(column) <= _FEW_ROWS:
-        rows = listed(column)
-        texts = {text.strip() for text in set(rows) if isinstance(text, str)}
-        if texts.isdisjoint(words):
-            if not known and (stays_text or _DIGITS.isdisjoint("".join(texts))):
-                return None
-            if not stays_text and texts and all(map(_WHOLE.fullmatch, texts)):
-                whole = [int(text) if isinstance(text, str) else None for text in rows]
-                return pa.chunked_array([pa.array(whole, pa.int64())]), "text read as numbers"
+        is_settled, change = read_few(column, words, known=known, stays_text=stays_text)
+        if is_settled:
+            return change
     if not stays_text and (known or looks_numeric(_some_values(column, words))):
         found = coded(column, f"column {name!r}")
         texts = pc.utf8_trim_whitespace(found.values)

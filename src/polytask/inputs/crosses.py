@@ -109,9 +109,10 @@ class _Crossing(torch.autograd.Function):
         entered = [x_BF, *kept[: ctx.num_layers - 1]]
         narrow, mixed = kept[ctx.num_layers - 1 :][: ctx.num_layers], kept[-ctx.num_layers :]
         found = [torch.empty_like(each) for each in (down_LRF, up_LFR, bias_LF)]
-        x_gradient_BF = torch.zeros_like(x_BF)
+        x_gradient_BF = gradient_BF * mixed[-1]
         for layer in reversed(range(ctx.num_layers)):
-            x_gradient_BF.addcmul_(gradient_BF, mixed[layer])
+            if layer < ctx.num_layers - 1:
+                x_gradient_BF.addcmul_(gradient_BF, mixed[layer])
             mixed_gradient_BF = gradient_BF * x_BF
             narrow_gradient_BR = product(mixed_gradient_BF, up_LFR[layer].t())
             found[0][layer] = weight_gradient(narrow_gradient_BR, entered[layer])

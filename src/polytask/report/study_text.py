@@ -30,7 +30,11 @@ def use(row: StudyRow) -> str:
     if row.group == "trees":
         return "gradient-boosted trees, one model a task"
     if row.group == "single":
-        return "a separate network for each task"
+        return (
+            "a separate network for each task"
+            if len(row.cells) > 1
+            else "a network for the task alone"
+        )
     rule = {
         "equal": "equal weights",
         "static": f"the static weights {row.chosen.get('weights', '')}",
@@ -162,7 +166,8 @@ def _balancing(record: StudyRecord) -> str:
         words += f" {listing(worse)} {'is' if len(worse) == 1 else 'are'} worse."
     static = next((p for row, p in known if row.group == "static"), None)
     if static is not None and static.verdict == "none":
-        words += " Searching static weights brings no detectable difference either."
+        either = "" if better else " either"
+        words += f" Searching static weights brings no detectable difference{either}."
     return words
 
 

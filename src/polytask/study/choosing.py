@@ -64,7 +64,10 @@ def _harms(outcomes: Outcomes, row: str, single: str | None, seeds: Sequence[int
 
 def _plainness(models: Sequence[Configuration], rows: Sequence[str]) -> tuple[int, int, int]:
     first = models[0]
-    return (_PLAINNESS[first.group], first.num_losses, rows.index(first.row))
+    # With one goal its own network is the plainest there is.
+    is_alone = first.group == "single" and len(models) == 1
+    plainness = -1 if is_alone else _PLAINNESS[first.group]
+    return (plainness, first.num_losses, rows.index(first.row))
 
 
 def winner_files(

@@ -12,16 +12,13 @@ from polytask.fitting.preparing.prepare import Prepared
 from polytask.records.study import TrialLine
 from polytask.study.configurations import Configuration
 from polytask.study.folder import StudyFolder
+from polytask.study.pace import Pace
 from polytask.study.processes import Asked, Ended, Processes
 from polytask.study.search import Chosen, Space, weight_points, weights_in_words
 from polytask.study.store import FINALS, Claim, FinalJob, TrialStore
 from polytask.study.training import Training, run_final, run_trial
 
 _POLL_SECONDS = 1.0
-_HEADROOM = 1.15
-_SHARE_OF_TRIALS = 0.45
-"""Trials have so much of the time, whatever the final trainings may take: of these fewer seeds are then done."""
-_FEWEST_RESERVED, _MOST_RESERVED, _RESERVED_SHARE = 8.0, 60.0, 0.04
 _ADDED_TO_A_FINAL = 1.0
 """Seconds of a final training beside those of its trial: test rows are predicted and written."""
 
@@ -70,7 +67,7 @@ class Conductor:
     store: TrialStore
     folder: StudyFolder
     processes: Processes[Claim]
-    deadline: float
+    pace: Pace
     leads: bool = True
     lines: dict[str, list[TrialLine]] = field(default_factory=dict)
     failed_finals: dict[tuple[str, int], str] = field(default_factory=dict)
@@ -117,8 +114,7 @@ class Conductor:
             yield from self._trials()
             yield from self._finals()
         finally:
-            for claim in self.processes.stop():
-                self.store.give_back(claim)
+            self._stop_all()
 
     def best(self, configuration: str) -> TrialLine | None:
         """The trial of the highest score, the earlier of equals."""
@@ -134,9 +130,7 @@ class Conductor:
                 yield self._start(claim, self._training_of(claim), None)
             if not self._has_time_for_trials():
                 self.ran_out = self.leads
-                for claim in self.processes.stop():
-                    self._forget(claim)
-                    self.store.give_back(claim)
+                self._stop_all()
                 return
             if not self.processes.running:
                 if self._trials_are_over():
@@ -156,22 +150,9 @@ class Conductor:
             self.store.enter_finals(self._final_jobs())
         self._jobs = self.store.finals() or []
         while True:
-            while self.processes.has_room and self._has_time_for_a_final():
-                claim = self.store.claim(FINALS, None)
-                if claim is None:
-                    break
-                job = self._jobs[claim.place]
-                left = self.folder.final(job.configuration, job.seed)
-                if left is not None:
-                    # It had ended when the process was killed that should have written so.
-                    self.store.finish(claim, "done", 0.0, {"seconds": left[0].seconds})
-                    yield FinalEnded(job.configuration, job.seed, left[0].seconds)
-                    continue
-                training = Training(self.by_name[job.configuration], job.chosen, job.seed)
-                paths = self.folder.paths(job.configuration, job.seed)
-                yield self._start(claim, training, paths)
+            yield from self._begun_finals()
             if not self.processes.running:
-                is_late = not self._has_time_for_a_final()
+                is_late = not self.pace.allows_finals
                 self.ran_out |= is_late and self.store.is_waiting(FINALS)
                 if is_late or not self.store.num_open(FINALS):
                     return
@@ -182,12 +163,32 @@ class Conductor:
                 else:
                     self.processes.answer(event.key, stop=False)
             self._sign_of_life()
-            if time.monotonic() > self.deadline:
+            if time.monotonic() > self.pace.last_moment:
                 self.ran_out = True
-                for claim in self.processes.stop():
-                    self._forget(claim)
-                    self.store.give_back(claim)
+                self._stop_all()
                 return
+
+    def _begun_finals(self) -> Iterator[ConductorEvent]:
+        """As many as there is room and time for."""
+        while self.processes.has_room and self.pace.allows_finals:
+            claim = self.store.claim(FINALS, None)
+            if claim is None:
+                return
+            job = self._jobs[claim.place]
+            left = self.folder.final(job.configuration, job.seed)
+            if left is not None:
+                # It had ended when the process was killed that should have written so.
+                self.store.finish(claim, "done", 0.0, {"seconds": left[0].seconds})
+                yield FinalEnded(job.configuration, job.seed, left[0].seconds)
+                continue
+            training = Training(self.by_name[job.configuration], job.chosen, job.seed)
+            yield self._start(claim, training, self.folder.paths(job.configuration, job.seed))
+
+    def _stop_all(self) -> None:
+        """Kill what runs, and let it wait again."""
+        for claim in self.processes.stop():
+            self._forget(claim)
+            self.store.give_back(claim)
 
     def _start(
         self, claim: Claim, training: Training, paths: tuple[Path, Path] | None
@@ -222,7 +223,7 @@ class Conductor:
     def _order(self, configuration: Configuration) -> tuple[int, int]:
         place = len(self.lines[configuration.name])
         if place == 0 and configuration.group != "static":
-            return (0, 0)
+            return (0, int(configuration.group == "method"))
         is_reference = self.reference is not None and configuration.name == self.reference.name
         first = 1 if is_reference else 2 if configuration.group == "static" else 3
         return (first, place)
@@ -295,19 +296,7 @@ class Conductor:
         ]
 
     def _has_time_for_trials(self) -> bool:
-        """While the final trainings would still fit in, and for a good part of the time in any case."""
-        now = time.monotonic()
-        if now < self.deadline - (1 - _SHARE_OF_TRIALS) * self.config.budget:
-            return True
-        return now + _HEADROOM * self._finals_take() < self.deadline - self._reserved
-
-    def _has_time_for_a_final(self) -> bool:
-        return time.monotonic() < self.deadline - self._reserved
-
-    @property
-    def _reserved(self) -> float:
-        """Seconds for what is computed of the final trainings."""
-        return min(max(_RESERVED_SHARE * self.config.budget, _FEWEST_RESERVED), _MOST_RESERVED)
+        return self.pace.allows_trials(finals_take=self._finals_take())
 
     def _finals_take(self) -> float:
         """How long the final trainings will take, from what the trials took."""

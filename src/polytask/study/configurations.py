@@ -113,9 +113,9 @@ def _shared(
     named = {_name(rule): number for number, rule in enumerate(config.balancers)}
     weighed = next((s for s in sets if len(goals) + len(s.positions) + len(s.losses) > 1), None)
     for t, trunk in enumerate(config.all_trunks):
-        for a, each in enumerate(sets):
+        for each in sets:
             is_first = t == 0 and each is weighed
-            changes = (t > 0) + (a > 0 and not is_first)
+            changes = (t > 0) + (each is not weighed)
             if config.design == "star" and changes > 1:
                 continue
             base = Configuration(

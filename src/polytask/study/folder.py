@@ -37,16 +37,7 @@ class StudyFolder:
     @classmethod
     def create(cls, config: StudyConfig) -> "StudyFolder":
         """A new folder; UserError where something lies there already."""
-        if config.out is None:
-            raise UserError("a study needs a folder: --out=runs/study")
-        path = config.out
-        if path.exists() and not path.is_dir():
-            raise UserError(f"{path}: the output is a folder, but a file of this name exists")
-        holds_study = path.is_dir() and require_plain(path / STUDY)
-        is_empty = not path.is_dir() or all(entry.name == LOCK for entry in path.iterdir())
-        if not is_empty and not (holds_study and config.overwrite):
-            hint = f", or go on with {flag('resume', path)}" if holds_study else ""
-            raise UserError(f"{path}: the folder is not empty; name another --out{hint}")
+        path = free_path(config)
         make_folder(path)
         lock = Lock.take(path)
         _clear(path)
@@ -117,6 +108,21 @@ class StudyFolder:
         """Let other processes write the folder."""
         if self.lock is not None:
             self.lock.release()
+
+
+def free_path(config: StudyConfig) -> Path:
+    """Where the study goes; UserError where something lies there already that is not to be replaced."""
+    path = config.out
+    if path is None:
+        raise UserError("a study needs a folder: --out=runs/study")
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{path}: the output is a folder, but a file of this name exists")
+    holds_study = path.is_dir() and require_plain(path / STUDY)
+    is_empty = not path.is_dir() or all(entry.name == LOCK for entry in path.iterdir())
+    if not is_empty and not (holds_study and config.overwrite):
+        hint = f", or go on with {flag('resume', path)}" if holds_study else ""
+        raise UserError(f"{path}: the folder is not empty; name another --out{hint}")
+    return path
 
 
 def by_part(tensors: Mapping[str, Tensor], names: list[str]) -> dict[str, dict[str, Array]]:

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from polytask.fitting.preparing.prepare import Prepared
-from polytask.metrics import resampled
+from polytask.metrics import Definition, resampled
 from polytask.records import Evaluation, MetricValue
 from polytask.records.study import DeltaM, FinalRecord, Paired, StudyCell
 from polytask.streams import Batch
 from polytask.study.configurations import Configuration
+from polytask.study.judging import judged_by
 from polytask.study.statistics import (
     Floats,
     Mean,
@@ -41,6 +42,7 @@ class Outcomes:
     _resampled: dict[tuple[str, str, str], tuple[tuple[int, ...], Floats, Floats]] = field(
         default_factory=dict
     )
+    _metrics: dict[str, Definition] = field(default_factory=dict)
     _evaluations: dict[tuple[str, int, str], Evaluation] = field(default_factory=dict)
 
     def add(
@@ -57,6 +59,12 @@ class Outcomes:
     @property
     def goals(self) -> list[Task]:
         return [task for task in self.prepared.tasks if not task.auxiliary]
+
+    def metric(self, task: Task) -> Definition:
+        """What the task is compared by."""
+        if not self._metrics:
+            self._metrics = judged_by(self.prepared.config.monitor, self.prepared.tasks)
+        return self._metrics[task.name]
 
     def seeds_of(self, row: str) -> tuple[int, ...]:
         """Those under which every model of the row has been trained."""
@@ -108,7 +116,7 @@ class Outcomes:
     def _gains(
         self, ours: str, theirs: str, task: Task, seeds: Sequence[int], part: str
     ) -> tuple[Floats, Floats]:
-        definition = task.kind.metric(task.kind.main_metric)
+        definition = self.metric(task)
         (our_S, our_SR), (their_S, their_SR) = (
             self._of(row, task, seeds, part) for row in (ours, theirs)
         )
@@ -122,7 +130,7 @@ class Outcomes:
             rows = [self._rows(part, row, seed, task) for seed in seeds]
             first = rows[0]
             values = resampled(
-                task.kind.metric(task.kind.main_metric),
+                self.metric(task),
                 task.kind,
                 [each.predictions for each in rows],
                 first.labels,
@@ -221,7 +229,7 @@ def _cell(
     equal: str | None,
     single: str | None,
 ) -> StudyCell:
-    definition = task.kind.metric(task.kind.main_metric)
+    definition = outcomes.metric(task)
     mean = outcomes.value(row, task, seeds)
     value = MetricValue(
         definition.name, mean.value, mean.low, mean.high, definition.direction, definition.title

@@ -3,7 +3,6 @@
 import ctypes
 import multiprocessing
 import os
-import resource
 import signal
 import sys
 import time
@@ -222,6 +221,8 @@ def _settle(limits: Limits, parent: int) -> None:
 
 def _limit_memory(more: int) -> None:
     """So many bytes beside those that the fork began with."""
+    import resource
+
     try:
         with open("/proc/self/statm") as file:  # noqa: PTH123 - a file of the kernel's
             now = int(file.read().split()[0]) * resource.getpagesize()

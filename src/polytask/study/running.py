@@ -14,25 +14,24 @@ from polytask.config import FitConfig
 from polytask.config.study import Places, StudyConfig
 from polytask.data.readers import TableSource
 from polytask.errors import UserError
-from polytask.fitting.building import try_out
 from polytask.fitting.events import Notice
-from polytask.fitting.own_parts import OwnParts
 from polytask.fitting.preparing.prepare import Prepared, prepare
 from polytask.fitting.preparing.sample import drawn
 from polytask.fitting.processes.environment import borrowed
 from polytask.fitting.run_folder.fingerprint import fingerprint_of
 from polytask.records.study import StudyRecord
 from polytask.report.study import write_study_report
+from polytask.study.checking import check, remarks
 from polytask.study.conducting import Conductor, ConductorEvent
 from polytask.study.configurations import Configuration, all_specs, configurations, reference
-from polytask.study.folder import StudyFolder
+from polytask.study.folder import StudyFolder, free_path
+from polytask.study.pace import Pace
 from polytask.study.processes import Limits, Processes, require_forks, share_of_memory
 from polytask.study.search import Space, network_space, tree_space
-from polytask.study.statistics import FEWEST_SEEDS
-from polytask.study.store import TrialStore, require_optuna
+from polytask.study.storage import require_optuna
+from polytask.study.store import TrialStore
 from polytask.study.summary import StudySoFar, command_of
-from polytask.study.training import Training, plan_of
-from polytask.study.trees import goals_with_trees, require_trees, unread_inputs
+from polytask.study.trees import goals_with_trees, require_trees
 
 _SECONDS_BETWEEN_REPORTS = 5.0
 _MOST_OF_TIME = 0.05
@@ -90,6 +89,8 @@ def study_events(
     """
     started = time.monotonic()
     places = places or Places()
+    if folder is None:
+        free_path(config)
     require_optuna()
     require_forks()
     if "trees" not in config.leave_out:
@@ -103,7 +104,7 @@ def study_events(
         trees = [] if "trees" in config.leave_out else goals_with_trees(prepared.tasks)
         compared = configurations(config, prepared, trees=trees)
         check(config, compared, prepared, places)
-        notes = _notes(config, compared, prepared, trees)
+        notes = remarks(config, compared, prepared, trees)
         yield from (Notice(note) for note in notes)
         held = folder or StudyFolder.create(config)
         try:
@@ -142,71 +143,6 @@ def _prepared(
     if prepared.data_sets and any(config.auxiliary):
         raise UserError("sets of auxiliary tasks are compared on one table, but there are several")
     return fit, prepared
-
-
-def check(
-    config: StudyConfig, compared: Sequence[Configuration], prepared: Prepared, places: Places
-) -> None:
-    """UserError for what cannot be built, with the place of the part that is to blame."""
-    space = network_space(config.search, prepared.config)
-    widest = space.defaults | {"width": max(space.choices["width"])}
-    tried: set[str] = set()
-    for each in compared:
-        if each.group == "trees":
-            continue
-        chosen = {**widest}
-        if each.group == "static":
-            chosen["weights"] = ",".join(["1"] * each.num_losses)
-        try:
-            plan = plan_of(Training(each, chosen, 0), prepared)
-            try_out([plan], prepared.inputs, OwnParts(), torch.device("cpu"))
-        except UserError as error:
-            raise UserError(f"{_blamed(error, each, places)}{error.message}") from error
-        tried.add(each.name)
-    if not tried:
-        raise UserError("nothing is left to compare: no network is among the configurations")
-
-
-def _blamed(error: UserError, configuration: Configuration, places: Places) -> str:
-    """The key of the part that the message names: the rule, the trunk, or the monitor of all."""
-    if "monitor" in error.message:
-        return places.of("fit", "monitor")
-    by_key = {path[0]: path for path in configuration.places if path}
-    if error.message.startswith("the balancer") or "balancer" in error.message.partition(":")[0]:
-        path = by_key.get("balancers", ("balancers",))
-        return places.of(*path)
-    trunk = by_key.get("trunks", ("trunks",))
-    return places.of(*trunk)
-
-
-def _notes(
-    config: StudyConfig,
-    compared: Sequence[Configuration],
-    prepared: Prepared,
-    trees: Sequence[int],
-) -> tuple[str, ...]:
-    """What a reader has to know before a number."""
-    found = []
-    goals = [p for p, task in enumerate(prepared.tasks) if not task.auxiliary]
-    if "trees" not in config.leave_out:
-        lacking = [prepared.tasks[p].name for p in goals if p not in trees]
-        if lacking:
-            found.append(
-                f"no trees: there is no loss for the kind of {', '.join(lacking)} in scikit-learn's"
-            )
-        unread = unread_inputs(prepared.train[:1], prepared.inputs)
-        if unread and not lacking:
-            found.append(f"trees do not read the inputs {', '.join(unread)}, networks do")
-    if config.seeds < FEWEST_SEEDS:
-        found.append(
-            f"{config.seeds} seeds: with fewer than {FEWEST_SEEDS} there is no interval, and nothing can be "
-            "told from chance"
-        )
-    if not any(each.group == "static" for each in compared) and "static" not in config.leave_out:
-        found.append("no search of static weights: no model has two losses to weigh")
-    if config.rows is not None and config.rows <= len(prepared.train):
-        found.append(f"trained on {len(prepared.train):,} rows, drawn at random")
-    return tuple(found)
 
 
 def _origin(config: StudyConfig) -> dict[str, str]:
@@ -249,9 +185,7 @@ def _conductor(
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
     workers = config.workers or cores
-    memory = (
-        share_of_memory(workers) if config.trial_memory is None else int(1e9 * config.trial_memory)
-    )
+    memory = _memory(config, workers)
     threads = config.fit.threads or max(cores // workers, 1)
     return Conductor(
         config=config,
@@ -262,9 +196,18 @@ def _conductor(
         store=store,
         folder=folder,
         processes=Processes(workers, Limits(config.trial_time, memory, threads)),
-        deadline=started + config.budget,
+        pace=Pace(started, config.budget),
         leads=leads,
     )
+
+
+def _memory(config: StudyConfig, workers: int) -> int | None:
+    """The bytes of a training; no limit where CUDA is used, which reserves addresses without end."""
+    if config.trial_memory is not None:
+        return int(1e9 * config.trial_memory)
+    if config.fit.device != "cpu" and torch.version.cuda is not None:
+        return None
+    return share_of_memory(workers)
 
 
 def _spaces(

@@ -1,15 +1,13 @@
 """What is to be trained and what has been, in optuna's storage: a file, or a data base of several machines."""
 
 import math
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
-from polytask.errors import UserError
 from polytask.records.study import State, TrialLine
 from polytask.study.search import Chosen, Space
+from polytask.study.storage import opened
 
 if TYPE_CHECKING:
     import optuna
@@ -22,15 +20,6 @@ _PLACE, _REASON, _CHOSEN, _RESULT = "place", "reason", "chosen", "result"
 _RETRIED, _JOBS = "retried", "jobs"
 _FEWEST_BEFORE_MODEL = 4
 _FEWEST_TO_PRUNE = 3
-
-
-def require_optuna() -> None:
-    """UserError where optuna is not there."""
-    try:
-        import optuna
-    except ImportError as error:
-        raise UserError("a study needs optuna: pip install 'polytask[study]'") from error
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,32 +63,11 @@ class TrialStore:
     _studies: "dict[str, optuna.Study]" = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        require_optuna()
-        import sqlalchemy
-        from optuna import exceptions
-        from optuna.storages import RDBStorage
-
         named: dict[str, object] = {}
         if self.is_shared:
             named = {"heartbeat_interval": self.heartbeat, "grace_period": self.grace}
             named["heartbeat_stale_trial_callback"] = _wait_again
-        else:
-            named = {"engine_kwargs": {"connect_args": {"timeout": 60}}}
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", exceptions.ExperimentalWarning)
-                self._storage = RDBStorage(self.url, **named)  # type: ignore[arg-type]
-        except ImportError as error:
-            raise UserError(
-                f"storage {without_password(self.url)}: its driver is not installed "
-                f"({str(error).partition(chr(10))[0]}); for PostgreSQL: pip install 'psycopg[binary]', and "
-                "a URL that begins with postgresql+psycopg://"
-            ) from error
-        except (sqlalchemy.exc.SQLAlchemyError, exceptions.OptunaError, ValueError) as error:
-            first = str(getattr(error, "orig", None) or error).partition("\n")[0]
-            raise UserError(
-                f"storage {without_password(self.url)} cannot be reached: {first}"
-            ) from error
+        self._storage = opened(self.url, named)
 
     def enter(self, configuration: str, number: int, space: Space | None) -> None:
         """Let `number` trials wait, unless another process has done so; the first takes the defaults."""
@@ -318,13 +286,3 @@ def _state(name: str) -> Any:
     from optuna.trial import TrialState
 
     return TrialState[name]
-
-
-def without_password(url: str) -> str:
-    """A URL that may be shown.
-
-    >>> without_password("postgresql://study:secret@host/tune")
-    'postgresql://study:***@host/tune'
-    """
-    password = urlsplit(url).password
-    return url if password is None else url.replace(f":{password}@", ":***@", 1)

@@ -25,6 +25,8 @@ from polytask.study.folder import by_part
 from polytask.study.outcomes import Outcomes, cells_of, delta_of, mean_pairs, ranks_of
 from polytask.study.search import weights_from
 
+_MOST_OF_TIME = 0.05
+
 
 @dataclass(slots=True, eq=False)
 class StudySoFar:
@@ -38,6 +40,7 @@ class StudySoFar:
     _finished: dict[str, StudyRow] = field(default_factory=dict)
     _seeds: tuple[int, ...] = ()
     _choice: Choice | None = None
+    _next_measure: float = 0.0
 
     @classmethod
     def of(cls, conductor: Conductor, *, command: str, notes: tuple[str, ...]) -> "StudySoFar":
@@ -62,7 +65,7 @@ class StudySoFar:
     def record(self, *, is_finished: bool = False) -> StudyRecord:
         """All of it."""
         conductor, prepared = self.conductor, self.conductor.prepared
-        self._measure()
+        self._measure(is_last=is_finished)
         rows = [self._row(row, each) for row, each in self.outcomes.rows.items()]
         lines = [line for each in conductor.lines.values() for line in each]
         parts = {"train": prepared.train, "valid": prepared.valid, "test": prepared.test}
@@ -115,10 +118,16 @@ class StudySoFar:
         single = SINGLE if SINGLE in networks else None
         return chosen_row(self.outcomes, networks, self._seeds, single).row
 
-    def _measure(self) -> None:
-        """Cells and the choice, where a seed has become complete since the last time."""
+    def _measure(self, *, is_last: bool) -> None:
+        """Cells and the choice, where a seed has become complete since the last time.
+
+        No training begins meanwhile, so it is done again only when that takes little of the time.
+        """
         rows, seeds = self.outcomes.common()
         if not seeds or (seeds == self._seeds and set(rows) == set(self._finished)):
+            return
+        started = time.monotonic()
+        if not is_last and started < self._next_measure:
             return
         reference = self.conductor.reference
         equal = reference.row if reference is not None and reference.row in rows else None
@@ -140,6 +149,8 @@ class StudySoFar:
             for row in rows
         }
         self._choice = chosen_row(self.outcomes, rows, seeds, single)
+        ended = time.monotonic()
+        self._next_measure = ended + (ended - started) / _MOST_OF_TIME
 
     def _with_cost(self, row: StudyRow) -> StudyRow:
         """Of one seed: the models of a row together, one after another."""
@@ -239,6 +250,9 @@ class StudySoFar:
                 f"the budget of {config.budget:.0f} s was spent: {done} of {total} trials, and "
                 f"{len(self._seeds)} of {config.seeds} seeds, were done"
             )
+            missing = [row for row in self.outcomes.rows if row not in self._finished]
+            if missing:
+                found.append(f"no time was left for: {', '.join(missing)}")
         reasons: dict[str, list[str]] = {}
         for line in lines:
             if line.state == "failed":
@@ -263,7 +277,7 @@ def _name(table: Path | None) -> str:
 def _tasks(outcomes: Outcomes) -> list[StudyTask]:
     found = []
     for task in outcomes.goals:
-        definition = task.kind.metric(task.kind.main_metric)
+        definition = outcomes.metric(task)
         found.append(
             StudyTask(
                 task.name,

@@ -1,10 +1,8 @@
 """One training of a study, in a process of its own: a network, or trees for one task."""
 
-import resource
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +21,8 @@ from polytask.records.codec import to_json
 from polytask.records.study import FinalRecord
 from polytask.streams import Batch
 from polytask.study.configurations import Configuration
+from polytask.study.judging import judged_by
+from polytask.study.passes import counted_passes
 from polytask.study.search import Chosen, options_of
 from polytask.study.trees import grown
 from polytask.task import Task
@@ -154,7 +154,7 @@ def _fit(
     trained = TrainingResult(
         score=score if np.isfinite(score) else None,
         # The model's own tasks: some kinds settle after training.
-        valid=_metrics(run.model.tasks, predictions["valid"], plan.valid),
+        valid=_metrics(plan, run.model.tasks, predictions["valid"]),
         seconds=seconds,
         memory=peak_memory(),
         passes=passes.per_step,
@@ -185,7 +185,7 @@ def _grow(
     score = monitor.score(asked, plan.tasks)
     trained = TrainingResult(
         score=score if np.isfinite(score) else None,
-        valid=_metrics(plan.tasks, predictions["valid"], plan.valid),
+        valid=_metrics(plan, plan.tasks, predictions["valid"]),
         seconds=seconds,
         memory=peak_memory(),
         passes=0.0,
@@ -203,60 +203,23 @@ def _of_goals(tasks: Sequence[Task], values: Mapping[str, Array]) -> dict[str, A
 
 
 def _metrics(
-    tasks: Sequence[Task], predictions: Mapping[str, Array], batch: Batch
+    plan: ModelPlan, tasks: Sequence[Task], predictions: Mapping[str, Array]
 ) -> dict[str, float]:
+    """What each goal is compared by, on the validation rows."""
+    assert plan.valid is not None
+    judged = judged_by(plan.config.monitor, plan.tasks)
     return {
-        task.name: TaskRows.of(task, predictions[task.name], batch).metric(task.kind.main_metric)
+        task.name: TaskRows.of(task, predictions[task.name], plan.valid).metric(
+            judged[task.name].name
+        )
         for task in tasks
         if task.name in predictions
     }
 
 
-@dataclass(slots=True, eq=False)
-class Passes:
-    """Backward passes that were seen, until `stop`."""
-
-    number: int = 0
-    per_step: float = 0.0
-    is_counting: bool = True
-
-    def stop(self, *, steps: int) -> None:
-        if self.is_counting:
-            self.is_counting = False
-            self.per_step = self.number / max(steps, 1)
-
-
-@contextmanager
-def counted_passes() -> Iterator[Passes]:
-    """Counts every pass backward through a graph, whole or to some tensors, inside the block.
-
-    torch has no hook for a pass, so its two functions are replaced meanwhile: for a process that does
-    nothing else.
-
-    >>> x = torch.ones(2, requires_grad=True)
-    >>> with counted_passes() as passes:
-    ...     x.sum().backward()
-    >>> passes.number
-    1
-    """
-    passes, backward, grad = Passes(), torch.autograd.backward, torch.autograd.grad
-
-    def counting(act: Callable[..., object]) -> Callable[..., object]:
-        def counted(*args: object, **named: object) -> object:
-            passes.number += passes.is_counting
-            return act(*args, **named)
-
-        return counted
-
-    torch.autograd.backward = counting(backward)  # type: ignore[assignment]
-    torch.autograd.grad = counting(grad)  # type: ignore[assignment]
-    try:
-        yield passes
-    finally:
-        torch.autograd.backward, torch.autograd.grad = backward, grad
-
-
 def peak_memory() -> int:
     """The most that this process has had resident, in bytes."""
+    import resource
+
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else most * 1024

@@ -13,7 +13,7 @@ from polytask.task import Task
 from polytask.training.run import Precision, TrainingRun, autocast, device_of
 from polytask.training.scoring import Array, TaskRows
 
-PREDICTION_BATCH = 8192
+PREDICTION_BATCH = 2048
 _MOST_ENTRIES, _FEWEST_AT_ONCE = 1 << 21, 16
 _CALIBRATION_ROWS = 100_000
 

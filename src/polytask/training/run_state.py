@@ -9,6 +9,7 @@ from torch import Tensor
 
 from polytask import __version__
 from polytask.errors import UserError
+from polytask.products import onednn_is_faster
 from polytask.training.adamw import AdamW
 from polytask.training.row_adam import HISTORY, LAST, RowAdam
 from polytask.training.run import Progress, TrainingRun, device_of
@@ -102,6 +103,7 @@ def arithmetic_of(run: TrainingRun) -> dict[str, str]:
         "threads": str(torch.get_num_threads()),
         "precision": run.settings.precision,
         "matrix products": _product_precision(),
+        "float32 products by": "oneDNN" if onednn_is_faster() else "torch's choice",
         "dtype": ", ".join(sorted(dtypes)),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "CPU capability": torch.backends.cpu.get_cpu_capability(),

@@ -71,12 +71,18 @@ def made_from(derivations: Sequence[Derivation], names: frozenset[str]) -> dict[
     return {name: source for name, source in found.items() if name not in names}
 
 
+def inputs_made_from(config: FitConfig, inputs: FittedInputs) -> frozenset[str]:
+    """The columns that inputs are, or are derived from."""
+    derivations = [parse_derivation(text) for text in config.derive]
+    return derived_from(derivations, frozenset(inputs.columns))
+
+
 def encode_inputs(
     config: FitConfig, table: pa.Table, inputs: FittedInputs
 ) -> Mapping[str, torch.Tensor]:
     """Inputs of a table that may lack labels: only what the inputs rest on is derived."""
     derivations = [parse_derivation(text) for text in config.derive]
-    needed = derived_from(derivations, frozenset(inputs.columns))
+    needed = inputs_made_from(config, inputs)
     return inputs.encode(apply_derivations(table, [d for d in derivations if d.name in needed]))
 
 

@@ -21,6 +21,7 @@ from polytask.fitting.preparing.data_sets import as_joined
 from polytask.fitting.preparing.encoding import (
     encode_examples,
     encode_inputs,
+    inputs_made_from,
     read_options,
 )
 from polytask.fitting.preparing.lacking import with_lacking_labels
@@ -125,6 +126,9 @@ class Run:
         """
         options = read_options(self.config, self.inputs)
         options = replace(options, skip=set(options.skip) - set(keep))
+        if not self.config.data:
+            needed = inputs_made_from(self.config, self.inputs)
+            options = replace(options, needed={*needed, *keep})
         read = read_table(table, options=options, may_be_empty=True)
         require_columns(read, keep, "keep")
         predictions = self._predictions(as_joined(self.config, read, data), self._tasks_of(data))
