@@ -51,7 +51,8 @@ def _are_as_written(rows: list[object], words: Collection[str]) -> bool:
 
 
 def _without(rows: list[object], words: Collection[str], dtype: pa.DataType) -> Change:
-    lost = [isinstance(text, str) and text.strip() in words for text in rows]
+    written = {text for text in set(rows) if isinstance(text, str) and text.strip() in words}
+    lost = [text in written for text in rows]
     cleaned = [None if is_lost else text for text, is_lost in zip(rows, lost)]
     shown = [repr(text) for text in dict.fromkeys(compress(rows, lost)) if str(text).strip()]
     note = f"{', '.join(shown)} taken for missing in {told(sum(lost), 'row')}" if shown else ""
