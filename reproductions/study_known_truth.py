@@ -32,6 +32,7 @@ SETS = (
     *((), HELPFUL[:1], HELPFUL[1:], HELPFUL),
     *((USELESS,), (HARMFUL,), (*HELPFUL, USELESS, HARMFUL)),
 )
+CORRECTED = "... and after Holm's correction"
 QUICK_TABLES, FULL_TABLES = 1, 10
 FOLDER = Path("runs/study-known-truth")
 
@@ -118,7 +119,8 @@ def findings(record: StudyRecord) -> dict[str, list[bool]]:
         "beside the useless task there is no detectable difference": [
             over[(USELESS,)].verdict == "none"
         ],
-        "beside the harmful task it is worse": [over[(HARMFUL,)].verdict == "worse"],
+        "beside the harmful task it is worse, by its interval": [over[(HARMFUL,)].gain.high < 0],
+        CORRECTED: [over[(HARMFUL,)].verdict == "worse"],
         "the advice has a helpful task": [bool({*HELPFUL} & {*advised.auxiliary})],
         "the advice has neither the useless nor the harmful one": [
             not {USELESS, HARMFUL} & {*advised.auxiliary}
