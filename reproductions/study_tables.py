@@ -62,27 +62,27 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--table", action="store_true", help="only print what there is")
-    parser.add_argument("--budget", default="60m")
+    parser.add_argument("--budget", help="60m, or what the quick form has")
     for option in ("trials", "seeds", "rows", "epochs", "workers"):
         parser.add_argument(f"--{option}", type=int)
     options = parser.parse_args()
     out = Path("runs") / f"study-{options.name}{'-quick' if options.quick else ''}"
     if not options.table:
         if options.resume:
-            show_resumed_study(out, joins=False, over={"budget": options.budget})
+            show_resumed_study(out, joins=False, over={"budget": options.budget or "60m"})
         else:
             show_study(asked(options, out))
     show(read_record(out))
 
 
 def asked(options: argparse.Namespace, out: Path) -> StudyConfig:
-    names = ("trials", "seeds", "rows", "epochs", "workers")
+    names = ("trials", "seeds", "rows", "epochs", "workers", "budget")
     said = {name: value for name in names if (value := getattr(options, name)) is not None}
     if options.quick:
         values = study(options.name) | said | {"out": str(out)}
         del values["balancers"]
         return quick(validate_study(values | {"trunks": ["mmoe"]}))
-    return validate_study(study(options.name) | {"budget": options.budget, "out": str(out)} | said)
+    return validate_study(study(options.name) | {"out": str(out)} | said)
 
 
 def show(record: StudyRecord) -> None:

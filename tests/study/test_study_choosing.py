@@ -84,3 +84,12 @@ def test_the_own_network_of_one_goal_is_the_plainest() -> None:
     scores = {"equal": 0.9, "single": 0.89}
     assert choice(Known(scores, 0.02, models=1)).row == "single"
     assert choice(Known(scores, 0.005, models=1)).row == "equal"
+
+
+def test_without_intervals_the_plainest_is_taken() -> None:
+    class Few(Known):
+        def mean_difference(self, ours: str, theirs: str, seeds: object, part: str) -> Mean:
+            return Mean(self.scores[ours] - self.scores[theirs])
+
+    found = choice(Few({"mgda": 0.9, "equal": 0.5}, 0.0))
+    assert (found.row, found.best) == ("equal", "mgda")

@@ -43,14 +43,15 @@ def means_panel(record: StudyRecord) -> Panel | None:
         ("separate models", "mean_over_single"),
         ("equal weights", "mean_over_equal"),
     ):
-        found = [(row.title, getattr(row, name)) for row in record.rows]
+        marks = numbers(record)
+        found = [(f"{marks[row.name]} {row.title}", getattr(row, name)) for row in record.rows]
         known = [(title, paired) for title, paired in found if paired is not None]
         if known:
             return _forest(
                 known,
                 f"Every way to train, against {reference}",
                 "The gain in the mean of the tasks' metrics, with its 95 % interval; grey where no difference was "
-                "detected after correction.",
+                "detected after correction. Numbers are those of the table.",
             )
     return None
 

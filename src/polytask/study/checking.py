@@ -11,9 +11,7 @@ from polytask.fitting.own_parts import OwnParts
 from polytask.fitting.preparing.prepare import Prepared
 from polytask.study.configurations import Configuration
 from polytask.study.search import network_space
-from polytask.study.statistics import FEWEST_SEEDS
 from polytask.study.training import Training, plan_of
-from polytask.study.trees import unread_inputs
 
 
 def check(
@@ -50,33 +48,3 @@ def _blamed(error: UserError, configuration: Configuration, places: Places) -> s
         return places.of(*path)
     trunk = by_key.get("trunks", ("trunks",))
     return places.of(*trunk)
-
-
-def remarks(
-    config: StudyConfig,
-    compared: Sequence[Configuration],
-    prepared: Prepared,
-    trees: Sequence[int],
-) -> tuple[str, ...]:
-    """What a reader has to know before a number."""
-    found = []
-    goals = [p for p, task in enumerate(prepared.tasks) if not task.auxiliary]
-    if "trees" not in config.leave_out:
-        lacking = [prepared.tasks[p].name for p in goals if p not in trees]
-        if lacking:
-            found.append(
-                f"no trees: there is no loss for the kind of {', '.join(lacking)} in scikit-learn's"
-            )
-        unread = unread_inputs(prepared.train[:1], prepared.inputs)
-        if unread and not lacking:
-            found.append(f"trees do not read the inputs {', '.join(unread)}, networks do")
-    if config.seeds < FEWEST_SEEDS:
-        found.append(
-            f"{config.seeds} seeds: with fewer than {FEWEST_SEEDS} there is no interval, and nothing can be "
-            "told from chance"
-        )
-    if not any(each.group == "static" for each in compared) and "static" not in config.leave_out:
-        found.append("no search of static weights: no model has two losses to weigh")
-    if config.rows is not None and config.rows <= len(prepared.train):
-        found.append(f"trained on {len(prepared.train):,} rows, drawn at random")
-    return tuple(found)

@@ -50,8 +50,9 @@ def chosen_row(
 
 
 def _is_worse(outcomes: Outcomes, row: str, best: str, seeds: Sequence[int]) -> bool:
+    # Without an interval nothing can be told from chance, so nothing is worse.
     loss = outcomes.mean_difference(best, row, seeds, "valid")
-    return loss.value > 0 if loss.low is None else loss.low > 0
+    return loss.low is not None and loss.low > 0
 
 
 def _harms(outcomes: Outcomes, row: str, single: str | None, seeds: Sequence[int]) -> bool:

@@ -14,7 +14,7 @@ from polytask.records.study import Group
 SINGLE, TREES = "separate models", "gradient-boosted trees"
 _MANDATORY_RULES = ("equal", "static", "rlw")
 
-Path = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class AuxiliarySet:
     specs: tuple[Options, ...]
     positions: tuple[int, ...]
     losses: tuple[str, ...]
-    place: Path = ()
+    place: KeyPath = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -46,7 +46,7 @@ class Configuration:
     balancer: Options
     positions: tuple[int, ...]
     auxiliary: AuxiliarySet
-    places: tuple[Path, ...] = ()
+    places: tuple[KeyPath, ...] = ()
 
     @property
     def num_losses(self) -> int:

@@ -21,12 +21,13 @@ from polytask.fitting.processes.environment import borrowed
 from polytask.fitting.run_folder.fingerprint import fingerprint_of
 from polytask.records.study import StudyRecord
 from polytask.report.study import write_study_report
-from polytask.study.checking import check, remarks
+from polytask.study.checking import check
 from polytask.study.conducting import Conductor, ConductorEvent
 from polytask.study.configurations import Configuration, all_specs, configurations, reference
 from polytask.study.folder import StudyFolder, free_path
 from polytask.study.pace import Pace
 from polytask.study.processes import Limits, Processes, require_forks, share_of_memory
+from polytask.study.remarks import remarks
 from polytask.study.search import Space, network_space, tree_space
 from polytask.study.storage import require_optuna
 from polytask.study.store import TrialStore

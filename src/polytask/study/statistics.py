@@ -44,7 +44,7 @@ def mean_over_seeds(values_S: Floats, values_SR: Floats) -> Mean:
     freedom and of the normal: the half-width is sqrt((t s)^2 + (z r)^2), exact where one of them is 0 (Zou and
     Donner, Statistics in Medicine 2008, eq. 2).
     DIFF: not a bootstrap over seeds, which draws few of few: where seeds are all that varies, its intervals
-    of three and of five cover 69 and 83 of 100 (reproductions/study_intervals.py). Degrees of freedom by Welch
+    of three and of five cover 71 and 83 of 100 (reproductions/study_intervals.py). Degrees of freedom by Welch
     and Satterthwaite cover too few for three seeds as well.
 
     No interval from fewer than three seeds, or where a metric is not defined.

@@ -12,18 +12,17 @@ import numpy as np
 from polytask.fitting.processes.environment import environment
 from polytask.records.study import (
     Advice,
-    FrontPoint,
     StudyRecord,
     StudyRow,
     StudyTask,
-    TrialLine,
 )
 from polytask.study.choosing import Choice, chosen_row, winner_files
 from polytask.study.conducting import Conductor
 from polytask.study.configurations import SINGLE, TREES, Configuration
 from polytask.study.folder import by_part
+from polytask.study.front import front_of
 from polytask.study.outcomes import Outcomes, cells_of, delta_of, mean_pairs, ranks_of
-from polytask.study.search import weights_from
+from polytask.study.remarks import what_was_not_done
 
 _MOST_OF_TIME = 0.05
 
@@ -74,7 +73,7 @@ class StudySoFar:
             tasks=tuple(_tasks(self.outcomes)),
             rows=tuple(rows),
             trials=tuple(lines),
-            front=tuple(self._front()),
+            front=tuple(front_of(self.outcomes.rows, conductor)),
             front_tasks=tuple(task.name for task in self.outcomes.goals),
             seeds=self._seeds,
             num_seeds=conductor.config.seeds,
@@ -83,7 +82,7 @@ class StudySoFar:
             advice=self._advice(),
             num_rows={name: len(part) for name, part in parts.items() if part is not None},
             split=prepared.split,
-            notes=(*self.notes, *self._remarks(lines)),
+            notes=(*self.notes, *what_was_not_done(conductor, self._finished, self._seeds)),
             is_finished=is_finished,
             seconds=time.monotonic() - self.started,
             budget=conductor.config.budget,
@@ -201,29 +200,6 @@ class StudySoFar:
             chosen=chosen,
         )
 
-    def _front(self) -> list[FrontPoint]:
-        """Every training of static weights, and the best trial of each other row, by validation metrics."""
-        found = []
-        for row, models in self.outcomes.rows.items():
-            first = models[0]
-            lines = [self.conductor.best(each.name) for each in models]
-            if first.group == "static":
-                lines = [*self.conductor.lines.get(first.name, ())]
-                found += [
-                    FrontPoint(row, "static", tuple(weights_from(line.chosen)), line.valid)
-                    for line in lines
-                    if line is not None and line.state == "done"
-                ]
-            elif all(line is not None for line in lines):
-                valid = {
-                    name: value
-                    for line in lines
-                    if line is not None
-                    for name, value in line.valid.items()
-                }
-                found.append(FrontPoint(row, first.group, (), valid))
-        return found
-
     def _advice(self) -> Advice | None:
         if self._choice is None:
             return None
@@ -234,35 +210,6 @@ class StudySoFar:
             ties=self._choice.ties,
             configs=tuple(files),
         )
-
-    def _remarks(self, lines: Sequence[TrialLine]) -> list[str]:
-        """What was left out, failed, or could not be done."""
-        config, conductor = self.conductor.config, self.conductor
-        found = []
-        if config.leave_out:
-            found.append(
-                f"left out on request: {', '.join(config.leave_out)}; what is compared with them is missing"
-            )
-        if conductor.ran_out:
-            done = len(lines)
-            total = sum(conductor.num_trials(each) for each in conductor.configurations)
-            found.append(
-                f"the budget of {config.budget:.0f} s was spent: {done} of {total} trials, and "
-                f"{len(self._seeds)} of {config.seeds} seeds, were done"
-            )
-            missing = [row for row in self.outcomes.rows if row not in self._finished]
-            if missing:
-                found.append(f"no time was left for: {', '.join(missing)}")
-        reasons: dict[str, list[str]] = {}
-        for line in lines:
-            if line.state == "failed":
-                reasons.setdefault(line.reason, []).append(
-                    f"{line.configuration} (trial {line.place + 1})"
-                )
-        for (name, seed), reason in conductor.failed_finals.items():
-            reasons.setdefault(reason, []).append(f"{name} (seed {seed})")
-        found += [f"failed: {', '.join(names)}: {why}" for why, names in reasons.items()]
-        return found
 
 
 def command_of(study: Path) -> str:
