@@ -181,6 +181,7 @@ CHOSEN: dict[str, Callable[[], Problem]] = {
     "breast_cancer": breast_cancer,
     "yeast": lambda: many_labels("yeast"),
     "census_married": _census(lambda f: f["marital_status"].str.strip() == "Never married"),
+    "kuairand": kuairand,
     "heavy_tails": lambda: Problem(*heavy_tails()),
     "robot_arm": lambda: Problem(*robot_arm(), repeats=1),
 }
@@ -192,7 +193,6 @@ CARRIED: dict[str, Callable[[], Problem]] = {
     "scene": lambda: many_labels("scene"),
     "bibtex": bibtex,
     "census_college": _census(_college),
-    "kuairand": kuairand,
     "short_video": short_video,
     "clinic": lambda: Problem(*clinic()),
     "campaign": lambda: Problem(*campaign(), repeats=1),
