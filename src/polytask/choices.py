@@ -12,7 +12,7 @@ OnBadRow = Literal["stop", "drop"]
 Shares = Literal["proportional", "sqrt", "uniform"]
 BatchBy = Literal["length", "chance"]
 Schedule = Literal["cosine", "constant"]
-Preset = Literal["fast", "default", "best"]
+Preset = Literal["fast", "default"]
 
 KIND_NAMES = ("binary", "multiclass", "regression", "count", "quantile")
 TRUNK_NAMES = (

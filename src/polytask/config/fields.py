@@ -165,7 +165,7 @@ class FitConfig(_Strict):
 
     # The model
     preset: Preset = "default"
-    """A set of options in the place of those not given: fast, default or best."""
+    """A set of options in the place of those not given: fast or default."""
     trunk: Options = "mmoe"
     """What tasks share: NAME or {name: NAME, OPTION: VALUE}."""
     hidden: Widths | None = None

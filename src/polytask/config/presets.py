@@ -8,10 +8,8 @@ from polytask.config.fields import FitConfig
 PRESETS: Mapping[Preset, Mapping[str, object]] = {
     "fast": {"cross_layers": 0, "numeric_values": "none", "ensemble": 1},
     "default": {},
-    "best": {"ensemble": 8},
 }
-"""fast: a plain mixture of experts, one network. default: by the rows. best: eight networks in one,
-whatever the rows. Measured in benchmarks/RESULTS.md, "Presets"."""
+"""fast: a plain mixture of experts, one network, numbers read as numbers. default: by the rows."""
 
 
 def with_preset(config: FitConfig) -> FitConfig:
