@@ -35,7 +35,7 @@ MISSING_ID, UNSEEN_ID, FIRST_ID = 0, 1, 2
 
 SPARSE_ABOVE = 50_000
 """Above this many ids of one column, Adam's pass over all rows costs more than looking after those of a
-batch one by one: .43 ms a step and .45 at 50,000, 2.2 and .45 at 200,000 (batches of 1,024)."""
+batch one by one; see `benchmarks/vocabulary_speed.py`."""
 
 _EMBEDDING_STD = 0.05
 _MOST_NUMBERS = 1 << 16
