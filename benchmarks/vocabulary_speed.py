@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from polytask.balancing import Equal
 from polytask.inputs import SingleInput
-from polytask.inputs.categories import Embeddings
+from polytask.inputs.embeddings import Embeddings
 from polytask.model import MultiTaskModel
 from polytask.streams import Batch, InMemoryStream
 from polytask.task import binary
@@ -87,7 +87,7 @@ def stepped(table: Batch, num_ids: int, *, sparse_above: int) -> Callable[[], ob
 
 
 def ours(table: Batch, num_ids: int) -> Callable[[], object]:
-    from polytask.inputs.categories import SPARSE_ABOVE
+    from polytask.inputs.embeddings import SPARSE_ABOVE
 
     return stepped(table, num_ids, sparse_above=SPARSE_ABOVE)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from polytask.errors import UserError
 from polytask.inputs import Categories
-from polytask.inputs.categories import Embeddings, FusedEmbedding, embedding_dim_for
+from polytask.inputs.embeddings import Embeddings, FusedEmbedding, embedding_dim_for
 
 quick = settings(max_examples=40, deadline=None)
 int64s = st.integers(-(2**63), 2**63 - 1)

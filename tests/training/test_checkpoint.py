@@ -23,7 +23,7 @@ from polytask.balancing import (
 )
 from polytask.errors import UserError
 from polytask.files.plain import fresh_part
-from polytask.inputs.categories import FusedEmbedding
+from polytask.inputs.embeddings import FusedEmbedding
 from polytask.model import MultiTaskModel
 from polytask.streams import Batch, InMemoryStream
 from polytask.task import binary, regression

@@ -10,7 +10,7 @@ from torch import Tensor, distributed
 
 from polytask.balancing import MGDA, Balancer, Equal, Ranks
 from polytask.inputs import SingleInput
-from polytask.inputs.categories import FusedEmbedding
+from polytask.inputs.embeddings import FusedEmbedding
 from polytask.model import MultiTaskModel
 from polytask.streams import Batch, InMemoryStream
 from polytask.task import binary

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional
 
-from polytask.inputs.categories import Embeddings, FusedEmbedding
+from polytask.inputs.embeddings import Embeddings, FusedEmbedding
 from polytask.products import Unmade, product, unrectified
 
 _ROWS_A_VALUE, _FEWEST_ENTRIES, _FEWEST_ROWS = 2, 64, 256

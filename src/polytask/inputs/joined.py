@@ -6,8 +6,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from polytask.inputs.categories import Embeddings
 from polytask.inputs.crosses import CrossLayers
+from polytask.inputs.embeddings import Embeddings
 from polytask.inputs.folded import Fold, FoldedRows
 from polytask.inputs.input import Feature, Input
 from polytask.products import suits_full_precision

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from polytask.columns.values import is_text, told
 from polytask.errors import UserError, nearest
-from polytask.inputs.categories import Vocabulary, embedding_dim_for
+from polytask.inputs.categories import Vocabulary
+from polytask.inputs.embeddings import embedding_dim_for
 from polytask.inputs.input import Feature, Input
 from polytask.inputs.sequence_attention import TargetAttention
 from polytask.inputs.sequence_encoder import PaddedEmbedding, carry_embeddings

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from polytask.records.study import State, TrialLine
 from polytask.study.search import Chosen, Space
@@ -11,7 +11,8 @@ from polytask.study.storage import opened
 
 if TYPE_CHECKING:
     import optuna
-    from optuna.trial import FrozenTrial
+    from optuna.storages import RDBStorage
+    from optuna.trial import FrozenTrial, TrialState
 
 FINALS = "finals"
 _HEARTBEAT, _GRACE = 20, 120
@@ -59,7 +60,7 @@ class TrialStore:
     is_shared: bool
     heartbeat: int = _HEARTBEAT
     grace: int = _GRACE
-    _storage: Any = field(default=None, repr=False)
+    _storage: "RDBStorage" = field(init=False, repr=False)
     _studies: "dict[str, optuna.Study]" = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -261,7 +262,7 @@ def _wait_again(study: "optuna.Study", trial: "FrozenTrial") -> None:
     study.enqueue_trial(fixed, user_attrs=_lasting(trial.user_attrs))
 
 
-def _lasting(attributes: Mapping[str, Any]) -> dict[str, Any]:
+def _lasting(attributes: Mapping[str, object]) -> dict[str, object]:
     """What says which trial it is, not how it ended."""
     return {k: v for k, v in attributes.items() if k not in (_REASON, _RESULT, _CHOSEN)}
 
@@ -282,7 +283,7 @@ def _popped(study: "optuna.Study") -> "optuna.trial.Trial | None":
     return None
 
 
-def _state(name: str) -> Any:
+def _state(name: str) -> "TrialState":
     from optuna.trial import TrialState
 
     return TrialState[name]
