@@ -14,7 +14,7 @@ BatchBy = Literal["length", "chance"]
 Schedule = Literal["cosine", "constant"]
 Preset = Literal["fast", "default"]
 
-KIND_NAMES = ("binary", "multiclass", "regression", "count", "quantile")
+KIND_NAMES = ("binary", "multiclass", "regression", "count", "quantile", "tags")
 TRUNK_NAMES = (
     *("single_task", "shared_bottom", "shared_private", "soft_sharing", "cross_stitch", "sluice"),
     *("mtan", "omoe", "mmoe", "attention_moe", "cgc", "ple"),

@@ -14,22 +14,28 @@ from polytask.training.run import Precision, TrainingRun, autocast, device_of
 from polytask.training.scoring import Array, TaskRows
 
 PREDICTION_BATCH = 2048
-_MOST_ENTRIES, _FEWEST_AT_ONCE = 1 << 21, 16
+_MOST_ENTRIES, _FEWEST_AT_ONCE, _OF_AN_ID = 1 << 21, 16, 16
 _CALIBRATION_ROWS = 100_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Predictions:
     """By task: `values` (B,) or (B, C), and, of tasks with `given`, the `conditional` ones:
-    p(child | parent) beside the joint p(parent, child)."""
+    p(child | parent) beside the joint p(parent, child). With `num_words` (B,) all are of words."""
 
     values: Mapping[str, Array]
     conditional: Mapping[str, Array]
+    num_words: Tensor | None = None
 
     def at(self, rows: slice) -> "Predictions":
         """Those of some rows."""
-        parts = (self.values, self.conditional)
-        return Predictions(*({name: each[rows] for name, each in part.items()} for part in parts))
+        if rows == slice(None):
+            return self
+        values, conditional = (
+            {name: each[rows] for name, each in part.items()}
+            for part in (self.values, self.conditional)
+        )
+        return Predictions(values, conditional)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +125,7 @@ def _validate(run: TrainingRun, table: Batch) -> Validation:
     precision = run.settings.precision
     predictions = _predict(model, table, precision, PREDICTION_BATCH, watch=losses.add)
     rows = {
-        task.name: TaskRows.of(task, predictions.values[task.name], table)
+        task.name: TaskRows.of(task, predictions.values[task.name], table, predictions.num_words)
         for task in model.tasks
         if task.name in {term.task for term in run.monitor.terms}
     }
@@ -171,6 +177,7 @@ def _predict(
     """Predictions piece by piece; `watch` sees what the model made of each: on the host, and moved."""
     values: dict[str, list[Tensor]] = {task.name: [] for task in model.tasks}
     conditional: dict[str, list[Tensor]] = {t.name: [] for t in model.tasks if t.given is not None}
+    num_words: list[Tensor] = []
     device, batch_size = device_of(model), min(batch_size, rows_at_once(batch))
     with _evaluating(model, precision):
         # A table without rows is one piece without rows: its predictions have their shapes.
@@ -179,21 +186,29 @@ def _predict(
             rows = host.to(device)
             result = model(rows.inputs, needs_seam=False)
             watch(result, host, rows)
+            num_words += [] if result.num_words is None else [result.num_words.cpu()]
             for task, output, own in zip(model.tasks, result.outputs, result.own):
                 values[task.name].append(task.kind.predict(output))
                 if task.given is not None:
                     conditional[task.name].append(task.kind.predict(own))
-    return Predictions(_joined(values), _joined(conditional))
+    words = torch.cat(num_words) if num_words else None
+    return Predictions(_joined(values), _joined(conditional), words)
 
 
 def rows_at_once(batch: Batch) -> int:
-    """Rows of pictures come in small pieces: what a network makes of a row is many times the row.
+    """Rows of pictures and of words come in small pieces: what a network makes of a row is many times the row.
 
     >>> rows_at_once(Batch({"x": torch.zeros(5, 9)})), rows_at_once(Batch({"x": torch.zeros(5, 3, 64, 64)}))
     (233016, 170)
     """
-    width = sum(tensor[:1].numel() for tensor in batch.inputs.values())
+    width = sum(_entries(tensor) for tensor in batch.inputs.values())
     return max(_FEWEST_AT_ONCE, _MOST_ENTRIES // max(width, 1))
+
+
+def _entries(values: Tensor) -> int:
+    """The numbers of a row; lists of ids become vectors."""
+    is_ids = values.ndim > 2 and values.dtype in (torch.int32, torch.int64)
+    return values[:1].numel() * (_OF_AN_ID if is_ids else 1)
 
 
 @contextmanager

@@ -49,6 +49,7 @@ from polytask.fitting.preparing.tasks import (
     resolve_kinds,
     resolve_tasks,
 )
+from polytask.fitting.preparing.words import check_words, with_words
 from polytask.inputs import FittedInputs, repeating
 from polytask.records import Leak
 from polytask.streams import Batch
@@ -111,7 +112,9 @@ def prepare(
         config, split = _read_and_split(config, source, derivations, parts or {})
     train = split.train
     config, kind_reasons = resolve_kinds(config, train)
+    config = with_words(config, train)
     schema = _schema(config, train, derivations)
+    check_words(config, train, schema.inputs)
     bad_rows: tuple[str, ...] = ()
     if config.on_bad_row == "drop":
         split, bad_rows = without_bad_rows(split, schema.inputs)
@@ -140,7 +143,9 @@ def prepare(
     auxiliaries = fit_auxiliaries(config, rows, forbidden=_giveaways(config, derivations))
     examples["train"] = with_labels_of(examples["train"], auxiliaries, rows)
     counts = {name: labels.counts for name, (_, labels) in encoded.items()}
-    config = with_budget(config, train.num_rows)
+    words_B = inputs.num_words(examples["train"].inputs)
+    words_a_row = 1.0 if words_B is None else max(float(words_B.float().mean()), 1.0)
+    config = with_budget(config, train.num_rows, words_a_row=words_a_row)
     lengths = lengths_of_rows(config, inputs, examples["train"])
     notes = _reading_notes(schema, inputs, split.tables())
     return Prepared(
