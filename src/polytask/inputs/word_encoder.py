@@ -96,9 +96,7 @@ class Windows(nn.Module):
     def __init__(self, in_features: int, width: int, num_layers: int) -> None:
         super().__init__()
         widths = [in_features, *[width] * num_layers]
-        self.layers = nn.ModuleList(
-            nn.Conv1d(i, o, 5, padding=2) for i, o in pairwise(widths)
-        )
+        self.layers = nn.ModuleList(nn.Conv1d(i, o, 5, padding=2) for i, o in pairwise(widths))
 
     def forward(self, x_BLK: Tensor, lengths_B: Tensor) -> Tensor:
         places_L = torch.arange(x_BLK.shape[1], device=x_BLK.device)
