@@ -3,8 +3,6 @@
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 
 class Edit(NamedTuple):
     """The words `start` to `end` of the source become `written`; nothing is left out where start is end."""
@@ -25,12 +23,12 @@ def edits(source: Sequence[str], target: Sequence[str]) -> list[Edit]:
     cost = _costs(source, target)
     i, j, found = len(source), len(target), list[Edit]()
     while i or j:
-        if i and j and source[i - 1] == target[j - 1] and cost[i, j] == cost[i - 1, j - 1]:
+        if i and j and source[i - 1] == target[j - 1] and cost[i][j] == cost[i - 1][j - 1]:
             i, j = i - 1, j - 1
-        elif i and j and cost[i, j] == cost[i - 1, j - 1] + 1:
+        elif i and j and cost[i][j] == cost[i - 1][j - 1] + 1:
             i, j = i - 1, j - 1
             found.append(Edit(i, i + 1, (target[j],)))
-        elif i and cost[i, j] == cost[i - 1, j] + 1:
+        elif i and cost[i][j] == cost[i - 1][j] + 1:
             i -= 1
             found.append(Edit(i, i + 1, ()))
         else:
@@ -60,12 +58,12 @@ def f_score(
     return (1 + beta**2) * right / (beta**2 * num_wanted + num_found)
 
 
-def _costs(source: Sequence[str], target: Sequence[str]) -> np.ndarray:
+def _costs(source: Sequence[str], target: Sequence[str]) -> list[list[int]]:
     """How many changes lead from each beginning of the source to each of the target (Levenshtein 1966)."""
-    cost = np.zeros((len(source) + 1, len(target) + 1), dtype=np.int64)
-    cost[:, 0], cost[0] = np.arange(len(source) + 1), np.arange(len(target) + 1)
+    rows = [list(range(len(target) + 1))]
     for i, word in enumerate(source, 1):
-        for j, other in enumerate(target, 1):
-            changed = cost[i - 1, j - 1] + (word != other)
-            cost[i, j] = min(changed, cost[i - 1, j] + 1, cost[i, j - 1] + 1)
-    return cost
+        above, row = rows[-1], [i]
+        for j, other in enumerate(target):
+            row.append(min(above[j] + (word != other), above[j + 1] + 1, row[j] + 1))
+        rows.append(row)
+    return rows
