@@ -101,6 +101,11 @@ class RowsWriter:
         self.num_lanes = max(math.ceil(self.num_rows * widest / self.lane_bytes), 1)
 
 
+def bytes_on_disk(rows: Batch) -> int:
+    """What one row takes."""
+    return sum(values.nbytes for _, values in _arrays_of(rows[:1]))
+
+
 def _arrays_of(rows: Batch) -> Iterator[tuple[str, NDArray[Any]]]:
     """The arrays of a batch by the names of their files."""
     for name, tensor in rows.inputs.items():
