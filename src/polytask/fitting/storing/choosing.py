@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import torch
 
+from polytask.balancing import Ranks
 from polytask.config import FitConfig
 from polytask.config.presets import with_preset
 from polytask.data.readers import TableSource, open_scan
@@ -11,6 +12,7 @@ from polytask.data.scans import Scan
 from polytask.errors import UserError
 from polytask.fitting.preparing.encoding import read_options
 from polytask.fitting.preparing.prepare import Prepared, prepare
+from polytask.fitting.processes.torchrun import is_first, raise_on_all
 from polytask.fitting.sizes import memory_of
 from polytask.fitting.storing.preparing import prepare_on_disk
 
@@ -34,6 +36,28 @@ def prepare_table(
     if scan is None:
         return prepare(config, table, parts=parts)
     return prepare_on_disk(with_preset(config), scan, named=parts or {})
+
+
+def prepare_on_ranks(
+    config: FitConfig,
+    table: TableSource | None,
+    *,
+    parts: Mapping[str, TableSource],
+    ranks: Ranks | None,
+) -> Prepared:
+    """The same on every process of several; the first one encodes what goes to disk, the others open it."""
+
+    def is_for_all() -> bool:
+        source = table if table is not None else config.table
+        return source is None or bool(config.data) or _scan_if_large(config, source) is None
+
+    def prepared() -> Prepared:
+        return prepare_table(config, table, parts=parts)
+
+    if ranks is None or raise_on_all(ranks, is_for_all):
+        return raise_on_all(ranks, prepared)
+    first = raise_on_all(ranks, lambda: prepared() if is_first(ranks) else None)
+    return raise_on_all(ranks, lambda: first or prepared())
 
 
 def _scan_if_large(config: FitConfig, source: TableSource) -> Scan | None:

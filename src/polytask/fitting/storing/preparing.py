@@ -100,7 +100,7 @@ class _Building:
         if not all(states):
             self._temporary = tempfile.TemporaryDirectory(prefix="polytask-")
             return Path(self._temporary.name) / "store"
-        return cache_folder(self.config) / name_of(self.config, [*map(list, states)])
+        return cache_folder(self.config.cache) / name_of(self.config, [*map(list, states)])
 
     @cached_property
     def rule(self) -> PartRule:

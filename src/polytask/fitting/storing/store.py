@@ -32,10 +32,10 @@ _SHAPES_NO_ROW = {
 """Options that leave the encoded rows as they are: runs that differ in them alone share a store."""
 
 
-def cache_folder(config: FitConfig) -> Path:
-    """Where stores are kept: --cache, $POLYTASK_CACHE, or the user's folder for caches."""
-    if config.cache is not None:
-        return config.cache
+def cache_folder(named: Path | None = None) -> Path:
+    """Where stores are kept: as named, $POLYTASK_CACHE, or the user's folder for caches."""
+    if named is not None:
+        return named
     if os.environ.get(_CACHE):
         return Path(os.environ[_CACHE])
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "polytask"
