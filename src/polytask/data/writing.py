@@ -49,7 +49,9 @@ def check_target(path: Path, *, sources: Sequence[Path], overwrite: bool) -> Non
     writer_of(path)
     if require_plain(path):
         for source in sources:
-            if path.samefile(source) or source.resolve() in path.resolve().parents:
+            if (
+                source.exists() and path.samefile(source)
+            ) or source.resolve() in path.resolve().parents:
                 raise UserError(f"{path}: this is the table that is read; name another --out")
         if not overwrite:
             raise UserError(f"{path}: the file exists; pass --overwrite or name another --out")
