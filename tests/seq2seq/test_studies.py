@@ -41,7 +41,7 @@ def test_pieces_of_words_come_back_as_their_text() -> None:
 def test_flags_and_edits_of_a_sentence_are_counted() -> None:
     pytest.importorskip("tokenizers", reason="needs polytask[sequences]")
     grammar = import_module("grammar")
-    words, corrected = "er geht zu Schule".split(), "er geht zur Schule".split()
+    words, corrected = ["er", "geht", "zu", "Schule"], ["er", "geht", "zur", "Schule"]
     sentence = grammar.Sentence(words, [False, False, True, False], corrected)
     assert grammar.half_counts([corrected], [sentence]).tolist() == [[1, 1, 1]]
     assert grammar.half_counts([words], [sentence]).tolist() == [[0, 0, 1]]

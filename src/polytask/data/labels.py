@@ -14,9 +14,9 @@ from pydantic import TypeAdapter
 
 from polytask.choices import GivenConflict as GivenConflict
 from polytask.columns.required import require_columns
-from polytask.columns.serial import from_record, to_record
 from polytask.columns.words import Words, is_list, words_of
 from polytask.errors import UserError
+from polytask.files.serial import from_record, to_record
 from polytask.kinds import Kind, Labels
 from polytask.kinds.columns import label_column
 from polytask.kinds.kind import Floats

@@ -44,7 +44,9 @@ def finished_line(event: ModelFinished) -> str:
 def prepared_lines(prepared: Prepared) -> Iterator[str]:
     """Rows, columns, each task with its kind and label rate, and columns that look like leaks."""
     parts = {"train": prepared.train, "valid": prepared.valid, "test": prepared.test}
-    rows = ", ".join(f"{len(part):,} {name}" for name, part in parts.items() if part is not None)
+    sizes = {name: len(part) for name, part in parts.items() if part is not None}
+    sizes["train"] = prepared.num_train
+    rows = ", ".join(f"{size:,} {name}" for name, size in sizes.items())
     counts = (f"{len(names)} {name}" for name, names in prepared.schema.inputs.items())
     yield f"{rows} rows; inputs: {', '.join(counts)} columns; split {prepared.split}"
     yield from reading_lines(prepared.schema.unused_summary(), prepared.notes)
@@ -53,7 +55,7 @@ def prepared_lines(prepared: Prepared) -> Iterator[str]:
     ]
     if times and prepared.split.startswith("at random"):
         yield f"  {times[0]} is a time: {flag('time-column', times[0])} tests on the future"
-    yield f"training: {budget_in_words(prepared.config, len(prepared.train))}"
+    yield f"training: {budget_in_words(prepared.config, prepared.num_train)}"
     for line in mixing_lines(prepared.config, prepared.data_sets):
         yield f"  {line}"
     for position, task in enumerate(prepared.tasks):
@@ -81,7 +83,7 @@ def reading_lines(unused: str | None, notes: tuple[str, ...]) -> Iterator[str]:
 def _task_line(prepared: Prepared, position: int) -> str:
     task, count = prepared.tasks[position], prepared.label_counts[position]
     labels_B = labels_of(prepared, position)
-    num_labels = len(labels_B)
+    num_labels = len(labels_B) if task.per_word else prepared.num_train
     labels_B = labels_B[task.kind.is_labelled(labels_B)].double()
     positive = task.kind.options().get("positive")
     yes = f", yes = {positive}" if positive else ""

@@ -26,7 +26,7 @@ def labels_of(prepared: Prepared, position: int) -> Tensor:
 def _label_record(prepared: Prepared, position: int) -> LabelRecord:
     task, count = prepared.tasks[position], prepared.label_counts[position]
     labels_B = labels_of(prepared, position)
-    num_labels = len(labels_B)
+    num_labels = len(labels_B) if task.per_word else prepared.num_train
     labels_B = labels_B[task.kind.is_labelled(labels_B)]
     summary = task.kind.summary(labels_B.double().numpy())
     options = {key: str(value) for key, value in task.kind.options().items() if value is not None}
@@ -40,8 +40,8 @@ def _label_record(prepared: Prepared, position: int) -> LabelRecord:
         transform=options.get("transform"),
         auxiliary=task.auxiliary,
         reason=prepared.kind_reasons[position],
-        labelled=len(labels_B),
-        missing=num_labels - len(labels_B),
+        labelled=count.labelled,
+        missing=num_labels - count.labelled,
         unseen=count.unseen,
         conflicts=count.conflicts,
         mean=summary.mean,

@@ -1,6 +1,6 @@
 """A table and a configuration -> batches of rows: everything that happens before the first step."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -41,7 +41,7 @@ from polytask.fitting.preparing.history import (
     history_columns,
     history_fit,
 )
-from polytask.fitting.preparing.lengths import lengths_of_rows
+from polytask.fitting.preparing.lengths import Lengths, lengths_of_rows
 from polytask.fitting.preparing.splitting import Parts, split_in_words, split_table
 from polytask.fitting.preparing.tasks import (
     label_words,
@@ -49,10 +49,10 @@ from polytask.fitting.preparing.tasks import (
     resolve_kinds,
     resolve_tasks,
 )
-from polytask.fitting.preparing.words import check_words, with_words
+from polytask.fitting.preparing.words import check_words, refuse_words, with_words
 from polytask.inputs import FittedInputs, repeating
 from polytask.records import Leak
-from polytask.streams import Batch
+from polytask.streams import Batch, StoredRows
 from polytask.task import Task
 
 
@@ -64,6 +64,8 @@ class Prepared:
     `split` says in words how the parts were parted, `notes` how columns were read, a line each.
     `data_sets` are the tables that were joined, where there are several.
     `lengths_B` are of the training rows, where their batches are to be of like length.
+    `stored` are all training rows, where they are on disk: `train` is then a sample of
+    them. `kept` is what must live as long as this, such as a temporary folder.
     """
 
     config: FitConfig
@@ -82,10 +84,17 @@ class Prepared:
     auxiliaries: tuple[Auxiliary, ...] = ()
     data_sets: tuple[DataSet, ...] = ()
     lengths_B: Tensor | None = None
+    stored: StoredRows | None = None
+    kept: object = None
 
     @property
     def tasks(self) -> tuple[Task, ...]:
         return self.targets.tasks
+
+    @property
+    def num_train(self) -> int:
+        """How many rows there are to train on."""
+        return len(self.train if self.stored is None else self.stored)
 
 
 def prepare(
@@ -101,15 +110,25 @@ def prepare(
     Raises UserError for everything that can be wrong with the table, the tasks or the options.
     """
     config = with_preset(config)
-    fits = build_inputs(config)
     derivations = [parse_derivation(text) for text in config.derive]
     source = table if table is not None else config.table
     if config.data and source is None:
         config, split = read_data_sets(config, derivations, parts or {})
         config = resolve_tasks(with_auxiliary_tasks(config, split.train.column_names), split.train)
-        _check_columns(config, split.train)
+        check_columns(config, split.train)
     else:
         config, split = _read_and_split(config, source, derivations, parts or {})
+    return prepare_parts(config, split, named=parts or {})
+
+
+def prepare_parts(
+    config: FitConfig, split: Parts, *, named: Collection[str] = (), is_sample: bool = False
+) -> Prepared:
+    """The same of tables that are split already, with their derived columns.
+
+    `named` parts are tables of their own. `is_sample`: the rows are a few of many more, which are read later.
+    """
+    fits, derivations = build_inputs(config), [parse_derivation(text) for text in config.derive]
     train = split.train
     config, kind_reasons = resolve_kinds(config, train)
     config = with_words(config, train)
@@ -144,9 +163,12 @@ def prepare(
     examples["train"] = with_labels_of(examples["train"], auxiliaries, rows)
     counts = {name: labels.counts for name, (_, labels) in encoded.items()}
     words_B = inputs.num_words(examples["train"].inputs)
+    if words_B is not None and is_sample:
+        refuse_words(fitted.tasks, "a table on disk")
     words_a_row = 1.0 if words_B is None else max(float(words_B.float().mean()), 1.0)
-    config = with_budget(config, train.num_rows, words_a_row=words_a_row)
-    lengths = lengths_of_rows(config, inputs, examples["train"])
+    if not is_sample:
+        config = with_budget(config, train.num_rows, words_a_row=words_a_row)
+    lengths = Lengths() if is_sample else lengths_of_rows(config, inputs, examples["train"])
     notes = _reading_notes(schema, inputs, split.tables())
     return Prepared(
         config,
@@ -159,7 +181,7 @@ def prepare(
         kind_reasons,
         counts["train"],
         tuple(leaks),
-        split_in_words(config, named=parts or {}),
+        split_in_words(config, named=named),
         (*bad_rows, *notes, *((lengths.note,) if lengths.note else ())),
         {name: unknown_classes(each) for name, each in counts.items()},
         auxiliaries,
@@ -188,7 +210,7 @@ def _read_and_split(
         raise UserError("there is a table beside data sets: give it a name too, --data=NAME=TABLE")
     whole = apply_derivations(read_table(source, options=read_options(config)), derivations)
     config = resolve_tasks(with_auxiliary_tasks(config, whole.column_names), whole)
-    _check_columns(config, whole)
+    check_columns(config, whole)
     return config, split_table(config, whole, derivations=derivations, named=named)
 
 
@@ -228,11 +250,11 @@ def inspect_table(config: FitConfig, table: TableSource | None = None) -> tuple[
     whole = apply_derivations(read_table(source, options=read_options(config)), derivations)
     if config.tasks:
         config = resolve_tasks(config, whole)
-    _check_columns(config, whole)
+    check_columns(config, whole)
     return whole, _schema(config, whole, derivations)
 
 
-def _check_columns(config: FitConfig, table: pa.Table) -> None:
+def check_columns(config: FitConfig, table: pa.Table) -> None:
     for option in ("group", "split_by", "time_column"):
         name = getattr(config, option)
         if name is not None:

@@ -109,5 +109,5 @@ def refuse_words(tasks: Sequence[Task], what: str) -> None:
     for task in tasks:
         if task.per_word:
             raise UserError(
-                f"{task.what} has a label for each word: {what} compares labels of rows alone"
+                f"{task.what} has a label for each word: {what} has labels of rows alone"
             )
