@@ -75,8 +75,11 @@ class Pairs:
             for name, each in texts.items()
         }
         train = [*self.texts["train", "en"], *self.texts["train", "de"]]
+        started = time.perf_counter()
         self.subwords = Subwords(train, num_ids=NUM_IDS, marks=["<en>", "<de>"])
         self.ids = {key: self.subwords.ids(each) for key, each in self.texts.items()}
+        seconds = time.perf_counter() - started
+        print(f"{len(self.texts['train', 'en']):,} pairs, a vocabulary and ids in {seconds:.1f} s")
         self.log_p: dict[str, list[float]] = {}
 
     def marginals(self) -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import polytask
+from polytask.choices import RULE_NAMES, TRUNK_NAMES
 from polytask.config import validate_config
 from polytask.errors import UserError
 from polytask.fitting import prepare
@@ -190,6 +191,21 @@ def test_frequent_words_are_an_auxiliary_loss(table: pa.Table) -> None:
     assert run.metrics.tasks["tag"].test["accuracy"].value > 0.99
 
 
+FEW = {**QUICK, "epochs": 1, "batch_size": 20, "intervals": False, "valid_fraction": 0.0}
+
+
+@pytest.mark.parametrize("trunk", TRUNK_NAMES)
+def test_every_trunk_reads_words(trunk: str, table: pa.Table) -> None:
+    run = polytask.fit(table.slice(0, 50), ["tag", "role"], **{**FEW, "trunk": trunk})
+    assert 0 <= run.metrics.tasks["tag"].test["accuracy"].value <= 1
+
+
+@pytest.mark.parametrize("rule", [rule for rule in RULE_NAMES if rule != "static"])
+def test_every_rule_weighs_words(rule: str, table: pa.Table) -> None:
+    run = polytask.fit(table.slice(0, 50), ["tag", "role"], **FEW, balancer=rule)
+    assert 0 <= run.metrics.tasks["role"].test["accuracy"].value <= 1
+
+
 def bad(change: str, table: pa.Table) -> dict[str, object]:
     rows = table.slice(0, 40).to_pylist()
     if change == "short":
@@ -211,6 +227,7 @@ def bad(change: str, table: pa.Table) -> dict[str, object]:
         ("", ["length"], {"columns": {"words": ["words"]}}, "has one label a row"),
         ("", ["tag"], {"auxiliary": ["swapped_order"]}, "of words there are auxiliary tasks, and frequency"),
         ("", ["tag"], {"columns": {"words": ["words", "role"]}}, "one column is due"),
+        ("", ["tag"], {"on_disk": "always"}, "a table on disk has labels of rows alone"),
     ],
 )  # fmt: skip
 def test_what_is_refused(
