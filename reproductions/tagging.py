@@ -5,7 +5,8 @@
 
 UD English EWT, 204,000 training words in 12,500 sentences; a bidirectional LSTM (128) over words, their ends and shapes;
 Shared-Bottom (64). "all" is upos, xpos and deprel at once; each of them alone; FREQBIN (Plank, Soegaard and Goldberg, ACL 2016)
-is upos with `frequency` of the word at weight 0.1 and 1. Accuracy on all test words and on those that the training
+is upos with `frequency` of the word at weight 0.1 and 1; "replaced words" asks of each word of a further quarter of the rows
+whether it is in its place (ELECTRA's question). Accuracy on all test words and on those that the training
 sentences have once at most (lower case), in points, means of seeds with 95 % intervals, and paired differences to
 the task alone. Reads the data from POLYTASK_DATA (else ../shared/data).
 """
@@ -29,6 +30,7 @@ ARMS: dict[str, tuple[tuple[str, ...], list[dict[str, object]]]] = {
     **{task: ((task,), []) for task in TASKS},
     "upos, frequency 0.1": (("upos",), [{**FREQUENCY, "weight": 0.1}]),
     "upos, frequency 1": (("upos",), [{**FREQUENCY, "weight": 1.0}]),
+    "upos, replaced words 0.1": (("upos",), [{"name": "replaced_tokens", "weight": 0.1}]),
 }
 
 

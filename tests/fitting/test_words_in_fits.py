@@ -191,6 +191,32 @@ def test_frequent_words_are_an_auxiliary_loss(table: pa.Table) -> None:
     assert run.metrics.tasks["tag"].test["accuracy"].value > 0.99
 
 
+def test_words_are_exchanged_whole_and_told_one_by_one(table: pa.Table) -> None:
+    spec = {"name": "replaced_tokens", "rate": 0.5, "share": 1.0, "weight": "balanced"}
+    plan, prepared, run = trained(table, auxiliary=[spec])
+    (made,) = prepared.auxiliaries
+    batch = plan.stream().batch(0, 0, 0)
+    own, added = batch[:8], batch[8:]
+    assert own.labels["replaced_tokens"].isnan().all() and added.labels["tag"].isnan().all()
+    order = [own.rows.tolist().index(row) for row in added.rows.tolist()]
+    before, after = own.inputs["words"][order], added.inputs["words"]
+    is_other = added.labels["replaced_tokens"]
+    assert torch.equal(is_other == 1, (before != after).any(dim=1))
+    assert torch.equal(is_other.isnan(), before[:, 0] == 0)
+    whole = {tuple(word) for row in before.transpose(1, 2).tolist() for word in row}
+    assert {tuple(word) for row in after.transpose(1, 2).tolist() for word in row} <= whole
+    run.model.eval()
+    result = run.model(batch.inputs)
+    loss = run.model.losses(result, batch)[2]
+    head = run.model.objectives[0].head
+    logits_W = head(torch.stack(result.features).mean(dim=0))[:, 0]
+    told = torch.cat([row[:n] for row, n in zip(batch.labels[made.name], result.num_words)])
+    known = ~told.isnan()
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(logits_W[known], told[known])
+    torch.testing.assert_close(loss, expected)
+    assert 0.2 < told[known].mean() < 0.5
+
+
 FEW = {**QUICK, "epochs": 1, "batch_size": 20, "intervals": False, "valid_fraction": 0.0}
 
 
@@ -225,7 +251,7 @@ def bad(change: str, table: pa.Table) -> dict[str, object]:
         ("unnamed", ["tag"], {}, "no column is read word by word: name it, such as columns='words=w'"),
         ("", ["tag", "length"], {}, "task 'length' .* has one label a row: fit it apart"),
         ("", ["length"], {"columns": {"words": ["words"]}}, "has one label a row"),
-        ("", ["tag"], {"auxiliary": ["swapped_order"]}, "of words there are auxiliary tasks, and frequency"),
+        ("", ["tag"], {"auxiliary": ["swapped_order"]}, "auxiliary tasks, and frequency, replaced_tokens"),
         ("", ["tag"], {"columns": {"words": ["words", "role"]}}, "one column is due"),
         ("", ["tag"], {"on_disk": "always"}, "a table on disk has labels of rows alone"),
     ],

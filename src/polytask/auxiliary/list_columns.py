@@ -17,6 +17,7 @@ class ListColumn:
     input_name: str
     place: int
     num_ids: int
+    is_of_words: bool = False
 
     def ids(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """(B, L)"""
@@ -41,7 +42,7 @@ def list_columns(inputs: FittedInputs, wanted: Sequence[str] = ()) -> tuple[List
                 found[name] = ListColumn(name, input_name, place, table.num_ids)
         elif isinstance(one, WordInput):
             (name,) = one.columns
-            found[name] = ListColumn(name, input_name, 0, one.tables[0].num_ids)
+            found[name] = ListColumn(name, input_name, 0, one.tables[0].num_ids, True)
     for name in wanted:
         if name not in found:
             raise UserError(
