@@ -7,7 +7,6 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from polytask.inputs.sequence_encoder import PaddedEmbedding
 from polytask.inputs.sequence_padding import PADDING, cut, lengths_of
@@ -57,29 +56,55 @@ class WordEncoder(nn.Module):
 
 
 class BothWays(nn.Module):
-    """A recurrent network from either side, half of the width each.
+    """Recurrent networks from either side, half of the width each, layer upon layer.
 
     Source: Graves and Schmidhuber, Neural Networks 2005; for tagging Plank, Soegaard and Goldberg, ACL
     2016 (https://arxiv.org/abs/1604.05529).
 
     **Shape** (B, L, K), lengths (B,) -> (B, L, width).
+
+    >>> both = BothWays(nn.GRU, 6, 8, num_layers=2)
+    >>> both(torch.ones(3, 4, 6), torch.tensor([4, 1, 0])).shape
+    torch.Size([3, 4, 8])
     """
 
-    def __init__(self, recurrent: nn.LSTM | nn.GRU) -> None:
+    def __init__(
+        self,
+        kind: type[nn.LSTM] | type[nn.GRU],
+        in_features: int,
+        width: int,
+        *,
+        num_layers: int,
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
-        self.recurrent = recurrent
+        widths = [in_features, *[width] * (num_layers - 1)]
+        self.forwards, self.backwards = (
+            nn.ModuleList(kind(each, width // 2, batch_first=True) for each in widths)
+            for _ in range(2)
+        )
+        self.half, self.dropout = width // 2, dropout
 
     def forward(self, x_BLK: Tensor, lengths_B: Tensor) -> Tensor:
         if not len(x_BLK):
-            return x_BLK.new_zeros(*x_BLK.shape[:2], 2 * self.recurrent.hidden_size)
-        # A sentence without words is read as one of padding, and has no word to be heard of.
-        packed = pack_padded_sequence(
-            x_BLK, lengths_B.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False
-        )
-        states, _ = pad_packed_sequence(
-            self.recurrent(packed)[0], batch_first=True, total_length=x_BLK.shape[1]
-        )
-        return states
+            return x_BLK.new_zeros(*x_BLK.shape[:2], 2 * self.half)
+        # Turned round by hand: torch's packed sequences take twice the time on a CPU.
+        turned_BL1 = _turned(lengths_B, x_BLK.shape[1])[..., None]
+        for layer, (there, back) in enumerate(zip(self.forwards, self.backwards)):
+            if layer and self.dropout:
+                x_BLK = functional.dropout(x_BLK, self.dropout, self.training)
+            reversed_BLK = x_BLK.gather(1, turned_BL1.expand_as(x_BLK))
+            backward_BLH: Tensor = back(reversed_BLK)[0]
+            backward_BLH = backward_BLH.gather(1, turned_BL1.expand_as(backward_BLH))
+            x_BLK = torch.cat([there(x_BLK)[0], backward_BLH], dim=2)
+        return x_BLK
+
+
+def _turned(lengths_B: Tensor, longest: int) -> Tensor:
+    """Where the words stand if each sentence is read from its end; what is behind the end stays (B, L)."""
+    places_L = torch.arange(longest, device=lengths_B.device)
+    ends_B1 = lengths_B[:, None]
+    return torch.where(places_L < ends_B1, ends_B1 - 1 - places_L, places_L)
 
 
 class Windows(nn.Module):
@@ -115,14 +140,4 @@ def _context(
     if name == "cnn":
         return Windows(in_features, width, num_layers)
     kind = nn.LSTM if name == "lstm" else nn.GRU
-    between = dropout if num_layers > 1 else 0.0
-    return BothWays(
-        kind(
-            in_features,
-            width // 2,
-            num_layers,
-            batch_first=True,
-            bidirectional=True,
-            dropout=between,
-        )
-    )
+    return BothWays(kind, in_features, width, num_layers=num_layers, dropout=dropout)
