@@ -83,11 +83,11 @@ class BothWays(nn.Module):
             nn.ModuleList(kind(each, width // 2, batch_first=True) for each in widths)
             for _ in range(2)
         )
-        self.half, self.dropout = width // 2, dropout
+        self.width, self.dropout = width, dropout
 
     def forward(self, x_BLK: Tensor, lengths_B: Tensor) -> Tensor:
         if not len(x_BLK):
-            return x_BLK.new_zeros(*x_BLK.shape[:2], 2 * self.half)
+            return x_BLK.new_zeros(*x_BLK.shape[:2], self.width)
         # Turned round by hand: torch's packed sequences take twice the time on a CPU.
         turned_BL1 = _turned(lengths_B, x_BLK.shape[1])[..., None]
         for layer, (there, back) in enumerate(zip(self.forwards, self.backwards)):
