@@ -100,7 +100,8 @@ def test_a_saved_run_predicts_the_same(run: polytask.Run, table: pa.Table, tmp_p
 
 
 def test_any_kind_is_a_kind_of_words(table: pa.Table) -> None:
-    run = polytask.fit(table, ["is_verb", "number"], test=sentences(100, 1), **QUICK)
+    tasks = [polytask.tags("tag"), polytask.binary("is_verb"), polytask.regression("number")]
+    run = polytask.fit(table, tasks, test=sentences(100, 1), **QUICK)
     tasks = run.metrics.tasks
     assert tasks["is_verb"].test["auc"].value > 0.999
     assert tasks["number"].test["r2"].value > 0.9
