@@ -16,6 +16,7 @@ from polytask.fitting.building import start_training
 from polytask.fitting.fitting import fit_events
 from polytask.fitting.own_parts import OwnParts
 from polytask.fitting.plan import multi_task
+from polytask.training import train
 from polytask.training.evaluation import predict
 
 NOUNS, VERBS = [f"n{i}" for i in range(6)], [f"v{i}" for i in range(6)]
@@ -218,6 +219,16 @@ def test_words_are_exchanged_whole_and_told_one_by_one(table: pa.Table) -> None:
     assert 0.2 < told[known].mean() < 0.5
 
 
+def test_domains_are_told_from_the_words_of_a_row(table: pa.Table) -> None:
+    domains = pa.array(["a" if "n0" in words else "b" for words in table["words"].to_pylist()])
+    spec = {"name": "adversarial", "column": "domain", "weight": "balanced", "reversal": 0.0}
+    plan, _, run = trained(
+        table.append_column("domain", domains), auxiliary=[spec], ignore=["domain"]
+    )
+    told = [float(step.accuracies["adversarial"]) for step in train(run, plan.stream())]
+    assert np.mean(told[:10]) < 0.85 < np.mean(told[-20:])
+
+
 FEW = {**QUICK, "epochs": 1, "batch_size": 20, "intervals": False, "valid_fraction": 0.0}
 
 
@@ -252,7 +263,7 @@ def bad(change: str, table: pa.Table) -> dict[str, object]:
         ("unnamed", ["tag"], {}, "no column is read word by word: name it, such as columns='words=w'"),
         ("", ["tag", "length"], {}, "task 'length' .* has one label a row: fit it apart"),
         ("", ["length"], {"columns": {"words": ["words"]}}, "has one label a row"),
-        ("", ["tag"], {"auxiliary": ["swapped_order"]}, "auxiliary tasks, and frequency, replaced_tokens"),
+        ("", ["tag"], {"auxiliary": ["swapped_order"]}, "auxiliary tasks, and frequency, adversarial, replaced_tokens"),
         ("", ["tag"], {"columns": {"words": ["words", "role"]}}, "one column is due"),
         ("", ["tag"], {"on_disk": "always"}, "a table on disk has labels of rows alone"),
     ],

@@ -50,6 +50,22 @@ def mean_of_rows(losses_W: Tensor, is_counted_W: Tensor, num_words_B: Tensor) ->
     return sums_B / counts_B.clamp(min=1)
 
 
+def pooled(features_WH: Tensor, num_words_B: Tensor | None) -> Tensor:
+    """The mean of the features of each row's words, zeros for a row without any; without words, the features.
+
+    **Shape** (W, H), (B,) -> (B, H).
+
+    >>> pooled(torch.tensor([[1.0], [2.0], [9.0]]), torch.tensor([2, 0, 1])).tolist()
+    [[1.5], [0.0], [9.0]]
+    """
+    if num_words_B is None:
+        return features_WH
+    num_words_B = num_words_B.to(features_WH.device)
+    sums_BH = features_WH.new_zeros(len(num_words_B), features_WH.shape[1])
+    sums_BH = sums_BH.index_add(0, row_of_words(num_words_B), features_WH)
+    return sums_BH / num_words_B.clamp(min=1)[:, None]
+
+
 def row_of_words(num_words_B: Tensor) -> Tensor:
     """Which row each word is of.
 
