@@ -1,7 +1,7 @@
 """Is there an error? German sentences of learners corrected, with and without telling which words are wrong.
 
     python reproductions/correction.py                    # all arms, as reported; kept and resumed in runs/correction
-    python reproductions/correction.py --quick            # 1,000 sentences, one epoch of each sort
+    python reproductions/correction.py --quick            # 1,000 sentences
     python reproductions/correction.py --arms correct --minutes 7   # a piece of one arm's training
 
 Falko-MERLIN: 18,582 sentences of training and 2,314 of test, as pieces of words. A transformer that may copy writes the
@@ -196,7 +196,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="1,000 sentences, two epochs")
+    parser.add_argument("--quick", action="store_true", help="1,000 sentences")
     parser.add_argument("--arms", nargs="*", choices=list(ARMS), default=list(ARMS))
     parser.add_argument("--epochs", type=int, nargs=2, help="of corrupted, and of real sentences")
     parser.add_argument("--seed", type=int, default=0)
@@ -209,7 +209,7 @@ def main() -> None:
     folder = Path("runs/correction-quick" if given.quick else "runs/correction")
     folder.mkdir(parents=True, exist_ok=True)
     sentences = read(1000 if given.quick else None)
-    epochs = tuple(given.epochs or ((1, 1) if given.quick else (1, 2)))
+    epochs = tuple(given.epochs or (1, 1))
     for name in given.arms:
         path = folder / f"{name}-{given.seed}.json"
         if path.exists():
