@@ -21,9 +21,9 @@ from polytask.records.study import Paired, StudyRecord
 from polytask.records.study_files import STUDY
 from polytask.report.formatting import seconds
 from polytask.report.study_text import answer, verdict, warnings
-from polytask.study.conducting import FinalEnded, TrialEnded
+from polytask.study.events import FinalEnded, Progressed, StudyFinished, TrialEnded
 from polytask.study.folder import StudyFolder
-from polytask.study.running import Progressed, StudyFinished, study_events
+from polytask.study.running import study_events
 
 
 def show_study(config: StudyConfig, places: Places | None = None) -> None:
