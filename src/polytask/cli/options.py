@@ -30,15 +30,25 @@ _COLUMN_OPTIONS = (
 
 
 def with_fit_options(command: Callable[[Mapping[str, object]], None]) -> Callable[..., None]:
-    """The command with one option a field of FitConfig, --config, --resume and --verbose."""
+    """The command with one option a field of FitConfig, --config, --resume, --continue, --on, --workers and --verbose."""
     resume = _other_option(
         "resume",
         Path | None,
         "Resume an interrupted run; of the other options only --threads may be given.",
         metavar="RUN",
     )
+    continues = _other_option(
+        "continue_",
+        bool,
+        "Resume the run of this very command where --out holds it, else begin it.",
+    )
     verbose = _other_option("verbose", bool, "Print all metrics, each with its interval.")
-    return _with_options(command, tuple(FitConfig.model_fields), resume, verbose)
+    on = _other_option(
+        "on", str | None, "ray: train in processes of a Ray cluster.", metavar="ENGINE"
+    )
+    workers = _other_option("workers", int | None, "Processes of --on ray.", metavar="N")
+    further = (resume, continues, on, workers, verbose)
+    return _with_options(command, tuple(FitConfig.model_fields), *further)
 
 
 def with_column_options(command: Callable[[Mapping[str, object]], None]) -> Callable[..., None]:
@@ -128,12 +138,28 @@ def resumed_from(options: Mapping[str, object]) -> tuple[Path, int | None] | Non
         return None
     given = _given(options) | ({"config": path} if options.get("config") else {})
     others = [_flag(name) for name in given if name != "threads"]
+    others += ["--continue"] if options.get("continue_") else []
+    others += ["--on"] if options.get("on") else []
     if others:
         raise UserError(
             f"--resume {path} takes everything from {path}/run.yaml: leave out {', '.join(others)}; "
             "only --threads may stand beside it"
         )
     return Path(str(path)), validate_config(given, from_text=True).threads
+
+
+def workers_from(options: Mapping[str, object]) -> int | None:
+    """The processes of --on ray; None where it is not asked for."""
+    engine, workers = options.get("on"), options.get("workers")
+    if engine is None:
+        if workers is not None:
+            raise UserError("--workers says how many processes --on ray has: pass both")
+        return None
+    if engine != "ray":
+        raise UserError(f"--on={engine}: the one engine is ray; torchrun starts polytask itself")
+    if not isinstance(workers, int) or workers < 1:
+        raise UserError("--on ray needs the number of its processes: --workers=4")
+    return workers
 
 
 def _given(options: Mapping[str, object]) -> dict[str, object]:
@@ -168,7 +194,7 @@ def _other_option(
     name: str, kind: object, meaning: str, *, metavar: str | None = None, panel: str = "Other"
 ) -> inspect.Parameter:
     option = typer.Option(
-        f"--{name.replace('_', '-')}",
+        f"--{name.rstrip('_').replace('_', '-')}",
         help=meaning,
         metavar=metavar,
         show_default=False,
