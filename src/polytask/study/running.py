@@ -23,8 +23,9 @@ from polytask.study.conducting import Conductor
 from polytask.study.configurations import Configuration, all_specs, configurations, reference
 from polytask.study.events import Progressed, StudyEvent, StudyFinished
 from polytask.study.folder import StudyFolder, free_path
+from polytask.study.limits import Limits, share_of_memory
 from polytask.study.pace import Pace
-from polytask.study.processes import Limits, Processes, require_forks, share_of_memory
+from polytask.study.processes import Processes, require_forks
 from polytask.study.remarks import remarks
 from polytask.study.report_writer import ReportWriter
 from polytask.study.search import Space, network_space, tree_space

@@ -35,11 +35,11 @@ def fit_on_ray(config: FitConfig, *, workers: int, continues: bool = False) -> R
     steps since the last checkpoint, up to three times; the weights are those of an undisturbed run.
     UserError where Ray is not installed, and for all that `fit` refuses.
     """
-    require_ray()
     if config.out is None:
         raise UserError(
             f"a fit on Ray needs a folder that all machines see, to resume from: {flag('out', 'runs/first')}"
         )
+    require_ray()
     if not continues:
         # Processes that are started again find their own run; another one is refused here.
         _, lock = RunFolder.create(config.out, overwrite=config.overwrite)
