@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 import polytask
+from polytask.cli.cache import cache_app
 from polytask.cli.help import CommandUnderHeadings
 from polytask.cli.options import (
     config_from,
@@ -41,6 +42,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+app.add_typer(cache_app)
 
 
 def main() -> None:

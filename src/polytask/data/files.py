@@ -10,6 +10,7 @@ import pyarrow.dataset as ds
 
 from polytask.columns.values import is_text
 from polytask.data.options import ReadOptions
+from polytask.data.parquet_scan import scan_of
 from polytask.data.sources import Source
 from polytask.errors import UserError
 
@@ -39,12 +40,14 @@ def open_parquet(paths: Sequence[Path], options: ReadOptions) -> Source:
         format=ds.ParquetFileFormat(read_options=read_options),
         **layout,
     )
-    return replace(of_dataset(dataset), declared=of_dataset(plain).declared)
+    scan = scan_of(plain, _widened(plain, []) if len(files) > 1 else plain.schema)
+    return replace(of_dataset(dataset), declared=of_dataset(plain).declared, scan=scan)
 
 
 def of_dataset(dataset: ds.Dataset) -> Source:
     """A `pyarrow.dataset.Dataset`, of which only the columns that are asked for are read."""
-    return Source.of(dataset.schema, lambda columns: dataset.to_table(columns=list(columns)))
+    source = Source.of(dataset.schema, lambda columns: dataset.to_table(columns=list(columns)))
+    return replace(source, scan=scan_of(dataset, dataset.schema))
 
 
 def open_arrow(paths: Sequence[Path], options: ReadOptions) -> Source:

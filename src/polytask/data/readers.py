@@ -25,6 +25,7 @@ from polytask.data.normalise import normalised, with_whole_numbers
 from polytask.data.notes import with_note
 from polytask.data.options import ReadOptions
 from polytask.data.paths import matching_paths
+from polytask.data.scans import Scan
 from polytask.data.sources import Source
 from polytask.data.text_columns import with_values_of_text
 from polytask.errors import UserError
@@ -89,6 +90,21 @@ def read_table(
     if paths and options.files:
         table = with_whole_paths(table, options.files, _folder_of(paths[0]))
     return _noted(_with_names_noted(table, raw_names), opened.note)
+
+
+def open_scan(source: TableSource, *, options: ReadOptions = _AS_WRITTEN) -> Scan | None:
+    """The table in pieces as they are written, each of which `read_table` reads; None for formats that
+    are read as a whole.
+
+    >>> scan = open_scan({"age": [31, None, 18]})
+    >>> [read_table(piece)["age"].to_pylist() for piece in scan.batches(["age"], 2)]
+    [[31, None], [18]]
+    """
+    paths = _paths(source)
+    try:
+        return _opened(source, paths, options).scan
+    except _DAMAGED as error:
+        raise UserError(f"{paths[0] if paths else source} cannot be read: {error}") from error
 
 
 def _paths(source: TableSource) -> list[str | Path]:
