@@ -18,7 +18,9 @@ from polytask.fitting.run_folder.loading import load
 from polytask.fitting.run_folder.resuming import lock_of_interrupted
 from polytask.records.layout import OPTIONS
 
-_MAY_DIFFER = {"out", "overwrite", "threads", "device", "log_every", "checkpoint_every"}
+_MAY_DIFFER = {
+    *("out", "overwrite", "threads", "device", "log_every", "checkpoint_every", "cache"),
+}
 _MOST_NAMED = 3
 
 
