@@ -87,6 +87,16 @@ def test_it_begins_resumes_and_then_has_nothing_to_do(asked: FitConfig, weights:
     assert not (asked.out / "run.lock").exists()
 
 
+def test_a_run_on_rows_from_disk_continues(asked: FitConfig, tmp_path: Path) -> None:
+    stored = asked.model_copy(update={"on_disk": "always", "cache": tmp_path / "cache"})
+    whole = stored.model_copy(update={"out": tmp_path / "whole"})
+    done(fit_events(whole))
+    assert done(continued_events(stored), stop_at=9)[0] == 9
+    done(continued_events(stored))
+    first, second = (tmp_path / run / "model.safetensors" for run in ("whole", "run"))
+    assert first.read_bytes() == second.read_bytes()
+
+
 def test_threads_that_were_chosen_stay(asked: FitConfig, weights: bytes) -> None:
     """A command that leaves them open has the bits of the run that it began."""
     assert asked.out is not None

@@ -5,7 +5,6 @@ leads a study forks, which Ray's threads do not survive.
 """
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -69,6 +68,7 @@ def _place(join: Sequence[str], *, machines: int, cores: int, cwd: str) -> None:
         num_cpus=cores, max_retries=_MOST_RETRIES, scheduling_strategy="SPREAD"
     )
     ray.get([placed.remote([*join], cwd) for _ in range(machines)])
+    ray.shutdown()
 
 
 def _join(command: Sequence[str], cwd: str) -> None:
@@ -83,4 +83,3 @@ if __name__ == "__main__":
     die_with_parent()
     _asked = json.loads(sys.argv[1])
     _place(_asked["join"], machines=_asked["machines"], cores=_asked["cores"], cwd=_asked["cwd"])
-    os._exit(0)
