@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from polytask.errors import UserError
@@ -35,18 +35,17 @@ def placed_on_ray(
             "--storage postgresql+psycopg://user@host/base"
         )
     _require_ray()
-    join = [sys.executable, "-m", "polytask", "study", "--join", str(folder.resolve())]
-    join += ["--storage", storage, "--workers", str(workers or 1)]
+    join = ["study", "--join", str(folder.resolve()), "--storage", storage]
+    join += ["--workers", str(workers or 1)]
     asked = {"join": join, "machines": machines, "cores": workers or 1, "cwd": str(Path.cwd())}
     placing = subprocess.Popen(
-        [sys.executable, "-m", "polytask.study.on_ray", json.dumps(asked)], stdin=subprocess.PIPE
+        [sys.executable, "-m", "polytask.study.on_ray", json.dumps(asked)], stdin=subprocess.DEVNULL
     )
     try:
         yield
         # They end with the study, by themselves.
-        placing.communicate(timeout=_SECONDS_TO_END)
-    except subprocess.TimeoutExpired:
-        pass
+        with suppress(subprocess.TimeoutExpired):
+            placing.wait(_SECONDS_TO_END)
     finally:
         placing.terminate()
         placing.wait()
@@ -76,7 +75,8 @@ def _join(command: Sequence[str], cwd: str) -> None:
     folder = Path(command[command.index("--join") + 1])
     while not (folder / ORIGIN).exists():
         time.sleep(0.2)
-    subprocess.run(command, cwd=cwd, check=True, preexec_fn=die_with_parent)
+    polytask = [sys.executable, "-m", "polytask"]
+    subprocess.run([*polytask, *command], cwd=cwd, check=True, preexec_fn=die_with_parent)
 
 
 if __name__ == "__main__":
