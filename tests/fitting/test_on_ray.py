@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,8 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import distributed
 
 from polytask.cli import main
+from polytask.config import validate_config
+from polytask.errors import UserError
+from polytask.fitting.processes.on_ray import _work
 
 FIT = [
     *("--task", "click", "--task", "like", "--ignore", "watch_seconds,follow"),
@@ -71,6 +76,46 @@ def test_a_process_that_is_killed_costs_no_bit(log: pa.Table, tmp_path: Path) ->
     assert all(torch.equal(second[name], tensor) for name, tensor in first.items())
     assert "nothing was left to do" in fit(tmp_path, *on_ray, "--continue")
     assert not (tmp_path / ".ray.ray").exists()
+
+
+@pytest.fixture(autouse=True)
+def same_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process of Ray's moves to the folder of the command."""
+    monkeypatch.chdir(Path.cwd())
+
+
+@pytest.fixture
+def group(tmp_path: Path) -> Iterator[None]:
+    """A group of this process alone, as Ray makes it before a process begins."""
+    store = (tmp_path / "store").as_uri()
+    distributed.init_process_group("gloo", init_method=store, rank=0, world_size=1)
+    yield
+    distributed.destroy_process_group()
+
+
+def test_a_process_begins_continues_and_prints(
+    group: None, clicks: pa.Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pq.write_table(clicks.slice(0, 800), tmp_path / "log.parquet")
+    values = {"table": "log.parquet", "tasks": ["click"], "ignore": "like,follow", "epochs": 1}
+    values |= {"threads": 1, "expert_hidden": (4,), "intervals": False, "baseline": "none"}
+    config = validate_config({**values, "out": "run"})
+    mistake = tmp_path / "mistake"
+    asked = {"config": config, "folder": str(tmp_path), "mistake": mistake}
+    for said in ("multi-task: ", "nothing was left to do"):
+        _work(asked)
+        assert said in capsys.readouterr().out
+    assert not mistake.exists()
+
+
+def test_what_the_user_can_mend_is_not_tried_again(group: None, tmp_path: Path) -> None:
+    config = validate_config({"table": "none.parquet", "tasks": ["click"], "out": "run"})
+    mistake = tmp_path / "mistake"
+    asked = {"config": config, "folder": str(tmp_path), "mistake": mistake}
+    with pytest.raises(UserError):
+        _work(asked)
+    assert "none.parquet" in mistake.read_text()
+    _work(asked)
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-
 from polytask.balancing import Ranks
 from polytask.config import FitConfig
 from polytask.errors import UserError, flag
@@ -110,7 +108,6 @@ def _work(asked: Mapping[str, object]) -> None:
     if mistake.is_file():
         return
     os.chdir(str(asked[_FOLDER]))
-    torch.set_num_threads(config.threads or 1)
     ranks = Ranks()
     try:
         for event in continued_events(config, ranks=ranks):
