@@ -37,10 +37,11 @@ def test_a_process_that_ray_placed_takes_part(asked, tmp_path: Path) -> None:
     assert record.is_finished and record.seeds == (1, 2, 3)
     known = {(line.configuration, line.place) for line in record.trials}
     assert len(record.trials) == len(known) == record.num_trials
-    told = [line for line in ended.stdout.splitlines() if " trial " in line and "score" in line]
+    told = [line for line in ended.stdout.splitlines() if ", trial " in line]
+    # Ray leaves out lines that are like earlier ones.
     theirs = [line for line in told if "_join" in line]
-    assert 0 < len(theirs) < len(told)
-    assert len(told) == record.num_trials
+    ours = [line for line in told if "_join" not in line]
+    assert theirs and 0 < len(ours) < record.num_trials
 
 
 def test_without_ray_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
