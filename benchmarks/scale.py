@@ -76,12 +76,13 @@ def generate(folder: Path, num_rows: int) -> None:
             writer.close()
 
 
-def measure(folder: Path, cache: Path, on_disk: str) -> dict[str, float]:
-    """Encode and train for an epoch in this process; what each took."""
+def measure(folder: Path, cache: Path, on_disk: str, steps: int) -> dict[str, float]:
+    """Encode and train for an epoch, or so many steps, in this process; what each took."""
     from polytask.config import validate_config
     from polytask.fitting.events import ModelFinished, ModelStarted
     from polytask.fitting.fitting import fit_events
     from polytask.fitting.preparing.prepare import Prepared
+    from polytask.training.loop import TrainStep
 
     options = {
         "table": folder,
@@ -121,9 +122,14 @@ def measure(folder: Path, cache: Path, on_disk: str) -> dict[str, float]:
             found["embedding MB"] = sum(
                 p.numel() * 4 / 1e6 for name, p in parameters if name.startswith("encoder")
             )
-        elif isinstance(event, ModelFinished):
+            progress = event.training.progress
+        elif isinstance(event, TrainStep):
+            steps -= 1
+        if isinstance(event, ModelFinished) or steps == 0:
             took("train")
-            found["rows/s"] = event.training.progress.rows / event.training.progress.train_seconds
+            found["rows trained on"] = progress.rows
+        if steps == 0:
+            break
     took("evaluate")
     return found
 
@@ -143,12 +149,13 @@ def main() -> None:
     )
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000, 4_000_000])
     parser.add_argument("--memory", action="store_true", help="in memory beside it")
+    parser.add_argument("--steps", type=int, default=0, help="of training; an epoch by default")
     parser.add_argument("--keep", type=Path, help="folder of the tables, kept and found again")
-    parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--worker", nargs=4, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
-        table, cache, on_disk = arguments.worker
-        print(json.dumps(measure(Path(table), Path(cache), on_disk)))
+        table, cache, on_disk, steps = arguments.worker
+        print(json.dumps(measure(Path(table), Path(cache), on_disk, int(steps))))
         return
     with tempfile.TemporaryDirectory() as scratch:
         for num_rows in arguments.rows:
@@ -161,6 +168,7 @@ def main() -> None:
             for on_disk in ["always", "always", *(["never"] if arguments.memory else [])]:
                 again = on_disk == "always" and cache.exists()
                 worker = [sys.executable, __file__, "--worker", str(folder), str(cache), on_disk]
+                worker.append(str(arguments.steps or -1))
                 found = json.loads(
                     subprocess.run(worker, check=True, stdout=subprocess.PIPE).stdout
                 )
@@ -178,7 +186,7 @@ def main() -> None:
                     )
                 print(
                     f"    {found['train rows'] / found['prepare s']:,.0f} rows a second prepared, "
-                    f"{found['train rows'] / found['train s']:,.0f} trained on; embeddings "
+                    f"{found['rows trained on'] / found['train s']:,.0f} trained on; embeddings "
                     f"{found['embedding MB']:,.0f} MB",
                     flush=True,
                 )

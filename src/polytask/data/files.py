@@ -36,11 +36,11 @@ def open_parquet(paths: Sequence[Path], options: ReadOptions) -> Source:
     read_options = ds.ParquetReadOptions(dictionary_columns=repetitive)
     dataset = ds.dataset(
         names,
-        schema=_widened(plain, repetitive) if len(files) > 1 else None,
+        schema=widened(plain, repetitive) if len(files) > 1 else None,
         format=ds.ParquetFileFormat(read_options=read_options),
         **layout,
     )
-    scan = scan_of(plain, _widened(plain, []) if len(files) > 1 else plain.schema)
+    scan = scan_of(plain, widened(plain, []) if len(files) > 1 else plain.schema)
     return replace(of_dataset(dataset), declared=of_dataset(plain).declared, scan=scan)
 
 
@@ -105,7 +105,7 @@ def _repetitive_text(dataset: ds.Dataset) -> list[str]:
     return [name for name in text if num_bytes[name] < _DICTIONARY_BYTES * num_values[name]]
 
 
-def _widened(dataset: ds.Dataset, repetitive: list[str]) -> pa.Schema:
+def widened(dataset: ds.Dataset, repetitive: list[str]) -> pa.Schema:
     """The union of the files' columns, each in a type that holds all of them."""
     schema = dataset.schema
     for fragment in dataset.get_fragments():

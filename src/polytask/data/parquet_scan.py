@@ -1,11 +1,11 @@
 """Parquet files in pieces: a row group's decoded columns are never in memory as a whole."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
+from pyarrow import fs
 
 from polytask.data.scans import Scan
 from polytask.errors import UserError
@@ -15,14 +15,13 @@ _BUFFER_BYTES = 1 << 20
 
 
 def scan_of(dataset: ds.Dataset, schema: pa.Schema) -> Scan | None:
-    """The files of a data set one after another; None where not all of them are Parquet on this machine.
+    """The files of a data set one after another; None where not all of them are Parquet.
 
     Each piece has the columns of the schema in its types; folders KEY=VALUE are columns.
     """
     fragments = list(dataset.get_fragments())
-    if not fragments or not all(_is_local_parquet(fragment) for fragment in fragments):
+    if not fragments or not all(isinstance(each, ds.ParquetFileFragment) for each in fragments):
         return None
-    paths = [Path(fragment.path) for fragment in fragments]
 
     def pieces(columns: Sequence[str]) -> Iterator[pa.Table]:
         wanted = pa.schema([schema.field(name) for name in columns])
@@ -32,33 +31,34 @@ def scan_of(dataset: ds.Dataset, schema: pa.Schema) -> Scan | None:
     return Scan(
         schema.names,
         sum(fragment.metadata.num_rows for fragment in fragments),
-        sum(path.stat().st_size for path in paths),
+        sum(_info(fragment).size or 0 for fragment in fragments),
         pieces,
-        lambda: tuple(_state(path) for path in paths),
+        lambda: tuple(_state(fragment) for fragment in fragments),
     )
 
 
-def _is_local_parquet(fragment: ds.Fragment) -> bool:
-    return isinstance(fragment, ds.ParquetFileFragment) and Path(fragment.path).is_file()
-
-
-def _state(path: Path) -> str:
-    """What changes when a file is written anew; the file's own name, for folders may move."""
+def _info(fragment: ds.ParquetFileFragment) -> fs.FileInfo:
     try:
-        found = path.stat()
+        return fragment.filesystem.get_file_info(fragment.path)
     except OSError as error:
-        raise UserError(f"{path}: it cannot be read: {error.strerror}") from error
-    return f"{path.name} {found.st_size} {found.st_mtime_ns}"
+        raise UserError(f"{fragment.path} cannot be read: {error}") from error
+
+
+def _state(fragment: ds.ParquetFileFragment) -> str:
+    """What changes when a file is written anew; the file's own name, for folders may move."""
+    info = _info(fragment)
+    if not info.is_file:
+        raise UserError(f"{fragment.path} is gone")
+    return f"{info.base_name} {info.size} {info.mtime_ns}"
 
 
 def _pieces(fragment: ds.ParquetFileFragment, schema: pa.Schema) -> Iterator[pa.Table]:
     """The rows of one file, in the types of the schema; what the file lacks is missing."""
     try:
-        with pq.ParquetFile(
-            fragment.path,
-            buffer_size=_BUFFER_BYTES,
-            pre_buffer=False,
-        ) as file:
+        with (
+            fragment.filesystem.open_input_file(fragment.path) as opened,
+            pq.ParquetFile(opened, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file,
+        ):
             there = [name for name in schema.names if name in file.schema_arrow.names]
             constants = ds.get_partition_keys(fragment.partition_expression)
             for batch in file.iter_batches(_PIECE_ROWS, columns=there):

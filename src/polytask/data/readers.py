@@ -17,6 +17,7 @@ import pyarrow.dataset as ds
 
 from polytask.columns.required import require_columns as require_columns
 from polytask.columns.required import require_names
+from polytask.data.addresses import open_addresses
 from polytask.data.file_columns import with_whole_paths
 from polytask.data.files import of_dataset
 from polytask.data.formats import open_files
@@ -24,7 +25,7 @@ from polytask.data.frames import ArrowStream, LazyFrame, as_table
 from polytask.data.normalise import normalised, with_whole_numbers
 from polytask.data.notes import with_note
 from polytask.data.options import ReadOptions
-from polytask.data.paths import matching_paths
+from polytask.data.paths import is_address, matching_paths
 from polytask.data.scans import Scan
 from polytask.data.sources import Source
 from polytask.data.text_columns import with_values_of_text
@@ -122,6 +123,8 @@ def _folder_of(path: str | Path) -> Path:
 
 
 def _opened(source: TableSource, paths: Sequence[str | Path], options: ReadOptions) -> Source:
+    if any(is_address(str(path)) for path in paths):
+        return open_addresses(paths)
     if paths:
         return open_files([p for path in paths for p in matching_paths(str(path))], options)
     if isinstance(source, ds.Dataset):

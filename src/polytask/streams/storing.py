@@ -63,7 +63,7 @@ class RowsWriter:
             chosen_B = order_B[first :: self.num_lanes]
             place = self._start(lane) + (self.num_added + first) // self.num_lanes
             for name, values in arrays.items():
-                self.files[name].write(place, values[chosen_B])
+                self.files[name].write(place, values.take(chosen_B, axis=0))
         self.num_added += len(rows)
 
     def finish(self) -> StoredRows:
@@ -75,7 +75,7 @@ class RowsWriter:
             start, stop = self._start(lane), self._start(lane + 1)
             order_B = np.random.default_rng([self.seed, 3, lane]).permutation(stop - start)
             for file in self.files.values():
-                values = file.read(start, stop)[order_B]
+                values = file.read(start, stop).take(order_B, axis=0)
                 file.write(start, values)
                 checksum.update(values.data)
         for file in self.files.values():
