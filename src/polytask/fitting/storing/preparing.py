@@ -34,6 +34,7 @@ from polytask.fitting.storing.parts import PART_NAMES, OnePart, PartRule, part_r
 from polytask.fitting.storing.pieces import PieceReader
 from polytask.fitting.storing.sampling import SAMPLE_ROWS, read_sample, write_sample
 from polytask.fitting.storing.store import (
+    also_named,
     cache_folder,
     name_of,
     opened_or_built,
@@ -64,9 +65,11 @@ def prepare_on_disk(
     """
     _refuse_what_needs_memory(config)
     building = _Building(config, scan, named, sample_rows)
-    folder = building.folder
-    opened_or_built(folder, building.build)
-    return building.opened(folder)
+    folder = opened_or_built(building.folder, building.build)
+    prepared = building.opened(folder)
+    if building.states is not None:
+        also_named(folder, name_of(prepared.config, building.states))
+    return prepared
 
 
 @dataclass
@@ -96,11 +99,16 @@ class _Building:
     @cached_property
     def folder(self) -> Path:
         """Where the store is, or will be; a table in memory has one that nobody finds again."""
-        states = [self.scan.fingerprint(), *(scan.fingerprint() for scan in self.given.values())]
-        if not all(states):
+        if self.states is None:
             self._temporary = tempfile.TemporaryDirectory(prefix="polytask-")
             return Path(self._temporary.name) / "store"
-        return cache_folder(self.config.cache) / name_of(self.config, [*map(list, states)])
+        return cache_folder(self.config.cache) / name_of(self.config, self.states)
+
+    @cached_property
+    def states(self) -> list[list[str]] | None:
+        """What the files are like now; None where a table is in memory."""
+        found = [[*scan.fingerprint()] for scan in (self.scan, *self.given.values())]
+        return found if all(found) else None
 
     @cached_property
     def rule(self) -> PartRule:
@@ -139,7 +147,7 @@ class _Building:
             valid=batches.get("valid"),
             test=batches.get("test"),
             label_counts=counts["train"],
-            notes=(*fitted.notes, *self._notes(folder, batches)),
+            notes=(*fitted.notes, *self._notes(batches)),
             unknown_classes={name: unknown_classes(each) for name, each in counts.items()},
             stored=stored,
             kept=getattr(self, "_temporary", None),
@@ -185,8 +193,8 @@ class _Building:
         """Whether the sample is the table."""
         return self.scan.num_rows <= self.sample_rows
 
-    def _notes(self, folder: Path, batches: Mapping[str, object]) -> list[str]:
-        found = [f"encoded rows are on disk: {folder}"]
+    def _notes(self, batches: Mapping[str, object]) -> list[str]:
+        found = ["encoded rows are on disk (polytask cache list)"]
         if not self.is_whole:
             found.append(
                 f"kinds, scales and leaks are judged by {self.sample_rows:,} of {self.scan.num_rows:,} "
