@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from polytask import kernels
 from polytask.balancing import MGDA, Equal, reach
 from polytask.inputs import FittedInputs, FrequentValues
 from polytask.inputs.folded import FoldedLayout, FoldedRows, Looked
@@ -30,6 +31,15 @@ def table() -> pa.Table:
     columns["many"] = random.integers(0, 400, NUM_ROWS).astype(str)
     numbers = {"x": random.normal(size=NUM_ROWS), "y": random.integers(0, 5, NUM_ROWS) * 1.5}
     return pa.table(columns | numbers)
+
+
+@pytest.fixture(autouse=True, params=["kernels", "operators"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways to make the products, and experts above them."""
+    if request.param == "operators":
+        monkeypatch.setattr(kernels, "suits", lambda *_: False)
+    elif kernels.state().startswith("no"):
+        pytest.skip(kernels.state())
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +127,8 @@ def test_what_needs_x_has_it(
 def test_columns_of_many_values_are_looked_up(fitted: FittedInputs) -> None:
     encoder = fitted.encoder()
     encoder.fold_for(BATCH_SIZE)
-    places = encoder.fold.places if encoder.fold else {}
+    parts = encoder.fold.parts if encoder.fold else {}
+    places = {name: part.places for name, part in parts.items()}
     assert places == {"categorical": tuple(range(9)), "frequent_values": (0,)}
     encoder.fold_for(64)
     assert encoder.num_folded == 0, "of small batches too little is saved"
@@ -145,7 +156,7 @@ def test_one_product_against_its_definition() -> None:
         vectors = tables[column.table][column.first + ids_BC[:, c]]
         x_BD[:, column.start : column.start + column.width] = vectors
     for is_rectified in (False, True):
-        rows = FoldedRows(layout, ids_BC + layout.offsets_C, rest_BR, tuple(tables))
+        rows = FoldedRows(layout, ids_BC, rest_BR, tuple(tables))
         found = rows.linear(weight_HD, bias_H, is_rectified=is_rectified)
         expected = x_BD @ weight_HD.T + bias_H
         torch.testing.assert_close(found, expected.relu() if is_rectified else expected)
@@ -160,7 +171,7 @@ def test_the_rest_of_x_has_its_gradient() -> None:
         "weight": torch.randn(3, 8).requires_grad_(),
     }
     ids_BC = torch.randint(0, 5, (9, 1))
-    rows = FoldedRows(layout, ids_BC + layout.offsets_C, leaves["rest"], (leaves["table"],))
+    rows = FoldedRows(layout, ids_BC, leaves["rest"], (leaves["table"],))
     x_BD = torch.cat([leaves["table"][ids_BC[:, 0]], leaves["rest"], torch.zeros(9, 4)], dim=1)
     pairs = (
         rows.linear(leaves["weight"], None, is_rectified=True),
