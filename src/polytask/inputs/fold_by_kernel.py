@@ -35,7 +35,12 @@ class ByKernel:
         return self._fold.forward(weight_HD, bias_H, y_BH, is_rectified=is_rectified)
 
     def gradients(
-        self, weight_HD: Tensor, y_BH: Tensor | None, dy_BH: Tensor, *, needs_bias: bool
+        self,
+        weight_HD: Tensor,
+        y_BH: Tensor | None,
+        dy_BH: Tensor,
+        *,
+        needs_bias: bool,
     ) -> FoldGradients:
         """y are the outputs if they were rectified."""
         dy_BH, dweight_HD = dy_BH.contiguous(), weight_HD.new_empty(weight_HD.shape)

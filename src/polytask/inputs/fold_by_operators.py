@@ -54,17 +54,17 @@ class ByOperators:
         return [table.detach().index_select(0, rows) for table, rows in pairs]
 
     def _ordered(self, weight_HD: Tensor) -> Tensor:
-        """The columns of W in the layout's order as rows (D, H)."""
-        return weight_HD.t().contiguous().index_select(0, self._layout.order_D)
+        """The columns of W in the layout's order as rows (F, H)."""
+        return weight_HD.t().contiguous().index_select(0, self._layout.order_F)
 
     def linear(self, weight_HD: Tensor, bias_H: Tensor | None, *, is_rectified: bool) -> Tensor:
         """x W^T + b, and a ReLU if asked for."""
         y_BH = rest_product(self._layout, self._rest_BR, weight_HD, bias_H)
-        weight_DH = self._ordered(weight_HD)
+        weight_FH = self._ordered(weight_HD)
         table_VH = weight_HD.new_empty(self._layout.num_rows, len(weight_HD))
         for group in self._layout.groups:
             values = group.of(self._vectors[group.table], group.vectors)
-            weight = group.of(weight_DH, group.entries)
+            weight = group.of(weight_FH, group.entries)
             torch.bmm(values, weight, out=group.of(table_VH, group.rows))
         y_BH += functional.embedding_bag(
             self._ids_BC, table_VH, mode="sum", per_sample_weights=self._shares_BC
@@ -75,24 +75,25 @@ class ByOperators:
         self, weight_HD: Tensor, y_BH: Tensor | None, dy_BH: Tensor, *, needs_bias: bool
     ) -> FoldGradients:
         """y are the outputs if they were rectified."""
-        layout, vectors, weight_DH = self._layout, self._vectors, self._ordered(weight_HD)
+        layout, vectors, weight_FH = self._layout, self._vectors, self._ordered(weight_HD)
         if y_BH is not None:
             dy_BH = unrectified(dy_BH, y_BH)
-        dweight_DH, dvectors = torch.zeros_like(weight_DH), [*map(torch.empty_like, vectors)]
+        dweight_FH, dvectors = torch.empty_like(weight_FH), [*map(torch.empty_like, vectors)]
         dtable_VH = _summed(dy_BH, *self._readers)
         for group in layout.groups:
             per_value = group.of(dtable_VH, group.rows)
-            weight = group.of(weight_DH, group.entries)
+            weight = group.of(weight_FH, group.entries)
             values = group.of(vectors[group.table], group.vectors)
             into = group.of(dvectors[group.table], group.vectors)
             torch.bmm(per_value, weight.transpose(1, 2), out=into)
-            into = group.of(dweight_DH, group.entries)
+            into = group.of(dweight_FH, group.entries)
             torch.bmm(values.transpose(1, 2), per_value, out=into)
         dtables = [
             torch.zeros_like(table).index_add_(0, places, values) if table.requires_grad else None
             for table, places, values in zip(self._tables, layout.vector_rows, dvectors)
         ]
-        dweight_HD = dweight_DH.index_select(0, layout.inverse_D).t().contiguous()
+        dweight_DH = dweight_FH.new_zeros(weight_HD.shape[::-1])
+        dweight_HD = dweight_DH.index_add_(0, layout.order_F, dweight_FH).t().contiguous()
         add_rest(layout, self._rest_BR, dy_BH, dweight_HD)
         return FoldGradients(dy_BH, dweight_HD, dy_BH.sum(0) if needs_bias else None, dtables)
 

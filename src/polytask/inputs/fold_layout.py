@@ -51,15 +51,14 @@ class _Group:
 class FoldedLayout:
     """Which columns of x are folded, where their values are in the joint table, and what of x is left.
 
-    Column c's row r is row `offsets_C[c] + r` of the joint table. `order_D` are the entries of x group by
-    group, then the others; `rest_R` those that are left and no zeros; `vector_rows` the rows of each table
+    Column c's row r is row `offsets_C[c] + r` of the joint table. `order_F` are the columns' entries of x group by
+    group, an entry of two columns twice; `rest_R` the other entries; `vector_rows` the rows of each table
     group by group.
     """
 
     columns: tuple[Looked, ...]
     offsets_C: Tensor
-    order_D: Tensor
-    inverse_D: Tensor
+    order_F: Tensor
     rest_R: Tensor
     num_rows: int
     vector_rows: tuple[Tensor, ...]
@@ -67,10 +66,8 @@ class FoldedLayout:
     in_kernels: Columns
 
     @classmethod
-    def of(
-        cls, columns: Sequence[Looked], num_features: int, *, num_entries: int
-    ) -> "FoldedLayout":
-        """`num_entries` of the features are entries of x, the others zeros at its end."""
+    def of(cls, columns: Sequence[Looked], *, num_entries: int) -> "FoldedLayout":
+        """x has so many entries, and zeros at its end."""
         waiting = sorted(range(len(columns)), key=lambda c: _like(columns[c]))
         groups: list[_Group] = []
         order: list[int] = []
@@ -96,15 +93,12 @@ class FoldedLayout:
                 _Group(table, len(alike), num_rows, *places, slice(first_entry, len(order)))
             )
             start = stop
-        folded, num_folded = set(order), len(order)
-        order += [d for d in range(num_features) if d not in folded]
-        order_D = torch.tensor(order)
-        rest_R = order_D[num_folded:num_entries].clone()
+        folded = set(order)
+        rest_R = torch.tensor([d for d in range(num_entries) if d not in folded]).long()
         return cls(
             tuple(columns),
             torch.tensor(offsets),
-            order_D,
-            order_D.argsort(),
+            torch.tensor(order),
             rest_R,
             start,
             tuple(map(torch.tensor, vectors)),

@@ -35,7 +35,6 @@ class Fold:
         cls,
         modules: Mapping[str, nn.Module],
         widths: Mapping[str, int],
-        num_features: int,
         *,
         batch_size: int,
     ) -> "Fold | None":
@@ -61,7 +60,7 @@ class Fold:
             start += widths[name]
         if sum(column.width for column in columns) < _FEWEST_ENTRIES or batch_size < _FEWEST_ROWS:
             return None
-        layout = FoldedLayout.of(columns, num_features, num_entries=start)
+        layout = FoldedLayout.of(columns, num_entries=start)
         return cls(parts, layout, batch_size // _ROWS_A_VALUE)
 
     @property

@@ -60,7 +60,7 @@ class JoinedEncoder(nn.Module):
         is_sketch = any(parameter.is_meta for parameter in self.parameters())
         if self.crosses is None and not is_sketch:
             parts = dict(self.parts.items())
-            self.fold = Fold.of(parts, self.widths, self.out_features, batch_size=batch_size)
+            self.fold = Fold.of(parts, self.widths, batch_size=batch_size)
 
     @property
     def num_folded(self) -> int:

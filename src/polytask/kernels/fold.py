@@ -31,7 +31,10 @@ class Columns:
 
 
 _SIZES = ("batch", "outputs", "inputs", "columns", "values", "rest", "shared", "threads")
-_POINTERS = ("of", "tables", "rest_at", "rest_entries", "most", "starts", "ids", "shares")
+_POINTERS = (
+    *("of", "tables", "rest_at", "rest_entries"),
+    *("most", "starts", "ids", "shares", "having"),
+)
 
 
 class _Fold(ctypes.Structure):
@@ -60,12 +63,16 @@ class FoldKernel:
         assert (0 if shares_BS is None else shares_BS.shape[1]) == columns.num_shares
         self._columns, self._tables, self._shape = columns, tables, ids_BC.shape
         rest_BR = None if rest_BR is None else rest_BR.contiguous()
-        # What is left out of each column, where each row's entries begin, and these: rows and shares.
-        sizes = (ids_BC.shape[1], len(ids_BC) + 1, ids_BC.numel())
+        # What most rows have of each column, where a row's other entries begin, these as rows and shares (the kernel
+        # writes one place ahead), and who has what most have.
+        num_rows, num_columns = ids_BC.shape
+        sizes = (num_columns, num_rows + 1, ids_BC.numel() + 1)
         made = [torch.empty(size, dtype=torch.int32) for size in sizes]
+        shares_N = torch.empty(ids_BC.numel() + 1)
+        having = torch.zeros((num_rows + 7) // 8, num_columns, dtype=torch.uint8)
         self._num_rest = 0 if rest_BR is None else rest_BR.shape[1]
         of_columns = (columns.described, _pointers(tables), columns.rest_R)
-        self._kept = (*of_columns, rest_BR, *made, torch.empty(ids_BC.numel()))
+        self._kept = (*of_columns, rest_BR, *made, shares_N, having)
         counts_V = torch.zeros(columns.num_values, dtype=torch.int32)
         shares_BS = None if shares_BS is None else shares_BS.contiguous()
         if call("fold_rows", self._sized(None)[0], ids_BC.contiguous(), shares_BS, counts_V):
@@ -106,7 +113,7 @@ class FoldKernel:
         """What the kernel is told, and the memory it works in, to be kept meanwhile."""
         outputs, inputs = (0, 0) if weight_HD is None else weight_HD.shape
         columns, threads = self._columns, torch.get_num_threads()
-        room = torch.empty(threads * (2 * inputs + columns.num_values) * _SOME)
+        room = torch.empty(threads * (inputs + columns.num_values + 4) * _SOME)
         sizes = (self._shape[0], outputs, inputs, self._shape[1], columns.num_values)
         data = (*self._kept, weight_HD, room)
         pointers = (None if each is None else each.data_ptr() for each in data)

@@ -31,10 +31,16 @@ static inline floats max_0(floats x) { return (floats)((masks)x & ~(x < 0)); }
 static inline floats below(floats gradient, floats outputs) { return (floats)((masks)gradient & ~(outputs <= 0)); }
 
 static inline float sum_of(floats x) {
-    float total = 0;
-    for (int i = 0; i < LANES; i++) total += x[i];
-    return total;
+    float left[LANES];
+    put(x, left);
+    for (int half = LANES / 2; half; half /= 2)
+        for (int i = 0; i < half; i++) left[i] += left[i + half];
+    return left[0];
 }
+
+/* Rows of a wide matrix lie too far apart for the processor to see what comes next. */
+#define AHEAD 6
+static inline void ahead(const float *from) { EACH(i) __builtin_prefetch(from + i * LANES); }
 
 /* The first `some` floats, and zeros. */
 static inline sums read(const float *from, int64_t some) {
@@ -59,12 +65,6 @@ static inline sums plus(sums a, sums b) {
 static inline sums times(float factor, sums s) {
     EACH(i) s.part[i] *= factor;
     return s;
-}
-
-static inline float product_of(sums a, sums b) {
-    floats total = a.part[0] * b.part[0];
-    for (int i = 1; i < SOME / LANES; i++) total += a.part[i] * b.part[i];
-    return sum_of(total);
 }
 
 static inline sums rectified(sums s) {
