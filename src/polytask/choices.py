@@ -13,6 +13,7 @@ Shares = Literal["proportional", "sqrt", "uniform"]
 BatchBy = Literal["length", "chance"]
 Schedule = Literal["cosine", "constant"]
 Preset = Literal["fast", "default"]
+OnDisk = Literal["auto", "always", "never"]
 
 KIND_NAMES = ("binary", "multiclass", "regression", "count", "quantile")
 TRUNK_NAMES = (

@@ -107,3 +107,55 @@ def test_scores_are_written_as_the_extension_says_with_the_columns_to_keep(
     assert text["click"].to_pylist() == pytest.approx(due["click"].to_pylist(), rel=1e-6)
     assert run_main(home, monkeypatch, *predict, "s.json") == 2
     assert ".json is not a format that is written" in capsys.readouterr().err
+
+
+def test_the_cache_is_listed_and_cleared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "store-1").mkdir()
+    (tmp_path / "store-1" / "rows.npy").write_bytes(bytes(2_000_000))
+    (tmp_path / "mine.txt").write_text("not a store")
+
+    def told(command: str) -> str:
+        assert run_main(tmp_path, monkeypatch, "cache", command, "--cache", str(tmp_path)) == 0
+        return capsys.readouterr().out
+
+    assert "0.002 GB" in told("list")
+    assert "removed 1 stores" in told("clear")
+    assert [each.name for each in tmp_path.iterdir()] == ["mine.txt"]
+    assert "empty" in told("list")
+
+
+def test_a_table_is_encoded_onto_disk_and_found_again(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--on-disk", "always", "--cache", str(tmp_path / "cache"), "--baseline", "none")
+    assert run_main(home, monkeypatch, *FIT, *options) == 0
+    assert "encoded rows are on disk" in capsys.readouterr().out
+    assert run_main(home, monkeypatch, "cache", "list", "--cache", str(tmp_path / "cache")) == 0
+    assert "1 stores" in capsys.readouterr().out
+
+
+def test_predictions_in_pieces_are_those_of_the_whole_table(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = polytask.fit(
+        home / "log.parquet",
+        ["click", "follow:multiclass"],
+        epochs=1,
+        baseline="none",
+        ignore="like,watch_seconds",
+        out=tmp_path / "run",
+    )
+    monkeypatch.setattr("polytask.fitting.run_folder.predicting._PIECE_ROWS", 700)
+    whole = run.predict(pq.read_table(home / "log.parquet"), keep=["user_id"])
+    for suffix in ("parquet", "csv", "arrow"):
+        target = tmp_path / f"scores.{suffix}"
+        options = ("--out", str(target), "--keep", "user_id")
+        command = ("predict", str(tmp_path / "run"), "log.parquet", *options)
+        assert run_main(home, monkeypatch, *command) == 0
+        assert f"3000 rows -> {target}: user_id, click, follow" in capsys.readouterr().out
+        found = polytask.data.read_table(target)
+        assert found.column_names == whole.column_names
+        assert found["user_id"].to_pylist() == whole["user_id"].to_pylist()
+        assert found["click"].to_pylist() == pytest.approx(whole["click"].to_pylist(), rel=1e-5)

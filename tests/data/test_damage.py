@@ -160,7 +160,9 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "dict of unlike lengths": (_frame({"a": [1, 2], "b": [1]}), "differ in length: .*'b': 1"),
     "list of numbers": (_frame([1, 2]), "cannot read a table from a list"),
     "address": (lambda folder: "https://example.com/t.csv", "is an address: download"),
-    "address as a path": (lambda folder: Path("s3://bucket/t.csv"), "s3:/.* is an address"),
+    "address as a path": (lambda folder: Path("https://a.com/t.csv"), "https:/.* is an address"),
+    "address of no file system": (lambda folder: "nosuch://a/t.parquet", "Protocol not known"),
+    "address of nothing": (lambda folder: "memory://nothing/here", "no .parquet file is there"),
     "pattern of nothing": (lambda folder: folder / "*.csv", "no file matches"),
     "files of two formats": (
         lambda folder: [

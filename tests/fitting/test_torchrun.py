@@ -170,6 +170,25 @@ def test_two_processes_find_what_one_finds(folder: Path) -> None:
 
 
 @pytest.mark.slow
+def test_two_processes_that_read_their_shares_of_a_table_on_disk_find_what_one_finds(
+    folder: Path,
+) -> None:
+    """Which rows a batch has follows from the store alone, and each process reads its lanes of it."""
+    options = [*FIT, "--baseline", "none", "--on-disk", "always", "--cache", "cache"]
+    alone("fit", "log.parquet", *options, "--out", "one-stored", folder=folder)
+    ended = torchrun("fit", "log.parquet", *options, "--out", "two-stored", folder=folder)
+    assert ended.returncode == 0, ended.stderr
+    first, second = (
+        load_file(folder / run / "model.safetensors") for run in ("one-stored", "two-stored")
+    )
+    for name, tensor in first.items():
+        torch.testing.assert_close(second[name], tensor, rtol=1e-4, atol=1e-5)
+    one, two = figures(folder / "one-stored"), figures(folder / "two-stored")
+    for name, value in one.items():
+        assert two[name] == pytest.approx(value, rel=1e-5, abs=1e-5), name
+
+
+@pytest.mark.slow
 def test_a_resumed_run_ends_with_the_same_bits(folder: Path) -> None:
     """With dropout, whose masks differ between the processes and from those of one process."""
     options = [*FIT, "--dropout", "0.2", "--checkpoint-every", "1", "--baseline", "none"]

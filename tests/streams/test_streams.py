@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from polytask.errors import UserError
 from polytask.streams import (
     Batch,
     InMemoryStream,
+    LaneStream,
     Mixture,
     Stream,
     epoch_order,
@@ -23,6 +25,10 @@ from polytask.streams import (
 def table(num_rows: int, start: int = 0, task: str = "a") -> Batch:
     rows = torch.arange(start, start + num_rows)
     return Batch({"x": rows[:, None].float()}, {task: rows.float(), "same": -rows.float()})
+
+
+def numbered(num_rows: int) -> Batch:
+    return replace(table(num_rows), rows=torch.arange(num_rows))
 
 
 def random_targets(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
@@ -45,6 +51,9 @@ MAKE: dict[str, Callable[[], Stream]] = {
     "in memory": lambda: InMemoryStream(table(50), 8),
     "in memory, one batch": lambda: InMemoryStream(table(3), 8),
     "by length": lambda: InMemoryStream(table(50), 8, lengths_B=torch.arange(50) % 7),
+    "lanes": lambda: LaneStream(numbered(50), 8, window_rows=24),
+    "lanes, one window": lambda: LaneStream(numbered(50), 8),
+    "lanes, fewer rows than lanes": lambda: LaneStream(numbered(3), 8),
     "mixture": mixture,
     "generated": lambda: with_generated(InMemoryStream(table(50), 8), random_targets),
 }

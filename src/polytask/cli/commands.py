@@ -4,13 +4,14 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import polytask
+from polytask.cli.cache import cache_app
 from polytask.cli.help import CommandUnderHeadings
 from polytask.cli.options import (
     config_from,
@@ -27,6 +28,9 @@ from polytask.config import FitConfig
 from polytask.data.paths import matching_paths
 from polytask.errors import UserError
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 _SECONDS_TO_SPEAK = 10.0
 _TABLES = ("table", "test", "valid")
 
@@ -40,6 +44,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+app.add_typer(cache_app)
 
 
 def main() -> None:
@@ -245,15 +250,21 @@ def predict(
     overwrite: Annotated[bool, typer.Option(help="Replace an existing file.")] = False,
 ) -> None:
     """Write one row of predictions for each row of TABLE."""
-    from polytask.data.writing import check_target, write_table
+    from polytask.data.writing import check_target, write_tables
     from polytask.fitting import load
+    from polytask.fitting.run_folder.predicting import predictions_in_pieces
 
     check_target(out, sources=matching_paths(str(table)), overwrite=overwrite)
     kept = [name.strip() for name in keep.split(",") if name.strip()]
-    predictions = load(run).predict(table, keep=kept, data=data)
-    write_table(predictions, out)
-    names = ", ".join(predictions.column_names)
-    typer.echo(visible(f"{predictions.num_rows} rows -> {out}: {names}"))
+    names: list[str] = []
+
+    def pieces() -> "Iterator[pa.Table]":
+        for piece in predictions_in_pieces(load(run), table, keep=kept, data=data):
+            names[:] = piece.column_names
+            yield piece
+
+    num_rows = write_tables(pieces(), out)
+    typer.echo(visible(f"{num_rows} rows -> {out}: {', '.join(names)}"))
 
 
 @app.command()

@@ -6,7 +6,15 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
-from polytask.choices import BatchBy, GivenConflict, NumericEncoding, OnBadRow, Preset, Schedule
+from polytask.choices import (
+    BatchBy,
+    GivenConflict,
+    NumericEncoding,
+    OnBadRow,
+    OnDisk,
+    Preset,
+    Schedule,
+)
 from polytask.config.spellings import (
     Columns,
     Count,
@@ -83,6 +91,10 @@ class FitConfig(_Strict):
     """Table to test on, touched once."""
     valid: Location | None = None
     """Table to validate on."""
+    on_disk: OnDisk = "auto"
+    """Keep encoded rows on disk, not in memory; auto: where the table would fill half of it."""
+    cache: Location | None = None
+    """Folder of encoded rows; later runs find them there. By default the user's cache."""
 
     # Columns
     inputs: Names | None = None

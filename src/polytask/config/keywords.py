@@ -10,6 +10,7 @@ from polytask.choices import (
     GivenConflict,
     NumericEncoding,
     OnBadRow,
+    OnDisk,
     Preset,
     Schedule,
     Shares,
@@ -31,6 +32,8 @@ class FitOptions(TypedDict, total=False):
     shares: Shares | float
     test: TableSource | None
     valid: TableSource | None
+    on_disk: OnDisk
+    cache: str | Path | None
     inputs: str | tuple[str, ...] | list[str] | None
     ignore: str | tuple[str, ...] | list[str]
     categorical: str | tuple[str, ...] | list[str]

@@ -10,6 +10,7 @@ import pyarrow.dataset as ds
 
 from polytask.columns.values import is_text
 from polytask.data.options import ReadOptions
+from polytask.data.parquet_scan import scan_of
 from polytask.data.sources import Source
 from polytask.errors import UserError
 
@@ -35,16 +36,18 @@ def open_parquet(paths: Sequence[Path], options: ReadOptions) -> Source:
     read_options = ds.ParquetReadOptions(dictionary_columns=repetitive)
     dataset = ds.dataset(
         names,
-        schema=_widened(plain, repetitive) if len(files) > 1 else None,
+        schema=widened(plain, repetitive) if len(files) > 1 else None,
         format=ds.ParquetFileFormat(read_options=read_options),
         **layout,
     )
-    return replace(of_dataset(dataset), declared=of_dataset(plain).declared)
+    scan = scan_of(plain, widened(plain, []) if len(files) > 1 else plain.schema)
+    return replace(of_dataset(dataset), declared=of_dataset(plain).declared, scan=scan)
 
 
 def of_dataset(dataset: ds.Dataset) -> Source:
     """A `pyarrow.dataset.Dataset`, of which only the columns that are asked for are read."""
-    return Source.of(dataset.schema, lambda columns: dataset.to_table(columns=list(columns)))
+    source = Source.of(dataset.schema, lambda columns: dataset.to_table(columns=list(columns)))
+    return replace(source, scan=scan_of(dataset, dataset.schema))
 
 
 def open_arrow(paths: Sequence[Path], options: ReadOptions) -> Source:
@@ -102,7 +105,7 @@ def _repetitive_text(dataset: ds.Dataset) -> list[str]:
     return [name for name in text if num_bytes[name] < _DICTIONARY_BYTES * num_values[name]]
 
 
-def _widened(dataset: ds.Dataset, repetitive: list[str]) -> pa.Schema:
+def widened(dataset: ds.Dataset, repetitive: list[str]) -> pa.Schema:
     """The union of the files' columns, each in a type that holds all of them."""
     schema = dataset.schema
     for fragment in dataset.get_fragments():

@@ -13,8 +13,8 @@ from pydantic import TypeAdapter
 
 from polytask.choices import GivenConflict as GivenConflict
 from polytask.columns.required import require_columns
-from polytask.columns.serial import from_record, to_record
 from polytask.errors import UserError
+from polytask.files.serial import from_record, to_record
 from polytask.kinds import Kind, Labels
 from polytask.kinds.columns import label_column
 from polytask.kinds.kind import Floats

@@ -10,11 +10,14 @@ ARROW = (".arrow", ".feather", ".ipc")
 ARRAYS = ".npz"
 SURE_TEXT = (".csv", ".tsv")
 TEXT = (*SURE_TEXT, ".txt", ".data")
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")
+_PAGES = ("http", "https", "ftp")
 
 
 def matching_paths(text: str) -> list[Path]:
     """One path, or those that match a pattern; UserError where there is none."""
+    if is_address(text):
+        return [Path(text)]
     if _ADDRESS.match(text):
         raise UserError(f"{text} is an address: download the file first, and name its path")
     if "\0" in text:
@@ -27,6 +30,25 @@ def matching_paths(text: str) -> list[Path]:
         return found
     check_path(path)
     return [path]
+
+
+def is_address(text: str) -> bool:
+    """Whether a table is in an object store or on another file system.
+
+    >>> is_address("s3://bucket/log"), is_address("C:/log"), is_address("https://a.com/log.csv")
+    (True, False, False)
+    """
+    address = _ADDRESS.match(text)
+    return address is not None and address[1].lower() not in _PAGES
+
+
+def address_of(text: str) -> str:
+    """The address with both slashes, which a Path makes one.
+
+    >>> address_of("s3:/bucket/log"), address_of("file:/data/log")
+    ('s3://bucket/log', 'file:///data/log')
+    """
+    return _ADDRESS.sub(lambda found: f"{found[1]}://{'/' * (found[1] == 'file')}", text, count=1)
 
 
 def check_path(path: Path) -> None:

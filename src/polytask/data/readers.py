@@ -17,6 +17,7 @@ import pyarrow.dataset as ds
 
 from polytask.columns.required import require_columns as require_columns
 from polytask.columns.required import require_names
+from polytask.data.addresses import open_addresses
 from polytask.data.file_columns import with_whole_paths
 from polytask.data.files import of_dataset
 from polytask.data.formats import open_files
@@ -24,7 +25,8 @@ from polytask.data.frames import ArrowStream, LazyFrame, as_table
 from polytask.data.normalise import normalised, with_whole_numbers
 from polytask.data.notes import with_note
 from polytask.data.options import ReadOptions
-from polytask.data.paths import matching_paths
+from polytask.data.paths import is_address, matching_paths
+from polytask.data.scans import Scan
 from polytask.data.sources import Source
 from polytask.data.text_columns import with_values_of_text
 from polytask.errors import UserError
@@ -91,6 +93,21 @@ def read_table(
     return _noted(_with_names_noted(table, raw_names), opened.note)
 
 
+def open_scan(source: TableSource, *, options: ReadOptions = _AS_WRITTEN) -> Scan | None:
+    """The table in pieces as they are written, each of which `read_table` reads; None for formats that
+    are read as a whole.
+
+    >>> scan = open_scan({"age": [31, None, 18]})
+    >>> [read_table(piece)["age"].to_pylist() for piece in scan.batches(["age"], 2)]
+    [[31, None], [18]]
+    """
+    paths = _paths(source)
+    try:
+        return _opened(source, paths, options).scan
+    except _DAMAGED as error:
+        raise UserError(f"{paths[0] if paths else source} cannot be read: {error}") from error
+
+
 def _paths(source: TableSource) -> list[str | Path]:
     """What the caller names as files; nothing for a table in memory."""
     if isinstance(source, str | Path):
@@ -106,6 +123,8 @@ def _folder_of(path: str | Path) -> Path:
 
 
 def _opened(source: TableSource, paths: Sequence[str | Path], options: ReadOptions) -> Source:
+    if any(is_address(str(path)) for path in paths):
+        return open_addresses(paths)
     if paths:
         return open_files([p for path in paths for p in matching_paths(str(path))], options)
     if isinstance(source, ds.Dataset):

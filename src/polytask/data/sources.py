@@ -1,11 +1,12 @@
 """Something opened as a table: its columns are known before its rows are read."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
 from polytask.data.options import Decimal
+from polytask.data.scans import Scan
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +15,7 @@ class Source:
 
     declared: columns that the source itself calls categories. decimal: the decimal sign of its
     text, where it shows. note: what was not read, a note of the first column.
+    scan: the same table in pieces, of formats that are read so.
     """
 
     names: Sequence[str]
@@ -21,6 +23,7 @@ class Source:
     declared: frozenset[str] = frozenset()
     decimal: Decimal | None = None
     note: str = ""
+    scan: Scan | None = None
 
     @classmethod
     def of(cls, schema: pa.Schema, read: Callable[[Sequence[str]], pa.Table]) -> "Source":
@@ -33,4 +36,4 @@ class Source:
         """Tables in memory, one below the other; a column that one lacks is missing there."""
         several = len(tables) > 1
         table = pa.concat_tables(tables, promote_options="permissive") if several else tables[0]
-        return cls.of(table.schema, table.select)
+        return replace(cls.of(table.schema, table.select), scan=Scan.of_table(table))

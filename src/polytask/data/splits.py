@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from polytask.columns.values import coded, is_number, is_text, told, value_type
+from polytask.data.random_cuts import TEST, VALID, RandomCuts, check_fractions
 from polytask.errors import UserError
 
 Cutoff = str | int | float | datetime.date | datetime.datetime
@@ -36,15 +37,12 @@ def split_random(num_rows: int, *, valid_fraction: float, test_fraction: float, 
     >>> len(split.train), len(split.valid), len(split.test)
     (5, 2, 3)
     """
-    _check_fractions(valid_fraction, test_fraction)
-    order = np.argsort(_mixed(np.arange(num_rows, dtype=np.uint64), seed), kind="stable")
-    num_test = round(num_rows * test_fraction)
-    num_valid = round(num_rows * valid_fraction)
-    part_B = np.zeros(num_rows, dtype=np.int8)
-    part_B[order[:num_test]] = _TEST
-    part_B[order[num_test : num_test + num_valid]] = _VALID
+    cuts = RandomCuts.of(
+        num_rows, valid_fraction=valid_fraction, test_fraction=test_fraction, seed=seed
+    )
     wanted = (valid_fraction > 0, test_fraction > 0)
-    return _split(part_B, wanted, f"there are {told(num_rows, 'row')}")
+    part_B = cuts.parts(np.arange(num_rows, dtype=np.uint64))
+    return split_of(part_B, wanted, f"there are {told(num_rows, 'row')}")
 
 
 def split_by_key(
@@ -55,17 +53,25 @@ def split_by_key(
     Fractions are of the keys, and approximate. Hashed is the value's text, so the integer 5 and
     the text "5" of another file fall on the same side. A missing key is a UserError.
     """
-    _check_fractions(valid_fraction, test_fraction)
+    part_B, num_values = key_parts(
+        key, valid_fraction=valid_fraction, test_fraction=test_fraction, seed=seed
+    )
+    wanted = (valid_fraction > 0, test_fraction > 0)
+    return split_of(part_B, wanted, f"the key has {told(num_values, 'value')}")
+
+
+def key_parts(
+    key: pa.ChunkedArray, *, valid_fraction: float, test_fraction: float, seed: int
+) -> tuple[NDArray[np.int8], int]:
+    """`split_by_key` of some rows: the part of each, and how many different keys they have."""
+    check_fractions(valid_fraction, test_fraction)
     column = coded(key, "the split key")
     _require_present(int((column.codes_B < 0).sum()), "the split key")
     share = np.array([_share(text, seed) for text in column.values.cast(pa.string()).to_pylist()])
     part = np.zeros(len(share), dtype=np.int8)
-    part[share < test_fraction + valid_fraction] = _VALID
-    part[share < test_fraction] = _TEST
-    wanted = (valid_fraction > 0, test_fraction > 0)
-    return _split(
-        column.spread(part, missing=0), wanted, f"the key has {told(len(share), 'value')}"
-    )
+    part[share < test_fraction + valid_fraction] = VALID
+    part[share < test_fraction] = TEST
+    return column.spread(part, missing=0), len(share)
 
 
 def split_by_cutoffs(
@@ -77,29 +83,35 @@ def split_by_cutoffs(
     read in the column's type (numbers; dates as 2022-05-03; text by its order); a time without an
     offset is one of the column's own zone.
     """
+    part_B = cutoff_parts(column, valid_from=valid_from, test_from=test_from)
+    limits = pc.min_max(column.cast(value_type(column.type)))
+    message = f"the column goes from {limits['min']} to {limits['max']}"
+    return split_of(part_B, (valid_from is not None, test_from is not None), message)
+
+
+def cutoff_parts(
+    column: pa.ChunkedArray, *, valid_from: Cutoff | None, test_from: Cutoff | None
+) -> NDArray[np.int8]:
+    """`split_by_cutoffs` of some rows: the part of each."""
     column = column.cast(value_type(column.type))
-    _require_present(pc.sum(pc.is_null(column, nan_is_null=True)).as_py(), "the split column")
+    _require_present(pc.sum(pc.is_null(column, nan_is_null=True)).as_py() or 0, "the split column")
     try:
-        limits = pc.min_max(column)
+        pc.min_max(column)
     except pa.ArrowNotImplementedError as error:
         raise UserError(f"a column of {column.type} has no order to split by") from error
-    message = f"the column goes from {limits['min']} to {limits['max']}"
     part_B = np.zeros(len(column), dtype=np.int8)
     bounds = [_bound(cutoff, column.type) for cutoff in (valid_from, test_from)]
     if None not in bounds and pc.greater(bounds[0], bounds[1]).as_py():
         raise UserError(f"{valid_from=} comes after {test_from=}")
-    for bound, part in zip(bounds, (_VALID, _TEST)):
+    for bound, part in zip(bounds, (VALID, TEST)):
         if bound is not None:
             part_B[pc.greater_equal(column, bound).to_numpy()] = part
-    return _split(part_B, (valid_from is not None, test_from is not None), message)
+    return part_B
 
 
-_VALID, _TEST = 1, 2
-
-
-def _split(part_B: NDArray[np.int8], wanted: tuple[bool, bool], message: str) -> Split:
+def split_of(part_B: NDArray[np.int8], wanted: tuple[bool, bool], message: str) -> Split:
     """The rows of each part; a part that was asked for and is empty is a UserError."""
-    train, valid, test = (np.flatnonzero(part_B == part) for part in (0, _VALID, _TEST))
+    train, valid, test = (np.flatnonzero(part_B == part) for part in (0, VALID, TEST))
     asked = {"training": True, "validation": wanted[0], "test": wanted[1]}
     for (name, is_wanted), rows in zip(asked.items(), (train, valid, test)):
         if is_wanted and len(rows) == 0:
@@ -113,25 +125,6 @@ def _require_present(num_missing: int, what: str) -> None:
             f"{what} is missing in {told(num_missing, 'row')}: "
             "drop these rows, or choose another column"
         )
-
-
-def _check_fractions(valid_fraction: float, test_fraction: float) -> None:
-    if not (valid_fraction >= 0 and test_fraction >= 0 and valid_fraction + test_fraction < 1):
-        raise UserError(
-            "fractions must not be negative and must leave rows for training, "
-            f"but {valid_fraction=} and {test_fraction=}"
-        )
-
-
-def _mixed(values_B: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]:
-    """A random-looking 64-bit number per value: two rounds of splitmix64 (Steele et al., 2014)."""
-    mixed_B = values_B
-    for constant in (seed % 2**64, 0x9E3779B97F4A7C15):
-        mixed_B = mixed_B + np.uint64(constant)
-        mixed_B = (mixed_B ^ (mixed_B >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        mixed_B = (mixed_B ^ (mixed_B >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        mixed_B = mixed_B ^ (mixed_B >> np.uint64(31))
-    return mixed_B
 
 
 def _share(text: str, seed: int) -> float:

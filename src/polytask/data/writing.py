@@ -1,20 +1,28 @@
 """Tables -> files, in the format that the file's name says."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import pyarrow as pa
 import pyarrow.csv
-import pyarrow.feather
 import pyarrow.parquet as pq
 
 from polytask.errors import UserError
 from polytask.files.plain import require_plain
 from polytask.files.writing import make_folder, written_whole
 
-Writer = Callable[[pa.Table, BinaryIO], None]
+
+class Sink(Protocol):
+    """A file that takes tables one below the other."""
+
+    def write_table(self, table: pa.Table, /) -> object: ...
+    def close(self) -> object: ...
+
+
+Writer = Callable[[BinaryIO, pa.Schema], Sink]
+"""An open file and what its tables are like -> what takes tables one after another."""
 
 
 def writer_of(path: Path) -> Writer:
@@ -41,7 +49,9 @@ def check_target(path: Path, *, sources: Sequence[Path], overwrite: bool) -> Non
     writer_of(path)
     if require_plain(path):
         for source in sources:
-            if path.samefile(source) or source.resolve() in path.resolve().parents:
+            if (
+                source.exists() and path.samefile(source)
+            ) or source.resolve() in path.resolve().parents:
                 raise UserError(f"{path}: this is the table that is read; name another --out")
         if not overwrite:
             raise UserError(f"{path}: the file exists; pass --overwrite or name another --out")
@@ -54,32 +64,50 @@ def check_target(path: Path, *, sources: Sequence[Path], overwrite: bool) -> Non
 
 def write_table(table: pa.Table, path: Path) -> None:
     """Write the table as a whole or not at all; UserError where the format cannot hold a column."""
-    write = writer_of(path)
+    write_tables([table], path)
+
+
+def write_tables(tables: Iterable[pa.Table], path: Path) -> int:
+    """The same of tables of the same columns, one below the other; how many rows they had.
+
+    Each is made when the one before is written.
+    """
+    open_sink = writer_of(path)
     make_folder(path.parent)
+    num_rows = 0
+    sink: Sink | None = None
+    schema = None
     with written_whole(path) as file:
-        write(table, file)
+        try:
+            for table in tables:
+                schema = schema or table.schema
+                sink = sink or open_sink(file, schema)
+                sink.write_table(table.cast(schema))
+                num_rows += table.num_rows
+        finally:
+            if sink is not None:
+                sink.close()
+    return num_rows
 
 
-def _write_parquet(table: pa.Table, file: BinaryIO) -> None:
-    pq.write_table(table, file)
+def _open_arrow(file: BinaryIO, schema: pa.Schema) -> Sink:
+    sink: Sink = pa.ipc.new_file(file, schema)
+    return sink
 
 
-def _write_arrow(table: pa.Table, file: BinaryIO) -> None:
-    pyarrow.feather.write_feather(table, file, compression="uncompressed")
-
-
-def _write_csv(table: pa.Table, file: BinaryIO) -> None:
-    for field in table.schema:
+def _open_csv(file: BinaryIO, schema: pa.Schema) -> Sink:
+    for field in schema:
         if pa.types.is_nested(field.type):
             raise UserError(
                 f"column {field.name!r} ({field.type}) has no place in a CSV file; write .parquet"
             )
-    pyarrow.csv.write_csv(table, file)
+    sink: Sink = pyarrow.csv.CSVWriter(file, schema)
+    return sink
 
 
 _WRITERS: dict[str, Writer] = {
-    ".parquet": _write_parquet,
-    ".csv": _write_csv,
-    ".arrow": _write_arrow,
-    ".feather": _write_arrow,
+    ".parquet": pq.ParquetWriter,
+    ".csv": _open_csv,
+    ".arrow": _open_arrow,
+    ".feather": _open_arrow,
 }

@@ -19,12 +19,12 @@ from polytask.fitting.events import Event, Finished
 from polytask.fitting.own_parts import BalancerChoice, OwnParts, TrunkChoice, taken_apart
 from polytask.fitting.pairs import with_and_without
 from polytask.fitting.plan import plans_of
-from polytask.fitting.preparing.prepare import prepare
 from polytask.fitting.processes.environment import borrowed, pick_device
 from polytask.fitting.processes.torchrun import is_first, raise_on_all
 from polytask.fitting.run_folder.folder import RunFolder, check_free
 from polytask.fitting.run_folder.run import Run
 from polytask.fitting.session import Session
+from polytask.fitting.storing.choosing import prepare_on_ranks
 from polytask.fitting.telling import is_notebook, tell
 from polytask.records.layout import OPTIONS
 from polytask.task import Task
@@ -125,7 +125,7 @@ def train_and_compare(
     """The events of a new fit, or of what is left of an `interrupted` one."""
     with borrowed(config.threads):
         device = raise_on_all(ranks, lambda: pick_device(config.device, ranks))
-        prepared = raise_on_all(ranks, lambda: prepare(config, table, parts=parts))
+        prepared = prepare_on_ranks(config, table, parts=parts, ranks=ranks)
         plans = plans_of(prepared.config, prepared)
         pairs = raise_on_all(ranks, lambda: with_and_without(prepared.config, prepared))
         session = Session(

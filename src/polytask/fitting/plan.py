@@ -18,7 +18,9 @@ from polytask.streams import (
     Augmentation,
     Batch,
     InMemoryStream,
+    LaneStream,
     Mixture,
+    StoredRows,
     Stream,
     with_augmented,
 )
@@ -59,6 +61,7 @@ class ModelPlan:
     data_sets: tuple[DataSet, ...] = ()
     batches: tuple[int, ...] = ()
     lengths_B: Tensor | None = None
+    stored: StoredRows | None = None
 
     def stream(self) -> Stream:
         """The training rows in batches, with what extra losses need; of several data sets each has
@@ -67,11 +70,19 @@ class ModelPlan:
             parts = [each.rows["train"] for each in self.data_sets]
             streams = [self._batched(self._numbered(rows), self._lengths(rows)) for rows in parts]
             stream: Stream = Mixture(streams, batches=self.batches)
+        elif self.stored is not None:
+            assert self.config.batch_size is not None
+            stream = with_augmented(LaneStream(self.stored, self.config.batch_size), self.augmented)
         else:
             stream = self._batched(self.train, self.lengths_B)
         for auxiliary in self.auxiliaries:
             stream = auxiliary.extend(stream)
         return stream
+
+    @property
+    def num_train(self) -> int:
+        """How many rows there are to train on."""
+        return len(self.train if self.stored is None else self.stored)
 
     @property
     def num_steps(self) -> int:
@@ -160,6 +171,7 @@ def pre_training(config: FitConfig, prepared: Prepared) -> ModelPlan:
         None if config.init_from is None else From(config.init_from),
         tuple(replace(each, weight="balanced") for each in extra),
         augmented=_augmented(prepared),
+        stored=prepared.stored,
         data_sets=sets,
         batches=tuple(batches[each.name] for each in sets),
     )
@@ -181,6 +193,7 @@ def multi_task(config: FitConfig, prepared: Prepared) -> ModelPlan:
         prepared.data_sets,
         tuple(batches_by_set(config, prepared.data_sets).values()),
         lengths_B=prepared.lengths_B,
+        stored=prepared.stored,
     )
 
 
@@ -205,6 +218,7 @@ def single_task(config: FitConfig, prepared: Prepared, position: int) -> ModelPl
         prepared.test,
         augmented=_augmented(prepared),
         lengths_B=prepared.lengths_B,
+        stored=prepared.stored,
     )
     mine = [each for each in prepared.data_sets if task.name in each.tasks]
     return _on_its_own_rows(plan, mine[0], config, prepared) if mine else plan
@@ -233,6 +247,7 @@ def joint(
         auxiliaries=tuple(auxiliaries),
         augmented=_augmented(prepared),
         lengths_B=prepared.lengths_B,
+        stored=prepared.stored,
     )
 
 

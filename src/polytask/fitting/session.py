@@ -125,7 +125,7 @@ class Session:
             and record.model == plan.name
             and record.score is not None
         ]
-        return advice(plan.config, len(plan.train), scores)
+        return advice(plan.config, plan.num_train, scores)
 
     def finish(self) -> Run:
         """Metrics and figures of all models, written with a report where the run has a folder."""

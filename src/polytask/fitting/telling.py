@@ -43,7 +43,9 @@ def finished_line(event: ModelFinished) -> str:
 def prepared_lines(prepared: Prepared) -> Iterator[str]:
     """Rows, columns, each task with its kind and label rate, and columns that look like leaks."""
     parts = {"train": prepared.train, "valid": prepared.valid, "test": prepared.test}
-    rows = ", ".join(f"{len(part):,} {name}" for name, part in parts.items() if part is not None)
+    sizes = {name: len(part) for name, part in parts.items() if part is not None}
+    sizes["train"] = prepared.num_train
+    rows = ", ".join(f"{size:,} {name}" for name, size in sizes.items())
     counts = (f"{len(names)} {name}" for name, names in prepared.schema.inputs.items())
     yield f"{rows} rows; inputs: {', '.join(counts)} columns; split {prepared.split}"
     yield from reading_lines(prepared.schema.unused_summary(), prepared.notes)
@@ -52,7 +54,7 @@ def prepared_lines(prepared: Prepared) -> Iterator[str]:
     ]
     if times and prepared.split.startswith("at random"):
         yield f"  {times[0]} is a time: {flag('time-column', times[0])} tests on the future"
-    yield f"training: {budget_in_words(prepared.config, len(prepared.train))}"
+    yield f"training: {budget_in_words(prepared.config, prepared.num_train)}"
     for line in mixing_lines(prepared.config, prepared.data_sets):
         yield f"  {line}"
     for position, task in enumerate(prepared.tasks):
@@ -87,6 +89,6 @@ def _task_line(prepared: Prepared, position: int) -> str:
     line = f"{task.name}: {task.kind.name} of column {task.column}{yes}{given}"
     summary = task.kind.summary(labels_B.numpy())
     rate = f"{summary.mean:.2%} yes of " if summary.is_share and summary.mean is not None else ""
-    missing = len(prepared.train) - count.labelled
+    missing = prepared.num_train - count.labelled
     unlabelled = f", {missing:,} not labelled" if missing else ""
     return f"{line}; {rate}{count.labelled:,} rows{unlabelled} ({prepared.kind_reasons[position]})"

@@ -1,7 +1,7 @@
 """Categories: vocabularies of the training rows, and a learned vector for each value."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Self
@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
+from polytask.columns.lookup import Lookup
 from polytask.columns.values import (
     Coded,
     coded,
     converted,
     is_text,
     listed,
-    positions,
     type_name,
     value_array,
     value_kind,
@@ -69,20 +69,34 @@ class Vocabulary:
         """The values of one column that occur in `min_count` training rows or more."""
         found = coded(column, what)
         table = pa.table({"value": found.values, "count": found.counts()})
+        return cls.of_counts(type_name(column.type), table, min_count=min_count)
+
+    @classmethod
+    def of_counts(cls, dtype: str, table: pa.Table, *, min_count: int) -> Self:
+        """The values of a table of `value` and `count` that occur in `min_count` rows or more."""
         kept = table.filter(pc.greater_equal(table["count"], max(min_count, 1)))
         ordered = kept.sort_by([("count", "descending"), ("value", "ascending")])
-        return cls(type_name(column.type), tuple(ordered["value"].to_numpy().tolist()))
+        return cls(dtype, tuple(ordered["value"].to_numpy().tolist()))
 
-    def encode(self, column: pa.ChunkedArray, what: str) -> NDArray[np.int64]:
-        """The ids (B,); a column of another type is taken where nothing is lost."""
+    def lookup(self) -> Lookup:
+        """What finds the places of its values."""
+        return Lookup(value_array(self.values))
+
+    def encode(
+        self, column: pa.ChunkedArray, what: str, lookup: Lookup | None = None
+    ) -> NDArray[np.int64]:
+        """The ids (B,); a column of another type is taken where nothing is lost.
+
+        `lookup` is this vocabulary's own, for callers that encode more than once.
+        """
+        lookup = lookup or self.lookup()
         found = coded(column, what)
         ids = np.full(len(found.values), UNSEEN_ID, dtype=np.int64)
         if self.values:
-            vocabulary = value_array(self.values)
-            kind = value_kind(vocabulary.type)
-            _refuse_lost_zeros(found, vocabulary, what)
+            kind = value_kind(lookup.among.type)
+            _refuse_lost_zeros(found, lookup.among, what)
             # -1, where a value is not found, becomes the id of unseen values.
-            ids = positions(converted(found, kind, what), vocabulary) + FIRST_ID
+            ids = lookup.places(converted(found, kind, what)) + FIRST_ID
         return found.spread(ids, missing=MISSING_ID)
 
 
@@ -118,15 +132,22 @@ class Categories(Input):
         min_count: int = 2,
         embedding_dim: int | None = None,
         sparse_above: int = SPARSE_ABOVE,
+        counts: Mapping[str, pa.Table] | None = None,
     ) -> Self:
         """A value in fewer than `min_count` rows shares id 1 with unseen ones.
 
+        `counts`, a table of `value` and `count` for each column, stand in the place of the table's own.
         UserErrors: values without identity, such as lists.
         """
         if min_count < 1:
             raise UserError(f"{min_count=} must be positive")
         vocabularies = tuple(
-            Vocabulary.fit(table[name], f"column {name!r}", min_count=min_count) for name in columns
+            Vocabulary.fit(table[name], f"column {name!r}", min_count=min_count)
+            if counts is None
+            else Vocabulary.of_counts(
+                type_name(table[name].type), counts[name], min_count=min_count
+            )
+            for name in columns
         )
         dim = embedding_dim or embedding_dim_for([one.num_ids for one in vocabularies])
         return cls(tuple(columns), vocabularies, dim, sparse_above)
@@ -144,8 +165,13 @@ class Categories(Input):
                 id_of = self._id_of[c]
                 ids_BC[:, c] = [*map(id_of.get, listed(column), itertools.repeat(UNSEEN_ID))]
             else:
-                ids_BC[:, c] = vocabulary.encode(column, f"column {name!r}")
+                lookup = self._lookups[c]
+                ids_BC[:, c] = vocabulary.encode(column, f"column {name!r}", lookup)
         return torch.from_numpy(ids_BC)
+
+    @cached_property
+    def _lookups(self) -> list[Lookup]:
+        return [vocabulary.lookup() for vocabulary in self.vocabularies]
 
     @cached_property
     def _id_of(self) -> list[dict[object, int]]:

@@ -11,8 +11,8 @@ import torch
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
-from polytask.columns.serial import from_record, to_record
 from polytask.errors import UserError
+from polytask.files.serial import from_record, to_record
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Rows as columns: a batch is one selection of rows per tensor, never a row at a time."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -72,6 +72,24 @@ class Batch:
             return replace(self[:1], is_stand_in=True)
         return self[rows.start : rows.stop]
 
+    @classmethod
+    def joined(cls, pieces: Sequence["Batch"]) -> "Batch":
+        """Batches of the same names, one below the other.
+
+        >>> halves = [Batch({"x": torch.arange(2)}), Batch({"x": torch.arange(3)})]
+        >>> Batch.joined(halves).inputs["x"].tolist()
+        [0, 1, 0, 1, 2]
+        """
+        if len(pieces) == 1:
+            return pieces[0]
+        return cls(
+            NamedTensors.joined([_packed(piece.inputs) for piece in pieces]),
+            NamedTensors.joined([_packed(piece.labels) for piece in pieces]),
+            NamedTensors.joined([_packed(piece.weights) for piece in pieces]),
+            _joined_codes([piece.groups for piece in pieces]),
+            _joined_codes([piece.rows for piece in pieces]),
+        )
+
     def storages(self) -> list[Tensor]:
         """The tensors that hold all this, inputs first; labels of several tasks may be one."""
         named = (self.inputs, self.labels, self.weights)
@@ -103,6 +121,11 @@ def part_of(rows: range, place: int, count: int) -> range:
 def _packed(tensors: Mapping[str, Tensor]) -> NamedTensors:
     assert isinstance(tensors, NamedTensors)
     return tensors
+
+
+def _joined_codes(codes: Sequence[Tensor | None]) -> Tensor | None:
+    known = [each for each in codes if each is not None]
+    return torch.cat(known) if len(known) == len(codes) else None
 
 
 def _check_weights(weights: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> None:

@@ -1,6 +1,6 @@
 """Tensors by name with the same rows, selected by rows all at once."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 import torch
@@ -52,6 +52,25 @@ class NamedTensors(Mapping[str, Tensor]):
         changed._packed_BK = None if self._packed_BK is None else change(self._packed_BK)
         changed._others = {name: change(tensor) for name, tensor in self._others.items()}
         return changed
+
+    @classmethod
+    def packed(
+        cls, names: Sequence[str], packed_BK: Tensor, others: Mapping[str, Tensor] | None = None
+    ) -> "NamedTensors":
+        """Vectors that lie in one matrix already, by the names of its columns; it is not copied."""
+        made = cls.__new__(cls)
+        made._places = {name: place for place, name in enumerate(names)}
+        made._packed_BK = packed_BK if names else None
+        made._others = dict(others or {})
+        return made
+
+    @classmethod
+    def joined(cls, pieces: Sequence["NamedTensors"]) -> "NamedTensors":
+        """Tensors of the same names, one below the other."""
+        first = pieces[0]
+        joined = [torch.cat(each) for each in zip(*(piece.storages() for piece in pieces))]
+        matrix = joined.pop(0) if first._packed_BK is not None else torch.empty(0)
+        return cls.packed([*first._places], matrix, dict(zip(first._others, joined)))
 
     def storages(self) -> list[Tensor]:
         """The tensors that hold the values: the packed ones once."""

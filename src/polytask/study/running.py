@@ -15,10 +15,11 @@ from polytask.config.study import Places, StudyConfig
 from polytask.data.readers import TableSource
 from polytask.errors import UserError
 from polytask.fitting.events import Notice
-from polytask.fitting.preparing.prepare import Prepared, prepare
+from polytask.fitting.preparing.prepare import Prepared
 from polytask.fitting.preparing.sample import drawn
 from polytask.fitting.processes.environment import borrowed
 from polytask.fitting.run_folder.fingerprint import fingerprint_of
+from polytask.fitting.storing.choosing import prepare_table
 from polytask.records.study import StudyRecord
 from polytask.report.study import write_study_report
 from polytask.study.checking import check
@@ -133,7 +134,7 @@ def _prepared(
     changes: dict[str, object] = {"auxiliary": all_specs(config), "trunk": config.all_trunks[0]}
     changes |= {"baseline": "none", "epochs": config.epochs or config.fit.epochs}
     fit = config.fit.model_copy(update=changes)
-    prepared = prepare(fit, table, parts=parts)
+    prepared = prepare_table(fit, table, parts=parts)
     if prepared.test is None or not len(prepared.test):
         raise UserError(
             "a study is judged on test rows, which nothing is chosen by: name --test, or leave out "

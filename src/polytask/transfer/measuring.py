@@ -13,9 +13,10 @@ from polytask.data.readers import TableSource
 from polytask.errors import UserError
 from polytask.fitting.budget import budget_in_words
 from polytask.fitting.events import Notice
-from polytask.fitting.preparing.prepare import Prepared, prepare
+from polytask.fitting.preparing.prepare import Prepared
 from polytask.fitting.preparing.sample import drawn
 from polytask.fitting.processes.environment import borrowed, pick_device
+from polytask.fitting.storing.choosing import prepare_table
 from polytask.records.transfer import (
     GroupingRecord,
     Remedy,
@@ -104,7 +105,7 @@ def transfer_events(
     options = options or TransferOptions()
     with borrowed(config.threads):
         device = pick_device(config.device)
-        prepared = prepare(config, table)
+        prepared = prepare_table(config, table)
         _check(prepared)
         yield prepared
         prepared = drawn(prepared, config, options.rows)

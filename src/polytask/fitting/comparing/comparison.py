@@ -91,7 +91,7 @@ def summarize(
         speed=Speed(
             train_rows_per_second=multi.cost.train_rows_per_second,
             train_seconds=multi.cost.train_seconds,
-            train_rows=len(prepared.train),
+            train_rows=prepared.num_train,
             steps=multi.steps,
             best_step=multi.best_step,
         ),
@@ -130,7 +130,8 @@ def _gains(task: Task, multi: Trained, single: Trained) -> tuple[Gain, ...]:
 def _data(prepared: Prepared) -> DataRecord:
     parts = {"train": prepared.train, "valid": prepared.valid, "test": prepared.test}
     return DataRecord(
-        rows={name: len(part) for name, part in parts.items() if part is not None},
+        rows={name: len(part) for name, part in parts.items() if part is not None}
+        | {"train": prepared.num_train},
         inputs={name: one.columns for name, one in prepared.inputs.by_name.items()},
         labels=label_records(prepared),
         leaks=prepared.leaks,

@@ -99,12 +99,12 @@ def encode_examples(
         inputs=inputs.encode(table),
         labels={name: torch.from_numpy(encoded.labels_BT[:, t]) for t, name in enumerate(names)},
         weights={name: torch.from_numpy(weights_B) for name, weights_B in weights.items()},
-        groups=None if config.group is None else _group_codes(table, config.group),
+        groups=None if config.group is None else group_codes(table, config.group),
     )
     return batch, encoded
 
 
-def _group_codes(table: pa.Table, name: str) -> torch.Tensor:
+def group_codes(table: pa.Table, name: str) -> torch.Tensor:
     """Codes 0, 1, ... of the column's values within this table; a missing one is a group alone."""
     require_columns(table, [name], "--group")
     codes_B = coded(table[name], flag("group", name)).codes_B.astype(np.int64)

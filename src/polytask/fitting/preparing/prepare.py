@@ -1,6 +1,6 @@
 """A table and a configuration -> batches of rows: everything that happens before the first step."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -41,7 +41,7 @@ from polytask.fitting.preparing.history import (
     history_columns,
     history_fit,
 )
-from polytask.fitting.preparing.lengths import lengths_of_rows
+from polytask.fitting.preparing.lengths import Lengths, lengths_of_rows
 from polytask.fitting.preparing.splitting import Parts, split_in_words, split_table
 from polytask.fitting.preparing.tasks import (
     label_words,
@@ -51,7 +51,7 @@ from polytask.fitting.preparing.tasks import (
 )
 from polytask.inputs import FittedInputs, repeating
 from polytask.records import Leak
-from polytask.streams import Batch
+from polytask.streams import Batch, StoredRows
 from polytask.task import Task
 
 
@@ -63,6 +63,8 @@ class Prepared:
     `split` says in words how the parts were parted, `notes` how columns were read, a line each.
     `data_sets` are the tables that were joined, where there are several.
     `lengths_B` are of the training rows, where their batches are to be of like length.
+    `stored` are all training rows, where they are on disk: `train` is then a sample of
+    them. `kept` is what must live as long as this, such as a temporary folder.
     """
 
     config: FitConfig
@@ -81,10 +83,17 @@ class Prepared:
     auxiliaries: tuple[Auxiliary, ...] = ()
     data_sets: tuple[DataSet, ...] = ()
     lengths_B: Tensor | None = None
+    stored: StoredRows | None = None
+    kept: object = None
 
     @property
     def tasks(self) -> tuple[Task, ...]:
         return self.targets.tasks
+
+    @property
+    def num_train(self) -> int:
+        """How many rows there are to train on."""
+        return len(self.train if self.stored is None else self.stored)
 
 
 def prepare(
@@ -100,15 +109,25 @@ def prepare(
     Raises UserError for everything that can be wrong with the table, the tasks or the options.
     """
     config = with_preset(config)
-    fits = build_inputs(config)
     derivations = [parse_derivation(text) for text in config.derive]
     source = table if table is not None else config.table
     if config.data and source is None:
         config, split = read_data_sets(config, derivations, parts or {})
         config = resolve_tasks(with_auxiliary_tasks(config, split.train.column_names), split.train)
-        _check_columns(config, split.train)
+        check_columns(config, split.train)
     else:
         config, split = _read_and_split(config, source, derivations, parts or {})
+    return prepare_parts(config, split, named=parts or {})
+
+
+def prepare_parts(
+    config: FitConfig, split: Parts, *, named: Collection[str] = (), is_sample: bool = False
+) -> Prepared:
+    """The same of tables that are split already, with their derived columns.
+
+    `named` parts are tables of their own. `is_sample`: the rows are a few of many more, which are read later.
+    """
+    fits, derivations = build_inputs(config), [parse_derivation(text) for text in config.derive]
     train = split.train
     config, kind_reasons = resolve_kinds(config, train)
     schema = _schema(config, train, derivations)
@@ -140,8 +159,9 @@ def prepare(
     auxiliaries = fit_auxiliaries(config, rows, forbidden=_giveaways(config, derivations))
     examples["train"] = with_labels_of(examples["train"], auxiliaries, rows)
     counts = {name: labels.counts for name, (_, labels) in encoded.items()}
-    config = with_budget(config, train.num_rows)
-    lengths = lengths_of_rows(config, inputs, examples["train"])
+    if not is_sample:
+        config = with_budget(config, train.num_rows)
+    lengths = Lengths() if is_sample else lengths_of_rows(config, inputs, examples["train"])
     notes = _reading_notes(schema, inputs, split.tables())
     return Prepared(
         config,
@@ -154,7 +174,7 @@ def prepare(
         kind_reasons,
         counts["train"],
         tuple(leaks),
-        split_in_words(config, named=parts or {}),
+        split_in_words(config, named=named),
         (*bad_rows, *notes, *((lengths.note,) if lengths.note else ())),
         {name: unknown_classes(each) for name, each in counts.items()},
         auxiliaries,
@@ -183,7 +203,7 @@ def _read_and_split(
         raise UserError("there is a table beside data sets: give it a name too, --data=NAME=TABLE")
     whole = apply_derivations(read_table(source, options=read_options(config)), derivations)
     config = resolve_tasks(with_auxiliary_tasks(config, whole.column_names), whole)
-    _check_columns(config, whole)
+    check_columns(config, whole)
     return config, split_table(config, whole, derivations=derivations, named=named)
 
 
@@ -223,11 +243,11 @@ def inspect_table(config: FitConfig, table: TableSource | None = None) -> tuple[
     whole = apply_derivations(read_table(source, options=read_options(config)), derivations)
     if config.tasks:
         config = resolve_tasks(config, whole)
-    _check_columns(config, whole)
+    check_columns(config, whole)
     return whole, _schema(config, whole, derivations)
 
 
-def _check_columns(config: FitConfig, table: pa.Table) -> None:
+def check_columns(config: FitConfig, table: pa.Table) -> None:
     for option in ("group", "split_by", "time_column"):
         name = getattr(config, option)
         if name is not None:

@@ -17,14 +17,22 @@ def drawn(prepared: Prepared, config: FitConfig, rows: int | None) -> Prepared:
     `config` is what was asked for, before `prepare` filled in what follows from the number of rows.
     Encoders stay fitted on all training rows.
     """
-    if rows is None or rows >= len(prepared.train):
+    if rows is None or rows >= prepared.num_train:
         return prepared
+    rows = min(rows, len(prepared.train))
     chosen = epoch_order(len(prepared.train), seed=config.split_seed, epoch=0)[:rows]
-    asked = {name: getattr(config, name) for name in _BY_ROWS}
     lengths_B = None if prepared.lengths_B is None else prepared.lengths_B[chosen]
     return replace(
         prepared,
-        config=with_budget(prepared.config.model_copy(update=asked), rows),
+        config=with_rows_budget(prepared.config, config, rows),
         train=prepared.train[chosen],
         lengths_B=lengths_B,
+        stored=None,
+    )
+
+
+def with_rows_budget(config: FitConfig, asked: FitConfig, rows: int) -> FitConfig:
+    """The options with what follows from so many rows, where the options that were asked for leave it open."""
+    return with_budget(
+        config.model_copy(update={name: getattr(asked, name) for name in _BY_ROWS}), rows
     )

@@ -61,7 +61,7 @@ def split_table(
     return Parts(train, valid, test, {"train": split.train, **rows})
 
 
-def split_in_words(config: FitConfig, *, named: Mapping[str, TableSource]) -> str:
+def split_in_words(config: FitConfig, *, named: Collection[str]) -> str:
     """How the parts were parted: "at random, seed 0", "by user_id, seed 0", "by time: ..."."""
     own = [
         name

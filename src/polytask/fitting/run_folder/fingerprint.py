@@ -15,7 +15,7 @@ from polytask.training.run import Settings
 _CHANGES_NO_WEIGHT = {
     *("table", "data", "test", "valid", "out", "overwrite", "init_from"),
     *("threads", "device", "log_every", "checkpoint_every", "intervals", "baseline"),
-    "compare_auxiliary",
+    *("compare_auxiliary", "on_disk", "cache"),
 }
 
 _LEFT_OUT = _CHANGES_NO_WEIGHT | set(Settings.__dataclass_fields__)
@@ -42,6 +42,8 @@ def fingerprint_of(config: FitConfig, prepared: Prepared) -> dict[str, str]:
     origin = {f"option {name}": json.dumps(value) for name, value in options.items()}
     parts = {"training": prepared.train, "validation": prepared.valid, "test": prepared.test}
     origin |= {f"{name} rows": _describe(part) for name, part in parts.items()}
+    if prepared.stored is not None:
+        origin["stored rows"] = f"{prepared.num_train:,} ({prepared.stored.listing.checksum})"
     targets = json.dumps(prepared.targets.to_dict())
     return origin | {"encoders": _checksum(prepared.inputs.to_json().encode(), targets.encode())}
 

@@ -1,0 +1,1 @@
+"""Tables larger than memory: read in pieces, encoded once, and kept on disk in random order."""

@@ -1,0 +1,220 @@
+"""A table larger than memory and a configuration -> rows on disk, in as many passes as it needs."""
+
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from polytask.config import FitConfig
+from polytask.config.build import build_inputs
+from polytask.data.derive import parse_derivation
+from polytask.data.random_cuts import TEST, VALID
+from polytask.data.readers import TableSource, open_scan, read_table
+from polytask.data.scans import Scan
+from polytask.errors import UserError, flag
+from polytask.fitting.preparing.auxiliaries import with_auxiliary_tasks
+from polytask.fitting.preparing.encoding import read_options
+from polytask.fitting.preparing.prepare import (
+    Prepared,
+    check_columns,
+    prepare_parts,
+    unknown_classes,
+)
+from polytask.fitting.preparing.sample import with_rows_budget
+from polytask.fitting.preparing.splitting import Parts
+from polytask.fitting.preparing.tasks import resolve_tasks
+from polytask.fitting.storing.counting import count_values
+from polytask.fitting.storing.encoding import MOST_ROWS, Counts, RowEncoder, write_rows
+from polytask.fitting.storing.parts import PART_NAMES, OnePart, PartRule, part_rule, require_rows
+from polytask.fitting.storing.pieces import PieceReader
+from polytask.fitting.storing.sampling import SAMPLE_ROWS, read_sample, write_sample
+from polytask.fitting.storing.store import (
+    cache_folder,
+    name_of,
+    opened_or_built,
+    require_space,
+    unchanged,
+)
+from polytask.inputs import FittedInputs, Input
+from polytask.streams import StoredRows
+from polytask.streams.storing import bytes_on_disk
+
+_INPUTS, _COUNTS = "inputs.json", "counts.json"
+_counts_adapter: TypeAdapter[Counts] = TypeAdapter(Counts)
+
+
+def prepare_on_disk(
+    config: FitConfig,
+    scan: Scan,
+    *,
+    named: Mapping[str, TableSource],
+    sample_rows: int = SAMPLE_ROWS,
+) -> Prepared:
+    """The same as `prepare`, with the training rows on disk.
+
+    Columns, kinds, scales and leaks are judged by a random sample of the rows; vocabularies and counts
+    are of all of them. A table of no more rows than the sample is prepared as it is in memory.
+
+    Raises UserError for all that `prepare` raises, and for options that need all rows in memory.
+    """
+    _refuse_what_needs_memory(config)
+    building = _Building(config, scan, named, sample_rows)
+    folder = building.folder
+    opened_or_built(folder, building.build)
+    return building.opened(folder)
+
+
+@dataclass
+class _Building:
+    """One table on its way to its store; what was fitted while it was built is kept."""
+
+    config: FitConfig
+    scan: Scan
+    named: Mapping[str, TableSource]
+    sample_rows: int
+
+    @cached_property
+    def reader(self) -> PieceReader:
+        derivations = [parse_derivation(text) for text in self.config.derive]
+        return PieceReader(self.scan, derivations, read_options(self.config))
+
+    @cached_property
+    def given(self) -> dict[str, Scan]:
+        """Validation and test tables of their own."""
+        found = {part: self.named.get(part, getattr(self.config, part)) for part in PART_NAMES[1:]}
+        return {
+            part: _scan_of(source, self.reader)
+            for part, source in found.items()
+            if source is not None
+        }
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where the store is, or will be; a table in memory has one that nobody finds again."""
+        states = [self.scan.fingerprint(), *(scan.fingerprint() for scan in self.given.values())]
+        if not all(states):
+            self._temporary = tempfile.TemporaryDirectory(prefix="polytask-")
+            return Path(self._temporary.name) / "store"
+        return cache_folder(self.config.cache) / name_of(self.config, [*map(list, states)])
+
+    @cached_property
+    def rule(self) -> PartRule:
+        return part_rule(self.config, self.reader, given=self.given)
+
+    def build(self, part: Path) -> None:
+        """Draw the sample, fit on it, count values, encode all rows."""
+        with unchanged(self.scan.fingerprint, "the table"):
+            seed = self.config.split_seed
+            write_sample(part, self.reader, self.rule, num_rows=self.sample_rows, seed=seed)
+            fitted = self.fitted = self._fitted(part)
+            reader = replace(self.reader, options=read_options(fitted.config, fitted.inputs))
+            inputs, num_rows = self._counted(part, fitted, reader)
+            encoder = RowEncoder(fitted.config, inputs, fitted.targets)
+            walks = [self.rule.walk(reader, encoder.columns)]
+            for name, scan in self.given.items():
+                number = PART_NAMES.index(name)
+                walks.append(OnePart(number).walk(replace(reader, scan=scan), encoder.columns))
+                num_rows[number] = scan.num_rows
+            require_space(part, bytes_on_disk(fitted.train) * int(num_rows[0]))
+            counts = write_rows(part, encoder, walks, num_rows.tolist(), seed=seed)
+            (part / _INPUTS).write_text(inputs.to_json())
+            (part / _COUNTS).write_bytes(_counts_adapter.dump_json(counts))
+
+    def opened(self, folder: Path) -> Prepared:
+        """What the store holds, as if it had just been read."""
+        fitted = self.__dict__.get("fitted") or self._fitted(folder)
+        counts = _counts_adapter.validate_python(json.loads((folder / _COUNTS).read_text()))
+        parts = {name: StoredRows.open(folder / name) for name in PART_NAMES if name in counts}
+        batches = {name: rows[0 : len(rows)] for name, rows in parts.items() if name != "train"}
+        stored = parts["train"]
+        return replace(
+            fitted,
+            config=with_rows_budget(fitted.config, self.config, len(stored)),
+            inputs=FittedInputs.from_json((folder / _INPUTS).read_text()),
+            valid=batches.get("valid"),
+            test=batches.get("test"),
+            label_counts=counts["train"],
+            notes=(*fitted.notes, *self._notes(folder, batches)),
+            unknown_classes={name: unknown_classes(each) for name, each in counts.items()},
+            stored=stored,
+            kept=getattr(self, "_temporary", None),
+        )
+
+    def _fitted(self, folder: Path) -> Prepared:
+        """`prepare` on the training rows of the sample."""
+        sample = read_sample(folder, self.reader)
+        config = with_auxiliary_tasks(self.config, sample.table.column_names)
+        config = resolve_tasks(config, sample.table)
+        check_columns(config, sample.table)
+        chosen = np.flatnonzero(sample.part_B == 0)
+        counts = np.bincount(sample.part_B, minlength=3)
+        if self.is_whole or counts[0] == 0:
+            require_rows(config, counts, given=self.given)
+        split = Parts(sample.table.take(chosen), None, None, {"train": sample.rows[chosen]})
+        fitted = prepare_parts(config, split, named=[*self.given], is_sample=True)
+        extra = set(fitted.train.labels) - {task.name for task in fitted.tasks}
+        if extra:
+            raise UserError(
+                f"{flag('auxiliary', min(extra))} takes labels from a table in memory: {_ADVICE}"
+            )
+        return fitted
+
+    def _counted(
+        self, folder: Path, fitted: Prepared, reader: PieceReader
+    ) -> tuple[FittedInputs, np.ndarray]:
+        """The inputs with vocabularies of all rows, and the rows of each part."""
+        if self.is_whole:
+            return fitted.inputs, np.bincount(read_sample(folder, self.reader).part_B, minlength=3)
+        by_name = dict(fitted.inputs.by_name)
+        columns = by_name["categorical"].columns if "categorical" in by_name else ()
+        counts, num_rows = count_values(self.rule.walk(reader, columns), columns)
+        require_rows(fitted.config, num_rows, given=self.given)
+        if columns:
+            fit: Callable[..., Input] = build_inputs(fitted.config)["categorical"]
+            sample = read_sample(folder, self.reader)
+            by_name["categorical"] = fit(sample.table, columns, counts=counts)
+        return FittedInputs(by_name), num_rows
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the sample is the table."""
+        return self.scan.num_rows <= self.sample_rows
+
+    def _notes(self, folder: Path, batches: Mapping[str, object]) -> list[str]:
+        found = [f"encoded rows are on disk: {folder}"]
+        if not self.is_whole:
+            found.append(
+                f"kinds, scales and leaks are judged by {self.sample_rows:,} of {self.scan.num_rows:,} "
+                "rows, drawn at random; vocabularies and counts are of all"
+            )
+        for name, number in (("valid", VALID), ("test", TEST)):
+            rows = batches.get(name)
+            if rows is not None and len(rows) >= 0.99 * MOST_ROWS[number]:  # type: ignore[arg-type]
+                found.append(f"{name}: {len(rows):,} rows, drawn at random")  # type: ignore[arg-type]
+        return found
+
+
+_ADVICE = "leave it out, or take a table that memory holds (--on-disk=never)"
+
+
+def _refuse_what_needs_memory(config: FitConfig) -> None:
+    reasons = {
+        "--history reads the past of all rows": bool(config.history),
+        "--on-bad-row=drop reads all rows first": config.on_bad_row == "drop",
+        "--batch-by=length sorts all rows": config.batch_by == "length",
+        "an image's path is looked up from the table's folder": "image" in config.columns,
+        "several data sets (--data) are joined in memory": bool(config.data),
+    }
+    for reason, is_so in reasons.items():
+        if is_so:
+            raise UserError(f"the table is read from disk, but {reason}: {_ADVICE}")
+
+
+def _scan_of(source: TableSource, reader: PieceReader) -> Scan:
+    scan = open_scan(source, options=reader.options)
+    return scan or Scan.of_table(read_table(source, options=reader.options))

@@ -1,0 +1,289 @@
+"""Tables on disk: what is fitted and which rows are in which part is the same as in memory."""
+
+import datetime
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+import polytask
+from polytask.config import FitConfig, validate_config
+from polytask.config.presets import with_preset
+from polytask.data.readers import open_scan
+from polytask.errors import UserError
+from polytask.fitting.preparing.prepare import Prepared, prepare
+from polytask.fitting.storing import pieces
+from polytask.fitting.storing.choosing import prepare_table
+from polytask.fitting.storing.preparing import prepare_on_disk
+from polytask.fitting.storing.sampling import write_sample
+from polytask.streams import Batch
+
+NUM_ROWS = 3000
+
+
+def log(num_rows: int = NUM_ROWS, seed: int = 0) -> pa.Table:
+    """A log sorted by time: ids of a long tail, text, numbers with gaps, weights, three labels."""
+    drawn = np.random.default_rng(seed)
+    user_B = np.minimum(drawn.zipf(1.3, num_rows), 400)
+    city_B = drawn.integers(0, 60, num_rows) ** 2 // 60
+    watch_B = np.exp(drawn.normal(2, 1, num_rows)) * (1 + (user_B < 5))
+    click_B = drawn.random(num_rows) < np.where(user_B < 10, 0.5, 0.2)
+    start = datetime.datetime(2026, 1, 1)
+    return pa.table(
+        {
+            "user_id": user_B,
+            "city": [None if c % 7 == 3 else f"city {c}" for c in city_B],
+            "age": np.where(drawn.random(num_rows) < 0.1, np.nan, drawn.normal(40, 9, num_rows)),
+            "price": drawn.gamma(2.0, 10.0, num_rows),
+            "when": [start + datetime.timedelta(minutes=int(m)) for m in range(num_rows)],
+            "weight": drawn.integers(1, 4, num_rows).astype(float),
+            "click": click_B.astype(int),
+            "like": [
+                None if row % 5 == 0 else ("yes" if c and row % 3 else "no")
+                for row, c in enumerate(click_B)
+            ],
+            "watch": watch_B,
+        }
+    )
+
+
+def written(folder: Path, table: pa.Table, cuts: tuple[int, ...] = ()) -> Path:
+    folder.mkdir()
+    for number, (start, stop) in enumerate(zip((0, *cuts), (*cuts, table.num_rows))):
+        part = table.slice(start, stop - start)
+        pq.write_table(part, folder / f"part-{number}.parquet", row_group_size=700)
+    return folder
+
+
+def config_of(table: Path, tmp_path: Path, **options: object) -> FitConfig:
+    values = {
+        "table": table,
+        "tasks": ("click:binary", "like:binary", "watch:regression"),
+        "cache": tmp_path / "cache",
+        "on_disk": "always",
+        **options,
+    }
+    return with_preset(validate_config(values))
+
+
+def rows_of(batch: Batch | None) -> list[tuple[float, ...]]:
+    """What the rows hold, whatever their order."""
+    if batch is None:
+        return []
+    columns = [batch.inputs[name].double().flatten(1) for name in sorted(batch.inputs)]
+    columns += [
+        each.double()[:, None] for each in (*batch.labels.values(), *batch.weights.values())
+    ]
+    return sorted(map(tuple, torch.cat(columns, dim=1).nan_to_num(-99).tolist()))
+
+
+def require_same(on_disk: Prepared, in_memory: Prepared) -> None:
+    assert on_disk.stored is not None
+    assert on_disk.inputs.to_json() == in_memory.inputs.to_json()
+    assert on_disk.targets == in_memory.targets
+    assert on_disk.label_counts == in_memory.label_counts
+    assert on_disk.leaks == in_memory.leaks
+    assert on_disk.schema == in_memory.schema
+    assert on_disk.split == in_memory.split
+    assert on_disk.unknown_classes == in_memory.unknown_classes
+    left_out = {"on_disk", "cache"}
+    assert on_disk.config.model_dump(exclude=left_out) == in_memory.config.model_dump(
+        exclude=left_out
+    )
+    stored = on_disk.stored[0 : len(on_disk.stored)]
+    for mine, theirs in (
+        (stored, in_memory.train),
+        (on_disk.valid, in_memory.valid),
+        (on_disk.test, in_memory.test),
+    ):
+        assert rows_of(mine) == rows_of(theirs)
+
+
+SPLITS: Mapping[str, Mapping[str, object]] = {
+    "at random": {},
+    "no test": {"test_fraction": 0.0},
+    "by key": {"split_by": "user_id", "valid_fraction": 0.2, "test_fraction": 0.2},
+    "by time": {"time_column": "when", "valid_from": "2026-01-02", "test_from": "2026-01-02T16:00"},
+    "by time, validated at random": {"time_column": "when", "test_from": "2026-01-02T16:00"},
+    "with weights, groups and a derived column": {
+        "weight": {"click": "weight"},
+        "group": "user_id",
+        "derive": ("ratio = price / age", "dear = price > 30"),
+        "split_by": "user_id",
+        "split_seed": 4,
+        "missing": ("city=city 0",),
+    },
+}
+
+
+@pytest.mark.parametrize("split", SPLITS.values(), ids=[*SPLITS])
+def test_a_table_that_is_its_own_sample_is_prepared_as_in_memory(
+    tmp_path: Path, split: Mapping[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pieces, "PIECE_ROWS", 500)
+    folder = written(tmp_path / "log", log(), (900, 900, 1601))
+    config = config_of(folder, tmp_path, **split)
+    require_same(prepare_table(config), prepare(config))
+    # And once more, from the store.
+    require_same(prepare_table(config), prepare(config))
+
+
+def test_tables_of_their_own_for_validation_and_test(tmp_path: Path) -> None:
+    folder = written(tmp_path / "log", log())
+    pq.write_table(log(400, seed=1), tmp_path / "valid.parquet")
+    log(300, seed=2).to_pandas().to_csv(tmp_path / "test.csv", index=False)
+    own = {"valid": tmp_path / "valid.parquet", "test": tmp_path / "test.csv"}
+    config = config_of(folder, tmp_path, **own)
+    require_same(prepare_table(config), prepare(config))
+
+
+@pytest.mark.parametrize("split", SPLITS.values(), ids=[*SPLITS])
+def test_of_a_sample_vocabularies_counts_and_parts_are_those_of_all_rows(
+    tmp_path: Path, split: Mapping[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pieces, "PIECE_ROWS", 256)
+    folder = written(tmp_path / "log", log(), (1000,))
+    config = config_of(folder, tmp_path, **split)
+    scan = open_scan(folder)
+    assert scan is not None
+    on_disk = prepare_on_disk(config, scan, named={}, sample_rows=800)
+    in_memory = prepare(config)
+    mine, theirs = on_disk.inputs.by_name, in_memory.inputs.by_name
+    assert mine["categorical"] == theirs["categorical"]
+    assert on_disk.label_counts == in_memory.label_counts
+    assert on_disk.stored is not None and len(on_disk.stored) == len(in_memory.train)
+    # The sample is of all parts alike.
+    share = len(in_memory.train) / NUM_ROWS
+    assert abs(len(on_disk.train) - 800 * share) < 4 * (800 * share * (1.01 - share)) ** 0.5
+    stored = on_disk.stored[0 : len(on_disk.stored)]
+    for part, whole in ((stored, in_memory.train), (on_disk.valid, in_memory.valid)):
+        assert (part is None) == (whole is None)
+        if part is not None and whole is not None:
+            ids = [batch.inputs["categorical"].tolist() for batch in (part, whole)]
+            assert sorted(ids[0]) == sorted(ids[1])
+    assert any("drawn at random" in note for note in on_disk.notes)
+    scale, due = (each["numeric"].scales[0] for each in (mine, theirs))  # type: ignore[attr-defined]
+    assert scale.mean == pytest.approx(due.mean, abs=4 * due.std / 800**0.5)
+
+
+def test_a_fit_on_disk_trains_reports_and_predicts(tmp_path: Path) -> None:
+    folder = written(tmp_path / "log", log())
+    options = {"on_disk": "always", "cache": tmp_path / "cache", "epochs": 2, "group": "user_id"}
+    tasks = ["click:binary", "watch:regression"]
+    run = polytask.fit(folder, tasks, out=tmp_path / "run", **options)  # type: ignore[arg-type]
+    assert (tmp_path / "run" / "report.html").is_file()
+    assert run.metrics.speed.train_rows == NUM_ROWS - 600
+    assert run.metrics.data.rows == {"train": 2400, "valid": 300, "test": 300}
+    assert len(run.predict(log(20))) == 20
+    # The same command finds the encoded rows, and ends with the same weights.
+    stores = [*(tmp_path / "cache").iterdir()]
+    again = polytask.fit(folder, tasks, out=tmp_path / "again", **options)  # type: ignore[arg-type]
+    assert [*(tmp_path / "cache").iterdir()] == stores
+    for mine, theirs in zip(run.model.parameters(), again.model.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_a_table_in_memory_goes_to_disk_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    run = polytask.fit(log(), ["click:binary"], on_disk="always", epochs=1, baseline="none")
+    assert run.metrics.speed.train_rows == 2400
+    del run
+    import gc
+
+    gc.collect()
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_other_options_make_another_store_and_others_do_not(tmp_path: Path) -> None:
+    folder = written(tmp_path / "log", log())
+
+    def stores() -> int:
+        return len([*(tmp_path / "cache").iterdir()])
+
+    prepare_table(config_of(folder, tmp_path))
+    prepare_table(
+        config_of(folder, tmp_path, trunk="ple", learning_rate=0.1, balancer="uncertainty")
+    )
+    assert stores() == 1
+    prepare_table(config_of(folder, tmp_path, min_count=3))
+    assert stores() == 2
+    pq.write_table(log(50), folder / "part-1.parquet")
+    assert prepare_table(config_of(folder, tmp_path)).num_train == 2440
+    assert stores() == 3
+
+
+def test_a_build_that_fails_leaves_nothing_and_the_next_one_starts_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = written(tmp_path / "log", log())
+    config = config_of(folder, tmp_path)
+    monkeypatch.setattr("polytask.fitting.storing.preparing.write_rows", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        prepare_table(config)
+    assert [*(tmp_path / "cache").iterdir()] == []
+    monkeypatch.undo()
+    # A kill leaves the folder of a process that is gone.
+    name = "store-" + "0" * 24
+    left = tmp_path / "cache" / f"{name}.part-99999999-abc"
+    left.mkdir()
+    monkeypatch.setattr("polytask.fitting.storing.preparing.name_of", lambda *_: name)
+    prepare_table(config)
+    assert [each.name for each in (tmp_path / "cache").iterdir()] == [name]
+
+
+def test_what_needs_all_rows_in_memory_is_refused_in_words(tmp_path: Path) -> None:
+    folder = written(tmp_path / "log", log())
+    history = {"history": ("user_id",), "time_column": "when", "test_from": "2026-01-02"}
+    with pytest.raises(UserError, match=r"history.*on_disk='never'"):
+        prepare_table(config_of(folder, tmp_path, **history))
+    log().to_pandas().to_csv(tmp_path / "log.csv", index=False)
+    with pytest.raises(UserError, match="Convert it once"):
+        prepare_table(config_of(tmp_path / "log.csv", tmp_path))
+
+
+def test_bad_values_are_placed_in_the_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pieces, "PIECE_ROWS", 1000)
+    table = log()
+    price = table["price"].to_numpy().copy()
+    price[2500] = np.inf
+    table = table.set_column(table.column_names.index("price"), "price", pa.array(price))
+    folder = written(tmp_path / "log", table)
+    scan = open_scan(folder)
+    assert scan is not None
+    with pytest.raises(UserError, match=r"infinite in .*\(counted from row 2,000 of the table\)"):
+        prepare_on_disk(config_of(folder, tmp_path), scan, named={}, sample_rows=200)
+
+
+def test_an_empty_part_and_a_full_disk_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = written(tmp_path / "log", log())
+    late = {"time_column": "when", "test_from": "2027-01-01"}
+    with pytest.raises(UserError, match="no row for test"):
+        prepare_table(config_of(folder, tmp_path, **late))
+    usage = type("Usage", (), {"free": 1000})
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
+    with pytest.raises(UserError, match="cache clear"):
+        prepare_table(config_of(folder, tmp_path))
+
+
+def test_a_file_that_changes_while_it_is_read_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = written(tmp_path / "log", log())
+
+    def changing(*args: object, **options: object) -> None:
+        write_sample(*args, **options)  # type: ignore[arg-type]
+        pq.write_table(log(seed=5), folder / "part-0.parquet", row_group_size=700)
+
+    monkeypatch.setattr("polytask.fitting.storing.preparing.write_sample", changing)
+    with pytest.raises(UserError, match="changed while it was read"):
+        prepare_table(config_of(folder, tmp_path))
