@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from polytask import kernels
-from polytask.kernels import library
+from polytask.kernels import compiled
 from polytask.kernels.fold import Columns, FoldKernel
 
 needs_kernels = pytest.mark.skipif(kernels.state().startswith("no"), reason=kernels.state())
@@ -143,14 +143,14 @@ def test_an_id_beyond_its_column_is_refused(wrong: int) -> None:
 def anew(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """Nothing is compiled yet."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    library._found.cache_clear()
+    compiled._found.cache_clear()
     yield tmp_path
-    library._found.cache_clear()
+    compiled._found.cache_clear()
 
 
 def test_without_a_compiler_there_are_none(anew: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CC", "no-such-compiler")
-    assert library._found() == (
+    assert compiled._found() == (
         None,
         "no kernels of C: there is no C compiler (cc, or what CC names)",
     )
@@ -161,19 +161,19 @@ def test_a_compiler_that_fails(anew: Path, monkeypatch: pytest.MonkeyPatch) -> N
     compiler.write_text("#!/bin/sh\necho it is broken >&2\nexit 1\n")
     compiler.chmod(0o700)
     monkeypatch.setenv("CC", str(compiler))
-    found, words = library._found()
+    found, words = compiled._found()
     assert found is None and "it is broken" in words
-    assert not list((anew / "polytask").iterdir())
+    assert not list((anew / "polytask" / "kernels").iterdir())
 
 
 def test_they_can_be_switched_off(anew: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POLYTASK_KERNELS", "off")
-    assert library._found() == (None, "no kernels of C: the environment says POLYTASK_KERNELS=off")
+    assert compiled._found() == (None, "no kernels of C: the environment says POLYTASK_KERNELS=off")
 
 
 @pytest.mark.parametrize("mode", [0o770, 0o777])
 def test_a_folder_that_others_write_to_is_not_trusted(anew: Path, mode: int) -> None:
-    folder = anew / "polytask"
-    folder.mkdir()
+    folder = anew / "polytask" / "kernels"
+    folder.mkdir(parents=True)
     folder.chmod(mode)
-    assert "others may write" in library._found()[1]
+    assert "others may write" in compiled._found()[1]

@@ -1,8 +1,8 @@
 """The few kernels of C: where there is no compiler, torch's own operators do the same, and slower."""
 
+from polytask.kernels.compiled import library, state
 from polytask.kernels.experts import experts_backward, experts_forward, mix_backward, mix_forward
 from polytask.kernels.fold import MOST_REST, Columns, FoldKernel
-from polytask.kernels.library import state
 from polytask.kernels.suited import LANES, suits
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "FoldKernel",
     "experts_backward",
     "experts_forward",
+    "library",
     "mix_backward",
     "mix_forward",
     "state",

@@ -5,7 +5,7 @@ import ctypes
 import torch
 from torch import Tensor
 
-from polytask.kernels.library import library
+from polytask.kernels.compiled import library
 
 LANES = 16
 """Floats side by side: layers of experts have widths that are multiples of it."""

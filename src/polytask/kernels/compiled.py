@@ -68,7 +68,7 @@ def _compiled() -> Path:
 def _folder() -> Path:
     """Where compiled files are kept: the user's own folder, which nobody else writes to."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(base) / "polytask"
+    folder = Path(base) / "polytask" / "kernels"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _require_own(folder)
     return folder
