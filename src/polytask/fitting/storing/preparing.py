@@ -167,6 +167,9 @@ class _Building:
             require_rows(config, counts, given=self.given)
         split = Parts(sample.table.take(chosen), None, None, {"train": sample.rows[chosen]})
         fitted = prepare_parts(config, split, named=[*self.given], is_sample=True)
+        of_words = [n for n, label in fitted.train.labels.items() if label.ndim > 1]
+        if of_words:
+            raise UserError(f"task {of_words[0]!r} has a label for each word: {_ADVICE}")
         extra = set(fitted.train.labels) - {task.name for task in fitted.tasks}
         if extra:
             raise UserError(
