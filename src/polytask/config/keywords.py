@@ -61,6 +61,8 @@ class FitOptions(TypedDict, total=False):
     valid_from: int | float | str | date | None
     test_from: int | float | str | date | None
     min_count: int
+    max_ids: int | None
+    hash_buckets: int
     numeric_encoding: NumericEncoding
     num_bins: int | None
     numeric_values: Literal["auto", "none"]
@@ -99,6 +101,7 @@ class FitOptions(TypedDict, total=False):
     threads: int | None
     seed: int
     init_from: str | Path | None
+    grow: bool
     baseline: Literal["single", "none"]
     intervals: bool
     log_every: int

@@ -20,11 +20,12 @@ def is_notebook() -> bool:
 
 def tell(event: Event) -> None:
     """Print what an event has to say, in the words of Python."""
-    for line in _lines(event):
+    for line in lines_of(event):
         print(in_python(line), flush=True)
 
 
-def _lines(event: Event) -> Iterator[str]:
+def lines_of(event: Event) -> Iterator[str]:
+    """What an event has to say, in the words of the command line."""
     match event:
         case Notice():
             yield f"note: {event.text}"

@@ -7,10 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from polytask.inputs.crosses import CrossLayers
-from polytask.inputs.embeddings import Embeddings
 from polytask.inputs.folded import Fold, FoldedRows
 from polytask.inputs.input import Feature, Input
-from polytask.products import suits_full_precision
 
 # Matrix products of rows that are not whole vectors of the processor (or tiles of a GPU) are slower.
 _MULTIPLE = 8
@@ -82,7 +80,7 @@ class JoinedEncoder(nn.Module):
         is_sketch = any(parameter.is_meta for parameter in self.parameters())
         if self.crosses is None and not is_sketch:
             parts = dict(self.parts.items())
-            self.fold = Fold.of(parts, self.widths, self.out_features, batch_size=batch_size)
+            self.fold = Fold.of(parts, self.widths, batch_size=batch_size)
 
     @property
     def num_folded(self) -> int:
@@ -92,18 +90,16 @@ class JoinedEncoder(nn.Module):
     def folded(self, inputs: Mapping[str, Tensor]) -> FoldedRows | None:
         """What stands in for x where products alone read it; None where x is made."""
         fold = self.fold
-        rows = len(next(iter(inputs.values())))
-        if fold is None or rows < fold.fewest_rows or not suits_full_precision(*fold.tables):
+        if fold is None or not fold.suits(len(next(iter(inputs.values())))):
             return None
-        rest, ids = [], {}
-        for name, module in self.parts.items():
-            if name in fold.places:
-                assert isinstance(module, Embeddings)
-                ids[name] = inputs[name][:, module.small_columns]
-                rest.append(module.without(inputs[name], fold.places[name]))
-            else:
-                rest.append(self._part(name, module, inputs[name]))
-        return fold.rows(ids, rest)
+        return fold.rows(
+            [
+                fold.parts[name].read(inputs[name])
+                if name in fold.parts
+                else self._part(name, module, inputs[name])
+                for name, module in self.parts.items()
+            ]
+        )
 
     def _part(self, name: str, module: nn.Module, values: Tensor) -> Tensor:
         part_BF: Tensor = module(values)

@@ -4,14 +4,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from polytask.balancing import Ranks
 from polytask.model import MultiTaskModel, Outputs
 from polytask.streams import Batch, Stream
 from polytask.task import Task
 from polytask.training.run import Precision, TrainingRun, autocast, device_of
 from polytask.training.scoring import Array, TaskRows
+from polytask.training.shares import collected, joined_rows, predicting_ranks, share_of
 
 PREDICTION_BATCH = 2048
 _MOST_ENTRIES, _FEWEST_AT_ONCE, _OF_AN_ID = 1 << 21, 16, 16
@@ -26,6 +29,17 @@ class Predictions:
     values: Mapping[str, Array]
     conditional: Mapping[str, Array]
     num_words: Tensor | None = None
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Predictions]") -> "Predictions":
+        """Those of tables one after another."""
+        first, *_ = parts
+        words = [part.num_words for part in parts if part.num_words is not None]
+        return cls(
+            {name: joined_rows([part.values[name] for part in parts]) for name in first.values},
+            {n: joined_rows([part.conditional[n] for part in parts]) for n in first.conditional},
+            torch.cat(words) if words else None,
+        )
 
     def at(self, rows: slice) -> "Predictions":
         """Those of some rows."""
@@ -69,15 +83,30 @@ def predict(
     return _predict(model, batch, precision, batch_size, watch=lambda result, host, rows: None)
 
 
+def predict_together(
+    model: MultiTaskModel, batch: Batch, ranks: Ranks | None, *, precision: Precision = "fp32"
+) -> Predictions | None:
+    """`predict` by ranks that hold the same model and table, each a share; None on all but the first."""
+    together = predicting_ranks(model, ranks)
+    if together is None and ranks is not None and ranks.rank > 0:
+        return None
+    mine = share_of(batch, together, piece=_piece(batch))
+    parts = collected(predict(model, mine, precision=precision), together)
+    return None if parts is None else Predictions.joined(parts)
+
+
 def validate(run: TrainingRun, table: Batch) -> Validation:
     """Score the model on the table and remember the weights where they are the best so far.
 
-    Of several ranks the first one scores, and tells the others.
+    Of several ranks each predicts a share; the first one scores, and tells the others.
     """
+    together = predicting_ranks(run.model, run.ranks)
     if run.ranks is None:
-        return _validate(run, table)
-    validation = _validate(run, table) if run.ranks.rank == 0 else None
-    validation = run.ranks.share(validation)
+        validation = _scored(run, table, None)
+        assert validation is not None
+        return validation
+    is_needed = together is not None or run.ranks.rank == 0
+    validation = run.ranks.share(_scored(run, table, together) if is_needed else None)
     if run.ranks.rank > 0:
         run.keep_if_best(validation.score)
     return validation
@@ -120,10 +149,16 @@ def _calibrated(task: Task, outputs: Sequence[Tensor], pieces: Sequence[Batch]) 
     return replace(task, kind=kind)
 
 
-def _validate(run: TrainingRun, table: Batch) -> Validation:
+def _scored(run: TrainingRun, table: Batch, ranks: Ranks | None) -> Validation | None:
+    """The score, from the predictions of all ranks; None on those that are not the first."""
     model, losses = run.model, _MeanLosses(run.model)
-    precision = run.settings.precision
-    predictions = _predict(model, table, precision, PREDICTION_BATCH, watch=losses.add)
+    mine = share_of(table, ranks, piece=_piece(table))
+    own = _predict(model, mine, run.settings.precision, PREDICTION_BATCH, watch=losses.add)
+    parts = collected((own, np.array([losses.sums, losses.totals])), ranks)
+    if parts is None:
+        return None
+    predictions = Predictions.joined([part for part, _ in parts])
+    losses.sums, losses.totals = np.sum([sums for _, sums in parts], axis=0).tolist()
     rows = {
         task.name: TaskRows.of(task, predictions.values[task.name], table, predictions.num_words)
         for task in model.tasks
@@ -178,7 +213,7 @@ def _predict(
     values: dict[str, list[Tensor]] = {task.name: [] for task in model.tasks}
     conditional: dict[str, list[Tensor]] = {t.name: [] for t in model.tasks if t.given is not None}
     num_words: list[Tensor] = []
-    device, batch_size = device_of(model), min(batch_size, rows_at_once(batch))
+    device, batch_size = device_of(model), _piece(batch, batch_size)
     with _evaluating(model, precision):
         # A table without rows is one piece without rows: its predictions have their shapes.
         for start in range(0, max(len(batch), 1), batch_size):
@@ -193,6 +228,11 @@ def _predict(
                     conditional[task.name].append(task.kind.predict(own))
     words = torch.cat(num_words) if num_words else None
     return Predictions(_joined(values), _joined(conditional), words)
+
+
+def _piece(batch: Batch, most: int = PREDICTION_BATCH) -> int:
+    """Rows that are predicted at a time."""
+    return min(most, rows_at_once(batch))
 
 
 def rows_at_once(batch: Batch) -> int:
