@@ -9,6 +9,7 @@ from typing import Literal
 NumericEncoding = Literal["standard", "quantile", "piecewise"]
 GivenConflict = Literal["stop", "drop", "keep-child", "ignore-relation"]
 OnBadRow = Literal["stop", "drop"]
+OnBadFile = Literal["stop", "skip"]
 Shares = Literal["proportional", "sqrt", "uniform"]
 BatchBy = Literal["length", "chance"]
 Schedule = Literal["cosine", "constant"]

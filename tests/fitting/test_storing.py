@@ -288,3 +288,30 @@ def test_a_file_that_changes_while_it_is_read_is_told(
     monkeypatch.setattr("polytask.fitting.storing.preparing.write_sample", changing)
     with pytest.raises(UserError, match="changed while it was read"):
         prepare_table(config_of(folder, tmp_path))
+
+
+@pytest.mark.parametrize("on_disk", ["always", "never"])
+def test_a_broken_file_among_many_is_named_or_left_out(tmp_path: Path, on_disk: str) -> None:
+    folder = written(tmp_path / "log", log(), (1000, 2000))
+    (folder / "part-1.parquet").write_bytes((folder / "part-1.parquet").read_bytes()[:-200])
+    with pytest.raises(UserError, match=r"part-1.parquet is cut short.*on_bad_file='skip'"):
+        prepare_table(config_of(folder, tmp_path, on_disk=on_disk))
+    prepared = prepare_table(config_of(folder, tmp_path, on_disk=on_disk, on_bad_file="skip"))
+    assert prepared.num_train == 1600
+    assert any("1 of 3 files left out" in note for note in prepared.notes)
+
+
+def test_files_of_other_types_are_widened_and_an_empty_one_is_read(tmp_path: Path) -> None:
+    """Integers of two widths, a column that a file lacks, one that is all missing, a file of no rows."""
+    folder = tmp_path / "log"
+    folder.mkdir()
+    whole = log()
+    narrow = whole.slice(0, 1000).set_column(
+        0, "user_id", whole["user_id"].slice(0, 1000).cast(pa.int32())
+    )
+    lacking = whole.slice(1000, 1000).drop_columns(["price"])
+    missing = whole.slice(2000, 1000).set_column(1, "city", pa.nulls(1000))
+    for number, part in enumerate((narrow, lacking, whole.slice(0, 0), missing)):
+        pq.write_table(part, folder / f"{number}.parquet", row_group_size=300)
+    config = config_of(folder, tmp_path)
+    require_same(prepare_table(config), prepare(config))

@@ -7,7 +7,8 @@ import torch
 
 import polytask
 from polytask.errors import UserError
-from polytask.inputs.categories import FIRST_ID, MISSING_ID, UNSEEN_ID, Categories, Vocabulary
+from polytask.inputs.categories import Categories
+from polytask.inputs.vocabulary import FIRST_ID, MISSING_ID, UNSEEN_ID, Vocabulary
 
 TABLE = pa.table({"id": ["a"] * 5 + ["b"] * 4 + ["c"] * 3 + ["d", None], "few": [1, 2] * 7})
 

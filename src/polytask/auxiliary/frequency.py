@@ -14,8 +14,8 @@ from polytask.auxiliary.loss import AuxiliaryLoss
 from polytask.auxiliary.weighing import Weight
 from polytask.errors import UserError
 from polytask.inputs import FittedInputs, WordInput
-from polytask.inputs.categories import UNSEEN_ID
 from polytask.inputs.sequence_padding import PADDING, lengths_of
+from polytask.inputs.vocabulary import UNSEEN_ID
 from polytask.model.objective import Objective
 from polytask.model.outputs import Outputs
 from polytask.model.words import mean_of_rows

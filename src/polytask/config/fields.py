@@ -10,6 +10,7 @@ from polytask.choices import (
     BatchBy,
     GivenConflict,
     NumericEncoding,
+    OnBadFile,
     OnBadRow,
     OnDisk,
     Preset,
@@ -111,6 +112,8 @@ class FitConfig(_Strict):
     """Columns to read as text, as they are written."""
     on_bad_row: OnBadRow = "stop"
     """What to do with rows that an input cannot read, such as a broken picture."""
+    on_bad_file: OnBadFile = "stop"
+    """What to do with a file of a table of several that cannot be opened."""
     missing: Words | None = None
     """Words for missing, for all columns or as COLUMN=WORD; else the usual. In label columns also
     numbers, such as -1."""

@@ -9,6 +9,7 @@ from polytask.choices import (
     BatchBy,
     GivenConflict,
     NumericEncoding,
+    OnBadFile,
     OnBadRow,
     OnDisk,
     Preset,
@@ -41,6 +42,7 @@ class FitOptions(TypedDict, total=False):
     columns: str | Mapping[str, str | tuple[str, ...] | list[str]]
     text: str | tuple[str, ...] | list[str]
     on_bad_row: OnBadRow
+    on_bad_file: OnBadFile
     missing: str | float | tuple[str | float, ...] | list[str | float] | None
     decimal: Decimal | None
     encoding: str

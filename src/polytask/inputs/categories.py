@@ -1,144 +1,38 @@
 """Categories: vocabularies of the training rows, and a learned vector for each value."""
 
 import itertools
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Annotated, Self
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import torch
-from numpy.typing import NDArray
-from pydantic import Field
 from torch import Tensor, nn
 
 from polytask.columns.lookup import Lookup
 from polytask.columns.values import (
-    Coded,
-    coded,
-    converted,
     is_text,
     listed,
     type_name,
-    value_array,
-    value_kind,
     value_type,
 )
 from polytask.errors import UserError
 from polytask.inputs.embeddings import SPARSE_ABOVE, Embeddings, embedding_dim_for, parted
 from polytask.inputs.input import Feature, Input, require_one_each
-
-MISSING_ID, UNSEEN_ID, FIRST_ID = 0, 1, 2
+from polytask.inputs.vocabulary import (
+    FIRST_ID,
+    MISSING_ID,
+    UNSEEN_ID,
+    Vocabulary,
+    common_ids,
+    counted,
+)
 
 _MOST_NUMBERS = 1 << 16
-_MOST_BUCKETS = 1 << 30
 _FEW_ROWS = 256
 """So few are looked up in Python, which Arrow's calls take longer to begin with."""
-
-# Of a million texts that are no numbers, one is enough to say so.
-_FIRST = Field(fail_fast=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Vocabulary:
-    """The values of one column: id 0 is missing, 1 unseen or rare, 2 + i is `values[i]`.
-
-    Values are in order of falling count in the training rows, ties by value; of a vocabulary that has
-    grown, run by run. With `num_buckets`, unseen
-    and rare values are not id 1 but one of so many ids behind those of the values, by a hash of their
-    text. Source: Weinberger et al., ICML 2009, Feature Hashing.
-    """
-
-    dtype: str
-    values: (
-        Annotated[tuple[bool, ...], _FIRST]
-        | Annotated[tuple[int, ...], _FIRST]
-        | Annotated[tuple[float, ...], _FIRST]
-        | Annotated[tuple[str, ...], _FIRST]
-    )
-    num_buckets: int = 0
-
-    def __post_init__(self) -> None:
-        if len(set(self.values)) < len(self.values):
-            raise UserError("a value stands twice in a vocabulary")
-        if not 0 <= self.num_buckets <= _MOST_BUCKETS:
-            raise UserError(f"{self.num_buckets=} must be from 0 to {_MOST_BUCKETS:,}")
-
-    @property
-    def num_ids(self) -> int:
-        """Ids in all, those of missing and unseen included: the rows of an embedding."""
-        return len(self.values) + FIRST_ID + self.num_buckets
-
-    @classmethod
-    def fit(cls, column: pa.ChunkedArray, what: str, *, min_count: int) -> Self:
-        """The values of one column that occur in `min_count` training rows or more."""
-        return cls.of_counts(type_name(column.type), counted(column, what), min_count=min_count)
-
-    @classmethod
-    def of_counts(
-        cls,
-        dtype: str,
-        table: pa.Table,
-        *,
-        min_count: int,
-        max_ids: int | None = None,
-        num_buckets: int = 0,
-    ) -> Self:
-        """The same of a table of `value` and `count`: the commonest `max_ids` at most, and buckets
-        only where a value is left without an id of its own."""
-        kept = table.filter(pc.greater_equal(table["count"], max(min_count, 1)))
-        ordered = kept.sort_by([("count", "descending"), ("value", "ascending")])
-        values = ordered["value"].slice(0, max_ids).to_numpy().tolist()
-        is_whole = pc.sum(pc.greater(table["count"], 0)).as_py() == len(values)
-        return cls(dtype, tuple(values), 0 if is_whole else num_buckets)
-
-    def grown(self, later: Self) -> Self:
-        """The values of both, the own ones first; `later` alone where its values are of another kind."""
-        if self.values and later.values and type(self.values[0]) is not type(later.values[0]):
-            return later
-        known = set(self.values)
-        new = tuple(value for value in later.values if value not in known)
-        buckets = max(self.num_buckets, later.num_buckets)
-        return replace(self, values=(*self.values, *new), num_buckets=buckets)
-
-    def lookup(self) -> Lookup:
-        """What finds the places of its values."""
-        return Lookup(value_array(self.values))
-
-    def encode(
-        self, column: pa.ChunkedArray, what: str, lookup: Lookup | None = None
-    ) -> NDArray[np.int64]:
-        """The ids (B,); a column of another type is taken where nothing is lost.
-
-        `lookup` is this vocabulary's own, for callers that encode more than once.
-        """
-        lookup = lookup or self.lookup()
-        found = coded(column, what)
-        ids = np.full(len(found.values), UNSEEN_ID, dtype=np.int64)
-        if self.values:
-            kind = value_kind(lookup.among.type)
-            _refuse_lost_zeros(found, lookup.among, what)
-            # -1, where a value is not found, becomes the id of unseen values.
-            ids = lookup.places(converted(found, kind, what)) + FIRST_ID
-        if self.num_buckets:
-            unseen = ids == UNSEEN_ID
-            ids[unseen] = self._buckets(found.values.filter(pa.array(unseen)))
-        return found.spread(ids, missing=MISSING_ID)
-
-    def _buckets(self, values: pa.Array) -> list[int]:
-        """The ids of values without one of their own."""
-        first, number = FIRST_ID + len(self.values), self.num_buckets
-        texts = values.cast(pa.large_string()).to_pylist()
-        return [first + zlib.crc32(text.encode()) % number for text in texts]
-
-
-def counted(column: pa.ChunkedArray, what: str) -> pa.Table:
-    """The column's `value`s, each once, with the `count` of their rows."""
-    found = coded(column, what)
-    return pa.table({"value": found.values, "count": found.counts()})
 
 
 @dataclass(frozen=True)
@@ -312,31 +206,3 @@ def _are_alike(dtype: pa.DataType, values: tuple[object, ...]) -> bool:
         return is_text(value_type(dtype))
     is_whole = isinstance(values[0], int) and not isinstance(values[0], bool)
     return is_whole and bool(pa.types.is_signed_integer(dtype))
-
-
-def common_ids(new: Vocabulary, old: Vocabulary) -> tuple[list[int], list[int]]:
-    """The ids of missing, of unseen and of the values in both, in the one and in the other."""
-    id_of = {value: i for i, value in enumerate(old.values, start=FIRST_ID)}
-    pairs = [
-        (i, id_of[value]) for i, value in enumerate(new.values, start=FIRST_ID) if value in id_of
-    ]
-    if new.num_buckets == old.num_buckets:
-        firsts = (new.num_ids - new.num_buckets, old.num_ids - old.num_buckets)
-        pairs += [(firsts[0] + k, firsts[1] + k) for k in range(new.num_buckets)]
-    return (
-        [MISSING_ID, UNSEEN_ID, *(mine for mine, _ in pairs)],
-        [MISSING_ID, UNSEEN_ID, *(theirs for _, theirs in pairs)],
-    )
-
-
-def _refuse_lost_zeros(found: Coded, vocabulary: pa.Array, what: str) -> None:
-    """Numbers where the vocabulary has "007" were text whose zeros a reader dropped."""
-    if found.kind not in ("integer", "float") or value_kind(vocabulary.type) != "text":
-        return
-    padded = pc.match_substring_regex(vocabulary, r"^0[0-9]+$")
-    if len(found.values) and pc.any(padded).as_py():
-        example = vocabulary.filter(padded)[0].as_py()
-        raise UserError(
-            f"{what} was text with leading zeros in the training rows (such as {example!r}) "
-            f"and is {found.kind} here: read it as text"
-        )

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from polytask.columns.numbers import numbers
 from polytask.errors import UserError
-from polytask.inputs.categories import FIRST_ID, MISSING_ID, UNSEEN_ID
 from polytask.inputs.embeddings import Embeddings, embedding_dim_for
 from polytask.inputs.input import Feature, Input, require_one_each
+from polytask.inputs.vocabulary import FIRST_ID, MISSING_ID, UNSEEN_ID
 
 _VALUE_COUNT = 20
 _FEWEST_VALUES = 3

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polytask.inputs.categories import Vocabulary, common_ids
 from polytask.inputs.lookup import embedding
 from polytask.inputs.sequence_lists import Bins
 from polytask.inputs.sequence_padding import PADDING, cut
 from polytask.inputs.sequence_pooling import Pooling
+from polytask.inputs.vocabulary import Vocabulary, common_ids
 
 _STD = 0.1
 _MANY = 4

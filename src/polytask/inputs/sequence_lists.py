@@ -12,7 +12,7 @@ from polytask.columns.numbers import finite_numbers
 from polytask.columns.values import is_number, is_text, value_type
 from polytask.columns.words import is_list
 from polytask.errors import UserError
-from polytask.inputs.categories import FIRST_ID, UNSEEN_ID
+from polytask.inputs.vocabulary import FIRST_ID, UNSEEN_ID
 
 
 class Entries(NamedTuple):

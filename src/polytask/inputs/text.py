@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from polytask.columns.values import told
 from polytask.errors import UserError
-from polytask.inputs.categories import FIRST_ID, Vocabulary
 from polytask.inputs.input import Feature, Input
 from polytask.inputs.sequence_encoder import PaddedEmbedding, PaddedEncoder, carry_embeddings
 from polytask.inputs.sequence_padding import lengths_of, padded
@@ -20,6 +19,7 @@ from polytask.inputs.sequence_pooling import KERNEL_WIDTHS, Pooling, PoolingName
 from polytask.inputs.text_sharing import SharedEncoders, Sharing
 from polytask.inputs.text_tokens import Tokens, Unit, tokens_of
 from polytask.inputs.text_vectors import VectorFile, WordVectors
+from polytask.inputs.vocabulary import FIRST_ID, Vocabulary
 
 MOST_WORDS = 50_000
 _LONGEST: Mapping[Unit, int] = {"words": 256, "characters": 1024}

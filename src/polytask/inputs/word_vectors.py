@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from polytask.columns.values import is_text, told, value_type
 from polytask.columns.words import Words, words_of
 from polytask.errors import UserError
-from polytask.inputs.categories import FIRST_ID, UNSEEN_ID, Vocabulary
 from polytask.inputs.input import Feature, Input
 from polytask.inputs.sequence_encoder import PaddedEmbedding, carry_embeddings
 from polytask.inputs.sequence_padding import lengths_of, padded
 from polytask.inputs.text_vectors import VectorFile, WordVectors
+from polytask.inputs.vocabulary import FIRST_ID, UNSEEN_ID, Vocabulary
 from polytask.inputs.word_encoder import ContextName, WordEncoder
 
 _MOST_WORDS = 50_000

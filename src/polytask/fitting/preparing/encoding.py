@@ -37,6 +37,7 @@ def read_options(config: FitConfig, inputs: FittedInputs | None = None) -> ReadO
         encoding=config.encoding,
         skip=config.ignore,
         files=config.columns.get("image", ()),
+        on_bad_file=config.on_bad_file,
     )
     if inputs is None:
         return options

@@ -203,6 +203,7 @@ class _Building:
 
     def _notes(self, batches: Mapping[str, object]) -> list[str]:
         found = ["encoded rows are on disk (polytask cache list)"]
+        found += [self.scan.note] if self.scan.note else []
         if not self.is_whole:
             found.append(
                 f"kinds, scales and leaks are judged by {self.sample_rows:,} of {self.scan.num_rows:,} "
