@@ -45,7 +45,7 @@ class Network(nn.Module):
     def __init__(self, sentences: Sentences) -> None:
         super().__init__()
         self.corrector = EncoderDecoder(
-            sentences.subwords.num_ids, dropout=0.1, copies=True, **SIZE
+            sentences.subwords.num_ids, dropout=0.1, copies=True, longest=512, **SIZE
         )
         self.head = nn.Linear(SIZE["width"], 1)
         self.subwords, self.begins_V = sentences.subwords, sentences.begins_V
@@ -154,7 +154,7 @@ def corrections(network: Network, sentences: Sequence[Sentence]) -> list[list[st
     for start in range(0, len(order), 64):
         places = order[start : start + 64]
         source_BL = network.ids([sentences[i].words for i in places])
-        most = min(source_BL.shape[1] + 10, 250)
+        most = min(source_BL.shape[1] + 10, 500)
         written = beam_search(network.corrector, source_BL, beam_size=1, max_length=most)
         found |= dict(zip(places, written.sequences))
     texts = network.subwords.texts([found[i] for i in range(len(sentences))])
@@ -209,7 +209,7 @@ def main() -> None:
     folder = Path("runs/correction-quick" if given.quick else "runs/correction")
     folder.mkdir(parents=True, exist_ok=True)
     sentences = read(1000 if given.quick else None)
-    epochs = tuple(given.epochs or (1, 1))
+    epochs = tuple(given.epochs or ((1, 1) if given.quick else (1, 4)))
     for name in given.arms:
         path = folder / f"{name}-{given.seed}.json"
         if path.exists():

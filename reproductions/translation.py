@@ -225,27 +225,32 @@ def judged(training: Training, name: str, path: Path) -> None:
 
 
 def report(folder: Path, pairs: Pairs, seed: int) -> None:
-    """The table of the arms that have ended, and each one's gain over the models of one direction."""
+    """The table of the arms that have ended, and paired differences: to one way, and with the penalty to without."""
     known = {n: json.loads(p.read_text()) for n in ARMS if (p := _file(folder, n, seed)).exists()}
-    alone = {
-        key: each
-        for n in ("en-de", "de-en")
-        for key, each in known.get(n, {"texts": {}})["texts"].items()
-    }
-    for name, each in known.items():
-        facts = each["facts"]
+    spreads: dict[tuple[str, str], np.ndarray] = {}
+    for name in sorted(known, key=lambda each: len(ARMS[each].ways)):
+        facts = known[name]["facts"]
         print(
-            f"{name}: {facts['parameters']:,} parameters, {facts['steps']:,} steps, {facts['seconds'] / 60:.1f} min"
+            f"{name}: {facts['parameters']:,} parameters, {facts['steps']:,} steps, "
+            f"{facts['seconds'] / 60:.1f} min"
         )
-        for key, texts in each["texts"].items():
+        for key, texts in known[name]["texts"].items():
             wanted = pairs.texts["test", key.split()[0].split("-")[1]]
             spread = resampled_bleu(counts_of(texts, wanted))
-            low, high = np.quantile(spread, (0.025, 0.975))
-            line = f"  {key}: BLEU {sacrebleu.corpus_bleu(texts, [wanted]).score:.2f} [{low:.2f}, {high:.2f}]"
-            if key in alone and name not in ("en-de", "de-en"):
-                gains = spread - resampled_bleu(counts_of(alone[key], wanted))
-                line += f", over one way {gains.mean():+.2f} [{np.quantile(gains, 0.025):+.2f}, {np.quantile(gains, 0.975):+.2f}]"
+            spreads[name, key] = spread
+            line = (
+                f"  {key}: BLEU {sacrebleu.corpus_bleu(texts, [wanted]).score:.2f} {_range(spread)}"
+            )
+            for said, other in (("one way", key.split()[0]), ("both", "both")):
+                if other != name and (other, key) in spreads:
+                    gains = spread - spreads[other, key]
+                    line += f", to {said} {gains.mean():+.2f} {_range(gains, '+.2f')}"
             print(line)
+
+
+def _range(values: np.ndarray, form: str = ".2f") -> str:
+    low, high = np.quantile(values, (0.025, 0.975))
+    return f"[{low:{form}}, {high:{form}}]"
 
 
 def _file(folder: Path, arm: str, seed: int) -> Path:
