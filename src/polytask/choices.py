@@ -15,7 +15,7 @@ Schedule = Literal["cosine", "constant"]
 Preset = Literal["fast", "default"]
 OnDisk = Literal["auto", "always", "never"]
 
-KIND_NAMES = ("binary", "multiclass", "regression", "count", "quantile")
+KIND_NAMES = ("binary", "multiclass", "regression", "count", "quantile", "tags")
 TRUNK_NAMES = (
     *("single_task", "shared_bottom", "shared_private", "soft_sharing", "cross_stitch", "sluice"),
     *("mtan", "omoe", "mmoe", "attention_moe", "cgc", "ple"),

@@ -130,6 +130,13 @@ def test_a_damaged_record_is_named_by_load_and_by_the_report(fitted: Run, tmp_pa
             read(damaged)
 
 
+def test_predictions_find_the_model_ready(fitted: Run, log: pa.Table) -> None:
+    """And leave it so: each switch of the mode is a walk over all modules."""
+    assert not any(module.training for module in fitted.model.modules())
+    fitted.predict(log)
+    assert not fitted.model.training
+
+
 def test_predictions_are_in_the_label_s_own_unit(fitted: Run, log: pa.Table) -> None:
     table = fitted.predict(log)
     assert table.column_names == [

@@ -12,7 +12,8 @@ from scipy.stats import norm
 
 from polytask.errors import UserError
 from polytask.inputs import Feature, Numbers
-from polytask.inputs.numbers import NumericBins, NumericEncoding
+from polytask.inputs.number_bins import NumericBins
+from polytask.inputs.numbers import NumericEncoding
 
 ENCODINGS: tuple[NumericEncoding, ...] = ("standard", "quantile", "piecewise")
 

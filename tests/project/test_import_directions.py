@@ -1,6 +1,6 @@
 """Who may import whom. Read by `ast`, so that imports inside functions count as well.
 
-A room is a folder or a file directly under `polytask`. The leaves `errors`, `files`, `choices`, `products` and `registry` and the
+A room is a folder or a file directly under `polytask`. The leaves `errors`, `files`, `choices`, `kernels`, `products` and `registry` and the
 constant `polytask.__version__` import nothing and may be used where the table says so.
 """
 
@@ -13,15 +13,16 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / "src" / "polytask"
 
-LEAVES = {"errors", "choices", "files", "products", "registry", "__version__"}
+LEAVES = {"errors", "choices", "files", "kernels", "products", "registry", "__version__"}
 TABLES_AND_TASKS = {"columns", "data", "kinds", "task"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "choices": set(),
     "files": {"errors"},
+    "kernels": set(),
     "products": set(),
     "registry": set(),
-    "trunks": {"products", "registry"},
+    "trunks": {"kernels", "products", "registry"},
     "balancing": {"registry"},
     "records": {*LEAVES},
     "metrics": {"records", *LEAVES},
@@ -31,6 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "task": {"kinds", *LEAVES},
     "data": {"columns", "kinds", "records", "task", *LEAVES},
     "streams": {*LEAVES},
+    "seq2seq": set(),
     "model": {"trunks", "streams", "kinds", "task", *LEAVES},
     "training": {"model", "balancing", "streams", "metrics", "records", "kinds", "task", *LEAVES},
     "auxiliary": {"training", "model", "streams", "inputs", *TABLES_AND_TASKS, *LEAVES},

@@ -16,7 +16,7 @@ FIRST_SCRIPT = (
     *("count", "quantile", "Kind", "Binary", "Multiclass", "Regression", "Count", "Quantile"),
 )
 # sklearn needs an extra; inspecting the package must not ask for it.
-NOT_FOR_SCRIPTS = {"cli", "columns", "files", "sklearn"}
+NOT_FOR_SCRIPTS = {"cli", "columns", "files", "kernels", "sklearn"}
 PACKAGE = Path(polytask.__file__).parent
 
 

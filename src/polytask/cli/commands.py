@@ -1,4 +1,4 @@
-"""polytask demo, inspect, fit, transfer, study, evaluate, predict, report."""
+"""polytask demo, inspect, fit, transfer, study, evaluate, predict, report, doctor."""
 
 import json
 import os
@@ -12,6 +12,7 @@ import typer
 
 import polytask
 from polytask.cli.cache import cache_app
+from polytask.cli.doctor import doctor
 from polytask.cli.help import CommandUnderHeadings
 from polytask.cli.options import (
     config_from,
@@ -46,6 +47,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(cache_app)
+app.command()(doctor)
 
 
 def main() -> None:

@@ -158,6 +158,10 @@ class FitConfig(_Strict):
     # Inputs -> numbers
     min_count: Count = 2
     """Rarer categories are read as unknown."""
+    max_ids: Count | None = None
+    """Most values of a categorical column; the others are read as unknown."""
+    hash_buckets: Annotated[int, Field(ge=0)] = 0
+    """Ids that rare and unknown values share by a hash, in the place of one."""
     numeric_encoding: NumericEncoding = "piecewise"
     """How numbers enter the network."""
     num_bins: Annotated[int, Field(ge=2)] | None = None

@@ -61,6 +61,8 @@ class FitOptions(TypedDict, total=False):
     valid_from: int | float | str | date | None
     test_from: int | float | str | date | None
     min_count: int
+    max_ids: int | None
+    hash_buckets: int
     numeric_encoding: NumericEncoding
     num_bins: int | None
     numeric_values: Literal["auto", "none"]

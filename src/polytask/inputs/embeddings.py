@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from polytask.inputs.fold_layout import Looked
+from polytask.inputs.fold_parts import FoldedPart, Lookups
 from polytask.inputs.lookup import embedding, embedding_of_rows
 
 SPARSE_ABOVE = 50_000
@@ -48,15 +50,25 @@ class Embeddings(nn.Module):
             parts.append(self.sparse(ids_BC[:, self.large_columns]))
         return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
 
-    def without(self, ids_BC: Tensor, folded: Sequence[int]) -> Tensor:
-        """As `forward`, without these columns of the dense table."""
+    def folded_part(self, most_values: int) -> FoldedPart | None:
+        """The columns of the dense table with at most so many values."""
+        if self.dense is None:
+            return None
+        ends = [*self.dense.offsets.tolist(), self.dense.num_embeddings]
+        sizes = [last - first for first, last in itertools.pairwise(ends)]
+        places = [c for c, size in enumerate(sizes) if size <= most_values]
+        width = self.dense.embedding_dim
+        columns = [Looked(0, ends[c], sizes[c], c * width, width) for c in places]
+        return _FoldedEmbeddings(self, columns, places) if places else None
+
+    def without(self, ids_BC: Tensor, kept: Sequence[int]) -> Tensor:
+        """As `forward`, of the dense table these columns alone."""
         parts = [ids_BC.new_zeros(ids_BC.shape[0], 0, dtype=self._weight().dtype)]
-        kept = [c for c in range(len(self.small_columns)) if c not in folded]
         if self.dense is not None and kept:
-            parts.append(self.dense(ids_BC[:, self.small_columns[kept]], kept))
+            parts.append(self.dense(ids_BC[:, self.small_columns[[*kept]]], kept))
         if self.sparse is not None:
             parts.append(self.sparse(ids_BC[:, self.large_columns]))
-        return torch.cat(parts, dim=1)
+        return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
 
     def _weight(self) -> Tensor:
         return next(self.parameters())
@@ -68,6 +80,29 @@ class Embeddings(nn.Module):
             if table is not None and column in places:
                 return table.rows_of(places.index(column))
         raise IndexError(f"there is no categorical column {column}")
+
+
+class _FoldedEmbeddings(FoldedPart):
+    """Columns of the dense table, by their places among its columns."""
+
+    def __init__(
+        self, module: Embeddings, columns: Sequence[Looked], places: Sequence[int]
+    ) -> None:
+        self._module, self.columns, self.places = module, tuple(columns), tuple(places)
+        num_columns = len(module.small_columns)
+        self._kept = [c for c in range(num_columns) if c not in places]
+        self._are_all = not self._kept and module.sparse is None
+
+    @property
+    def tables(self) -> tuple[Tensor, ...]:
+        assert self._module.dense is not None
+        return (self._module.dense.weight,)
+
+    def read(self, values: Tensor) -> Lookups:
+        if self._are_all:
+            return Lookups(values, None, self.tables[0].new_empty(len(values), 0))
+        chosen = self._module.small_columns[[*self.places]]
+        return Lookups(values[:, chosen], None, self._module.without(values, self._kept))
 
 
 class FusedEmbedding(nn.Embedding):

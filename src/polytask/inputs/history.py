@@ -19,7 +19,8 @@ from polytask.columns.values import is_number, value_type
 from polytask.errors import UserError
 from polytask.inputs.categories import FIRST_ID, Vocabulary
 from polytask.inputs.input import Feature, Input
-from polytask.inputs.numbers import Numbers, NumericBins
+from polytask.inputs.number_bins import NumericBins
+from polytask.inputs.numbers import Numbers
 
 NO_TARGETS: Mapping[str, NDArray[np.floating]] = MappingProxyType({})
 _NUM_BLOCKS = 10

@@ -84,6 +84,13 @@ class Input(ABC):
         """
         return None
 
+    def num_words(self, encoded: Tensor) -> Tensor | None:
+        """How many words each row has (B,), where the module makes a vector of each: (W, F), row after row.
+
+        None where it makes one vector a row.
+        """
+        return None
+
     def notes(self, table: pa.Table) -> Sequence[str]:
         """What somebody should know of how these rows are read, a line each."""
         return ()

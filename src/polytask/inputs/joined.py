@@ -7,10 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from polytask.inputs.crosses import CrossLayers
-from polytask.inputs.embeddings import Embeddings
 from polytask.inputs.folded import Fold, FoldedRows
 from polytask.inputs.input import Feature, Input
-from polytask.products import suits_full_precision
 
 # Matrix products of rows that are not whole vectors of the processor (or tiles of a GPU) are slower.
 _MULTIPLE = 8
@@ -22,7 +20,8 @@ class JoinedEncoder(nn.Module):
     With `cross_layers` each entry is crossed with all others (see CrossLayers).
     Zeros fill x up to a multiple of 8; `features` says what each entry before them is.
 
-    **Shape** a tensor (B, ...) for each input's name -> (B, out_features).
+    **Shape** a tensor (B, ...) for each input's name -> (B, out_features), or (W, out_features) where an
+    input makes a vector of each word.
     """
 
     def __init__(
@@ -33,6 +32,7 @@ class JoinedEncoder(nn.Module):
             raise ValueError("an encoder needs at least one input column")
         self.parts = nn.ModuleDict({name: one.module() for name, one in inputs.items()})
         self.widths = {name: len(one.features()) for name, one in inputs.items()}
+        self._counting = {name: one.num_words for name, one in inputs.items()}
         self.features: tuple[Feature, ...] = tuple(
             feature for one in inputs.values() for feature in one.features()
         )
@@ -46,6 +46,9 @@ class JoinedEncoder(nn.Module):
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
         parts = [self._part(name, module, inputs[name]) for name, module in self.parts.items()]
+        num_words_B = self.num_words(inputs)
+        if num_words_B is not None:
+            parts = self._at_words(parts, inputs, num_words_B)
         if self.crosses is not None:
             crossed_BD: Tensor = self.crosses(torch.cat(parts, dim=1), self.num_zeros)
             return crossed_BD
@@ -53,6 +56,21 @@ class JoinedEncoder(nn.Module):
             # Not len(), which would freeze the batch's size in an exported model.
             parts.append(parts[0].new_zeros(parts[0].shape[0], self.num_zeros))
         return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
+
+    def num_words(self, inputs: Mapping[str, Tensor]) -> Tensor | None:
+        """How many words each row has (B,), where an input has a vector for each; None where none has."""
+        counts = (count(inputs[name]) for name, count in self._counting.items())
+        return next((each for each in counts if each is not None), None)
+
+    def _at_words(
+        self, parts: list[Tensor], inputs: Mapping[str, Tensor], num_words_B: Tensor
+    ) -> list[Tensor]:
+        """What is the same for all words of a row stands beside each of them."""
+        names = zip(parts, self._counting.items())
+        return [
+            part.repeat_interleave(num_words_B, dim=0) if count(inputs[name]) is None else part
+            for part, (name, count) in names
+        ]
 
     def fold_for(self, batch_size: int) -> None:
         """Fold the columns of few values into the layers that read x, for batches of this size.
@@ -62,7 +80,7 @@ class JoinedEncoder(nn.Module):
         is_sketch = any(parameter.is_meta for parameter in self.parameters())
         if self.crosses is None and not is_sketch:
             parts = dict(self.parts.items())
-            self.fold = Fold.of(parts, self.widths, self.out_features, batch_size=batch_size)
+            self.fold = Fold.of(parts, self.widths, batch_size=batch_size)
 
     @property
     def num_folded(self) -> int:
@@ -72,18 +90,16 @@ class JoinedEncoder(nn.Module):
     def folded(self, inputs: Mapping[str, Tensor]) -> FoldedRows | None:
         """What stands in for x where products alone read it; None where x is made."""
         fold = self.fold
-        rows = len(next(iter(inputs.values())))
-        if fold is None or rows < fold.fewest_rows or not suits_full_precision(*fold.tables):
+        if fold is None or not fold.suits(len(next(iter(inputs.values())))):
             return None
-        rest, ids = [], {}
-        for name, module in self.parts.items():
-            if name in fold.places:
-                assert isinstance(module, Embeddings)
-                ids[name] = inputs[name][:, module.small_columns]
-                rest.append(module.without(inputs[name], fold.places[name]))
-            else:
-                rest.append(self._part(name, module, inputs[name]))
-        return fold.rows(ids, rest)
+        return fold.rows(
+            [
+                fold.parts[name].read(inputs[name])
+                if name in fold.parts
+                else self._part(name, module, inputs[name])
+                for name, module in self.parts.items()
+            ]
+        )
 
     def _part(self, name: str, module: nn.Module, values: Tensor) -> Tensor:
         part_BF: Tensor = module(values)

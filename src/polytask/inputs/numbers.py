@@ -11,20 +11,18 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 from scipy.special import ndtri
-from torch import Tensor, nn
+from torch import Tensor
 
 from polytask.columns.numbers import finite_numbers
 from polytask.columns.values import type_name
 from polytask.errors import UserError
 from polytask.inputs.input import Feature, Input, require_one_each
+from polytask.inputs.number_bins import NumericBins
 
 NumericEncoding = Literal["standard", "quantile", "piecewise"]
 
 _NUM_QUANTILES = 256
 """Points of the distribution function that "quantile" keeps."""
-
-_SOFT_LIMIT = 3.0
-"""Deviations from the mean beyond which a clipped value cannot go."""
 
 _ROWS_A_BIN = 50
 _MOST_BINS = 16
@@ -172,60 +170,6 @@ class Numbers(Input):
         ]
         missing = [Feature(name, "is missing") for name, scale in named if scale.has_missing]
         return [*plain, *soft, *bins, *missing]
-
-
-class NumericBins(nn.Module):
-    """Standardised numbers softly clipped and in bins, and a flag for a missing one.
-
-    A column with edges b_0 < ... < b_K gives K values, the share of each bin that lies below x
-    (Gorishniy et al., NeurIPS 2022, eq. 1), and x / sqrt(1 + (x / 3)^2) for what is smooth in x
-    (smooth clipping: Holzmueller et al., NeurIPS 2024, RealMLP). A column without edges gives x itself. Missing is 0.
-    DIFF: the two outer bins are closed, so an outlier at prediction time cannot explode.
-
-    **Shape** (B, N) with NaN where missing -> (B, out_features).
-    """
-
-    def __init__(self, edges: Sequence[Sequence[float]], has_missing: Sequence[bool]) -> None:
-        super().__init__()
-        plain = [n for n, column in enumerate(edges) if len(column) < 2]
-        binned = [
-            (n, low, high)
-            for n, column in enumerate(edges)
-            for low, high in itertools.pairwise(column)
-        ]
-        soft = [n for n, column in enumerate(edges) if len(column) > 1]
-        missing = [n for n, flag in enumerate(has_missing) if flag]
-        self.plain: Tensor
-        self.soft: Tensor
-        self.binned: Tensor
-        self.missing: Tensor
-        self.low: Tensor
-        self.width: Tensor
-        self._keep("plain", torch.tensor(plain, dtype=torch.long))
-        self._keep("soft", torch.tensor(soft, dtype=torch.long))
-        self._keep("binned", torch.tensor([n for n, _, _ in binned], dtype=torch.long))
-        self._keep("missing", torch.tensor(missing, dtype=torch.long))
-        self._keep("low", torch.tensor([low for _, low, _ in binned], dtype=torch.float32))
-        self._keep("width", torch.tensor([high - low for _, low, high in binned]).float())
-        self.out_features = len(plain) + len(soft) + len(binned) + len(missing)
-
-    def forward(self, numeric_BN: Tensor) -> Tensor:
-        known_BN = numeric_BN.nan_to_num(nan=0.0)
-        parts = []
-        if len(self.plain):
-            parts.append(known_BN[:, self.plain])
-        if len(self.soft):
-            x_BS = known_BN[:, self.soft]
-            parts.append(x_BS * (1 + (x_BS / _SOFT_LIMIT).square()).rsqrt())
-        if len(self.binned):
-            bins_BK = (known_BN[:, self.binned] - self.low) / self.width
-            parts.append(bins_BK.clamp_(0, 1))
-        if len(self.missing):
-            parts.append(numeric_BN[:, self.missing].isnan().to(numeric_BN.dtype))
-        return torch.cat(parts, dim=1)
-
-    def _keep(self, name: str, value: Tensor) -> None:
-        self.register_buffer(name, value, persistent=False)
 
 
 def _moments(present: NDArray[np.float64]) -> tuple[float, float]:

@@ -17,31 +17,39 @@ from polytask.training.scoring import Array, TaskRows
 from polytask.training.shares import collected, joined_rows, predicting_ranks, share_of
 
 PREDICTION_BATCH = 2048
-_MOST_ENTRIES, _FEWEST_AT_ONCE = 1 << 21, 16
+_MOST_ENTRIES, _FEWEST_AT_ONCE, _OF_AN_ID = 1 << 21, 16, 16
 _CALIBRATION_ROWS = 100_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Predictions:
     """By task: `values` (B,) or (B, C), and, of tasks with `given`, the `conditional` ones:
-    p(child | parent) beside the joint p(parent, child)."""
+    p(child | parent) beside the joint p(parent, child). With `num_words` (B,) all are of words."""
 
     values: Mapping[str, Array]
     conditional: Mapping[str, Array]
+    num_words: Tensor | None = None
 
     @classmethod
     def joined(cls, parts: "Sequence[Predictions]") -> "Predictions":
         """Those of tables one after another."""
         first, *_ = parts
+        words = [part.num_words for part in parts if part.num_words is not None]
         return cls(
             {name: joined_rows([part.values[name] for part in parts]) for name in first.values},
             {n: joined_rows([part.conditional[n] for part in parts]) for n in first.conditional},
+            torch.cat(words) if words else None,
         )
 
     def at(self, rows: slice) -> "Predictions":
         """Those of some rows."""
-        parts = (self.values, self.conditional)
-        return Predictions(*({name: each[rows] for name, each in part.items()} for part in parts))
+        if rows == slice(None):
+            return self
+        values, conditional = (
+            {name: each[rows] for name, each in part.items()}
+            for part in (self.values, self.conditional)
+        )
+        return Predictions(values, conditional)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +160,7 @@ def _scored(run: TrainingRun, table: Batch, ranks: Ranks | None) -> Validation |
     predictions = Predictions.joined([part for part, _ in parts])
     losses.sums, losses.totals = np.sum([sums for _, sums in parts], axis=0).tolist()
     rows = {
-        task.name: TaskRows.of(task, predictions.values[task.name], table)
+        task.name: TaskRows.of(task, predictions.values[task.name], table, predictions.num_words)
         for task in model.tasks
         if task.name in {term.task for term in run.monitor.terms}
     }
@@ -204,6 +212,7 @@ def _predict(
     """Predictions piece by piece; `watch` sees what the model made of each: on the host, and moved."""
     values: dict[str, list[Tensor]] = {task.name: [] for task in model.tasks}
     conditional: dict[str, list[Tensor]] = {t.name: [] for t in model.tasks if t.given is not None}
+    num_words: list[Tensor] = []
     device, batch_size = device_of(model), _piece(batch, batch_size)
     with _evaluating(model, precision):
         # A table without rows is one piece without rows: its predictions have their shapes.
@@ -212,11 +221,13 @@ def _predict(
             rows = host.to(device)
             result = model(rows.inputs, needs_seam=False)
             watch(result, host, rows)
+            num_words += [] if result.num_words is None else [result.num_words.cpu()]
             for task, output, own in zip(model.tasks, result.outputs, result.own):
                 values[task.name].append(task.kind.predict(output))
                 if task.given is not None:
                     conditional[task.name].append(task.kind.predict(own))
-    return Predictions(_joined(values), _joined(conditional))
+    words = torch.cat(num_words) if num_words else None
+    return Predictions(_joined(values), _joined(conditional), words)
 
 
 def _piece(batch: Batch, most: int = PREDICTION_BATCH) -> int:
@@ -225,13 +236,19 @@ def _piece(batch: Batch, most: int = PREDICTION_BATCH) -> int:
 
 
 def rows_at_once(batch: Batch) -> int:
-    """Rows of pictures come in small pieces: what a network makes of a row is many times the row.
+    """Rows of pictures and of words come in small pieces: what a network makes of a row is many times the row.
 
     >>> rows_at_once(Batch({"x": torch.zeros(5, 9)})), rows_at_once(Batch({"x": torch.zeros(5, 3, 64, 64)}))
     (233016, 170)
     """
-    width = sum(tensor[:1].numel() for tensor in batch.inputs.values())
+    width = sum(_entries(tensor) for tensor in batch.inputs.values())
     return max(_FEWEST_AT_ONCE, _MOST_ENTRIES // max(width, 1))
+
+
+def _entries(values: Tensor) -> int:
+    """The numbers of a row; lists of ids become vectors."""
+    is_ids = values.ndim > 2 and values.dtype in (torch.int32, torch.int64)
+    return values[:1].numel() * (_OF_AN_ID if is_ids else 1)
 
 
 @contextmanager

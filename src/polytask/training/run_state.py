@@ -7,7 +7,7 @@ from dataclasses import asdict, fields
 import torch
 from torch import Tensor
 
-from polytask import __version__
+from polytask import __version__, kernels
 from polytask.errors import UserError
 from polytask.products import onednn_is_faster
 from polytask.training.adamw import AdamW
@@ -104,6 +104,7 @@ def arithmetic_of(run: TrainingRun) -> dict[str, str]:
         "precision": run.settings.precision,
         "matrix products": _product_precision(),
         "float32 products by": "oneDNN" if onednn_is_faster() else "torch's choice",
+        "kernels": "C" if kernels.library() else "torch's operators",
         "dtype": ", ".join(sorted(dtypes)),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "CPU capability": torch.backends.cpu.get_cpu_capability(),

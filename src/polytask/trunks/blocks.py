@@ -174,7 +174,14 @@ class Routing(nn.Module):
             out_BE = torch.ones_like(logits_BE, dtype=torch.bool)
             out_BE = out_BE.scatter(-1, order_BE[..., : self.top_k], False)
             logits_BE = logits_BE.masked_fill(out_BE, -torch.inf)
+        return _softmax(logits_BE)
+
+
+def _softmax(logits_BE: Tensor) -> Tensor:
+    """softmax over the last dimension: of a few, torch takes a seventh of the time over the first one."""
+    if logits_BE.ndim != 2 or logits_BE.device.type != "cpu" or torch.compiler.is_compiling():
         return logits_BE.softmax(dim=-1)
+    return logits_BE.t().softmax(dim=0).t()
 
 
 class Gate(nn.Module):

@@ -2,14 +2,15 @@
 
 import json
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 from pydantic import TypeAdapter
 
+from polytask.columns.values import type_name
 from polytask.config import FitConfig
 from polytask.config.build import build_inputs
 from polytask.data.derive import parse_derivation
@@ -41,7 +42,8 @@ from polytask.fitting.storing.store import (
     require_space,
     unchanged,
 )
-from polytask.inputs import FittedInputs, Input
+from polytask.inputs import FittedInputs
+from polytask.inputs.categories import Categories
 from polytask.streams import StoredRows
 from polytask.streams.storing import bytes_on_disk
 
@@ -165,6 +167,9 @@ class _Building:
             require_rows(config, counts, given=self.given)
         split = Parts(sample.table.take(chosen), None, None, {"train": sample.rows[chosen]})
         fitted = prepare_parts(config, split, named=[*self.given], is_sample=True)
+        of_words = [n for n, label in fitted.train.labels.items() if label.ndim > 1]
+        if of_words:
+            raise UserError(f"task {of_words[0]!r} has a label for each word: {_ADVICE}")
         extra = set(fitted.train.labels) - {task.name for task in fitted.tasks}
         if extra:
             raise UserError(
@@ -183,9 +188,11 @@ class _Building:
         counts, num_rows = count_values(self.rule.walk(reader, columns), columns)
         require_rows(fitted.config, num_rows, given=self.given)
         if columns:
-            fit: Callable[..., Input] = build_inputs(fitted.config)["categorical"]
-            sample = read_sample(folder, self.reader)
-            by_name["categorical"] = fit(sample.table, columns, counts=counts)
+            sample = read_sample(folder, self.reader).table
+            dtypes = {name: type_name(sample[name].type) for name in columns}
+            fit = build_inputs(fitted.config)["categorical"]
+            assert isinstance(fit, partial)
+            by_name["categorical"] = Categories.of_counts(dtypes, counts, **fit.keywords)
         return FittedInputs(by_name), num_rows
 
     @property

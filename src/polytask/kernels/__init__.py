@@ -1,0 +1,20 @@
+"""The few kernels of C: where there is no compiler, torch's own operators do the same, and slower."""
+
+from polytask.kernels.compiled import library, state
+from polytask.kernels.experts import experts_backward, experts_forward, mix_backward, mix_forward
+from polytask.kernels.fold import MOST_REST, Columns, FoldKernel
+from polytask.kernels.suited import LANES, suits
+
+__all__ = [
+    "LANES",
+    "MOST_REST",
+    "Columns",
+    "FoldKernel",
+    "experts_backward",
+    "experts_forward",
+    "library",
+    "mix_backward",
+    "mix_forward",
+    "state",
+    "suits",
+]
