@@ -251,6 +251,8 @@ class FitConfig(_Strict):
     """Seed of weights, batches and dropout."""
     init_from: Location | None = None
     """Run to take weights from, by column and value."""
+    grow: bool = False
+    """Go on with the inputs of --init-from: its scales and values, and those that are new."""
 
     # What comes out
     baseline: Literal["single", "none"] = "single"

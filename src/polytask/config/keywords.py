@@ -101,6 +101,7 @@ class FitOptions(TypedDict, total=False):
     threads: int | None
     seed: int
     init_from: str | Path | None
+    grow: bool
     baseline: Literal["single", "none"]
     intervals: bool
     log_every: int

@@ -3,7 +3,7 @@
 import itertools
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Annotated, Self
 
@@ -46,7 +46,8 @@ _FIRST = Field(fail_fast=True)
 class Vocabulary:
     """The values of one column: id 0 is missing, 1 unseen or rare, 2 + i is `values[i]`.
 
-    Values are in order of falling count in the training rows, ties by value. With `num_buckets`, unseen
+    Values are in order of falling count in the training rows, ties by value; of a vocabulary that has
+    grown, run by run. With `num_buckets`, unseen
     and rare values are not id 1 but one of so many ids behind those of the values, by a hash of their
     text. Source: Weinberger et al., ICML 2009, Feature Hashing.
     """
@@ -93,6 +94,15 @@ class Vocabulary:
         values = ordered["value"].slice(0, max_ids).to_numpy().tolist()
         is_whole = pc.sum(pc.greater(table["count"], 0)).as_py() == len(values)
         return cls(dtype, tuple(values), 0 if is_whole else num_buckets)
+
+    def grown(self, later: Self) -> Self:
+        """The values of both, the own ones first; `later` alone where its values are of another kind."""
+        if self.values and later.values and type(self.values[0]) is not type(later.values[0]):
+            return later
+        known = set(self.values)
+        new = tuple(value for value in later.values if value not in known)
+        buckets = max(self.num_buckets, later.num_buckets)
+        return replace(self, values=(*self.values, *new), num_buckets=buckets)
 
     def lookup(self) -> Lookup:
         """What finds the places of its values."""
@@ -265,6 +275,16 @@ class Categories(Input):
             for c in (*small, *large)
             for k in range(self.embedding_dim)
         ]
+
+    def grown(self, later: Input) -> Input:
+        """Values keep their ids, and new ones follow; the width of the vectors stays."""
+        assert isinstance(later, Categories)
+        known = dict(zip(self.columns, self.vocabularies))
+        vocabularies = tuple(
+            known[name].grown(new) if name in known else new
+            for name, new in zip(later.columns, later.vocabularies)
+        )
+        return replace(later, vocabularies=vocabularies, embedding_dim=self.embedding_dim)
 
     @torch.no_grad()
     def carry(self, module: nn.Module, earlier: Input, earlier_module: nn.Module) -> int:

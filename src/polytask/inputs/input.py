@@ -95,6 +95,11 @@ class Input(ABC):
         """What somebody should know of how these rows are read, a line each."""
         return ()
 
+    def grown(self, later: "Input") -> "Input":
+        """This input as later rows find it, where it goes on: itself, or `later` where that is of
+        other columns. Inputs with vocabularies get the values that are new."""
+        return self if later.columns == self.columns else later
+
     @torch.no_grad()
     def carry(self, module: nn.Module, earlier: "Input", earlier_module: nn.Module) -> int:
         """Copy into `module` what an earlier run learned about the same columns.

@@ -36,6 +36,7 @@ from polytask.fitting.preparing.encoding import (
     made_from,
     read_options,
 )
+from polytask.fitting.preparing.growing import check_growth, grown
 from polytask.fitting.preparing.history import (
     claimed_columns,
     history_columns,
@@ -129,6 +130,7 @@ def prepare_parts(
     `named` parts are tables of their own. `is_sample`: the rows are a few of many more, which are read later.
     """
     fits, derivations = build_inputs(config), [parse_derivation(text) for text in config.derive]
+    check_growth(config)
     train = split.train
     config, kind_reasons = resolve_kinds(config, train)
     config = with_words(config, train)
@@ -153,6 +155,7 @@ def prepare_parts(
     fits["history"] = history_fit(config, fits["history"], fitted.tasks, labels_BT)
     with rows_named(split, "train"):
         inputs = FittedInputs.fit(train, _input_columns(config, schema, train), fits=fits)
+    inputs = grown(config, inputs)
     encoded = encoded_parts(config, split, inputs, fitted)
     config = with_inputs_noted(config, split, inputs.columns)
     examples = {name: each for name, (each, _) in encoded.items()}

@@ -20,6 +20,7 @@ from polytask.data.scans import Scan
 from polytask.errors import UserError, flag
 from polytask.fitting.preparing.auxiliaries import with_auxiliary_tasks
 from polytask.fitting.preparing.encoding import read_options
+from polytask.fitting.preparing.growing import grown
 from polytask.fitting.preparing.prepare import (
     Prepared,
     check_columns,
@@ -193,7 +194,7 @@ class _Building:
             fit = build_inputs(fitted.config)["categorical"]
             assert isinstance(fit, partial)
             by_name["categorical"] = Categories.of_counts(dtypes, counts, **fit.keywords)
-        return FittedInputs(by_name), num_rows
+        return grown(fitted.config, FittedInputs(by_name)), num_rows
 
     @property
     def is_whole(self) -> bool:

@@ -45,7 +45,8 @@ def cache_folder(named: Path | None = None) -> Path:
 
 def name_of(config: FitConfig, sources: object) -> str:
     """The name of a store: a checksum of the files' states, the options that shape rows, and versions."""
-    options = config.model_dump(mode="json", exclude=_SHAPES_NO_ROW)
+    shapes_no_row = _SHAPES_NO_ROW - ({"init_from"} if config.grow else set())
+    options = config.model_dump(mode="json", exclude=shapes_no_row)
     text = json.dumps([_FORMAT, __version__, sources, options], sort_keys=True)
     return _STORE + hashlib.sha256(text.encode()).hexdigest()[:24]
 
