@@ -23,8 +23,8 @@ import pyarrow.parquet as pq
 from polytask.config.study import StudyConfig, validate_study
 from polytask.records.study import StudyRecord
 from polytask.records.study_files import STUDY, read_record
+from polytask.study import StudyFinished, study_events
 from polytask.study.folder import StudyFolder
-from polytask.study.running import StudyFinished, study_events
 
 NUM_INPUTS, NUM_ROWS, NUM_MORE = 10, 6000, 12000
 HELPFUL, USELESS, HARMFUL = ("first", "second"), "noise", "greedy"

@@ -64,6 +64,7 @@ _NO_TESTS = 5
 """pytest's exit status where no test was chosen: nothing was noticed."""
 
 TOO_LONG = "not compiler and not killed_at and not two_processes and not resumed_run_ends and not told_once"
+TOO_LONG += " and not restarted_after and not costs_no_bit and not ray_placed"
 
 # Imported once and inherited by every process: half of a short run is their start.
 SHARED = ("torch", "numpy", "pandas", "pyarrow.dataset", "scipy.optimize", "pydantic", "pytest",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from polytask import model as model
     from polytask import records as records
     from polytask import report as report
+    from polytask import seq2seq as seq2seq
     from polytask import streams as streams
     from polytask import study as study
     from polytask import training as training
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from polytask.kinds import Multiclass as Multiclass
     from polytask.kinds import Quantile as Quantile
     from polytask.kinds import Regression as Regression
+    from polytask.kinds import Tags as Tags
     from polytask.model import MultiTaskModel as MultiTaskModel
     from polytask.streams import Batch as Batch
     from polytask.streams import InMemoryStream as InMemoryStream
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from polytask.task import multiclass as multiclass
     from polytask.task import quantile as quantile
     from polytask.task import regression as regression
+    from polytask.task import tags as tags
     from polytask.training import Settings as Settings
     from polytask.training import TrainingRun as TrainingRun
     from polytask.training import train as train
@@ -54,15 +57,15 @@ __version__ = "0.1.0"
 
 _ROOMS = (
     *("auxiliary", "balancing", "config", "data", "inputs", "fitting", "kinds", "metrics", "model"),
-    *("records", "report", "streams", "study", "training", "transfer", "trunks"),
+    *("records", "report", "seq2seq", "streams", "study", "training", "transfer", "trunks"),
 )
 _NAMES = {
     "errors": ("UserError",),
     "fitting": ("Run", "fit", "load", "resume"),
-    "kinds": ("Binary", "Count", "Kind", "Multiclass", "Quantile", "Regression"),
+    "kinds": ("Binary", "Count", "Kind", "Multiclass", "Quantile", "Regression", "Tags"),
     "model": ("MultiTaskModel",),
     "streams": ("Batch", "InMemoryStream", "Stream"),
-    "task": ("Task", "binary", "count", "multiclass", "quantile", "regression"),
+    "task": ("Task", "binary", "count", "multiclass", "quantile", "regression", "tags"),
     "training": ("Settings", "TrainingRun", "train"),
 }
 _HOMES = {name: home for home, names in _NAMES.items() for name in names}

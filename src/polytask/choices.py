@@ -9,13 +9,14 @@ from typing import Literal
 NumericEncoding = Literal["standard", "quantile", "piecewise"]
 GivenConflict = Literal["stop", "drop", "keep-child", "ignore-relation"]
 OnBadRow = Literal["stop", "drop"]
+OnBadFile = Literal["stop", "skip"]
 Shares = Literal["proportional", "sqrt", "uniform"]
 BatchBy = Literal["length", "chance"]
 Schedule = Literal["cosine", "constant"]
 Preset = Literal["fast", "default"]
 OnDisk = Literal["auto", "always", "never"]
 
-KIND_NAMES = ("binary", "multiclass", "regression", "count", "quantile")
+KIND_NAMES = ("binary", "multiclass", "regression", "count", "quantile", "tags")
 TRUNK_NAMES = (
     *("single_task", "shared_bottom", "shared_private", "soft_sharing", "cross_stitch", "sluice"),
     *("mtan", "omoe", "mmoe", "attention_moe", "cgc", "ple"),

@@ -19,6 +19,7 @@ from polytask.kinds import (
     Noise,
     Quantile,
     Regression,
+    Tags,
     kind_from_record,
     kind_to_record,
 )
@@ -33,6 +34,7 @@ class Task:
     `column` is that of the label; a missing label does not enter the loss.
     `given` names the parent of which this binary task is a consequence (ESMM).
     An `auxiliary` task is trained on and never reported as a goal.
+    A task `per_word` has a label for each word of a row; fitting finds that out of its column.
 
     >>> Task("watch", "watch_seconds", Regression(transform="log1p", unit="s")).kind.num_outputs
     1
@@ -43,6 +45,7 @@ class Task:
     kind: Annotated[Kind, PlainSerializer(kind_to_record), PlainValidator(kind_from_record)]
     given: str | None = None
     auxiliary: bool = False
+    per_word: bool = False
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -123,6 +126,17 @@ def quantile(
     """Several quantiles of a quantity: see `Quantile`."""
     kind = Quantile(levels=levels, transform=transform, unit=unit)
     return Task(name, column or name, kind, auxiliary=auxiliary)
+
+
+def tags(
+    name: str,
+    column: str | None = None,
+    *,
+    classes: tuple[str, ...] = (),
+    auxiliary: bool = False,
+) -> Task:
+    """One of several classes for each word of a row: see `Tags`."""
+    return Task(name, column or name, Tags(classes=classes), auxiliary=auxiliary, per_word=True)
 
 
 def parents_first(tasks: Sequence[Task]) -> list[int]:

@@ -53,3 +53,18 @@ def test_a_reversed_gradient_is_minus_that_of_finite_differences(scale: float) -
         for one_D in torch.eye(3, dtype=torch.float64)
     ]
     torch.testing.assert_close(at_D.grad, -scale * torch.stack(slopes), rtol=1e-6, atol=1e-8)
+
+
+def test_frequency_bins_of_words_are_the_golden_ones(goldens_folder: Path) -> None:
+    golden = json.loads((goldens_folder / "misc.json").read_text())["log_frequency_bins"]
+    words = [f"w{i}" for i, count in enumerate(golden["counts"]) for _ in range(count)]
+    random = np.random.default_rng(0)
+    random.shuffle(words)
+    table = pa.table({"words": [words[i : i + 7] for i in range(0, len(words), 7)]})
+    inputs = FittedInputs.fit(table, {"words": ["words"]})
+    found = Frequency.fit(TrainingRows(table, inputs, inputs.encode(table)), column="words")
+    assert found.bins[1] == 0  # Words below the vocabulary's least count, here 2, share an id.
+    by_word = dict(zip(inputs.by_name["words"].tables[0].values, found.bins[2:]))
+    for i, (count, expected) in enumerate(zip(golden["counts"], golden["int_log"])):
+        assert by_word.get(f"w{i}", 0) == expected
+        assert (f"w{i}" in by_word) == (count > 1)

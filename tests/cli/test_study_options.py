@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from forked import Forked
-from polytask.cli.options import STUDY_OPTIONS
+from polytask.cli.study_list import STUDY_OPTIONS
 from polytask.cli.study_options import _asked
 from polytask.config.study import StudyConfig
 
@@ -24,6 +24,11 @@ YAML = "fit:\n  table: log.parquet\n  tasks: [click, like]\ntrials: 3\nout: runs
         ("study study.yaml --epochs 3", "leave out --epochs"),
         ("study --resume nowhere --trials 3", "beside them only --budget"),
         ("study --resume nowhere log.parquet", "beside them only --budget"),
+        ("study log.parquet --task a --out s --machines 2", "pass both"),
+        ("study log.parquet --task a --out s --on spark", "the one engine is ray"),
+        ("study log.parquet --task a --out s --on ray --machines 0", "must be at least 1"),
+        ("study --join nowhere --on ray", "leave out --join"),
+        ("study log.parquet --task a --out s --on ray", "a data base that all machines reach"),
     ],
 )
 def test_what_cannot_be_is_said(tmp_path: Path, forked: Forked, command: str, said: str) -> None:

@@ -497,3 +497,41 @@ def test_killed_at_twenty_random_moments(table: Path, tmp_path: Path, forked: Fo
     told = kill_and_compare(forked, table, tmp_path, kills=20, epochs=8, report=True)
     print("\n".join(told))
     assert all(line.startswith("equal") for line in told), "\n".join(told)
+
+
+@pytest.mark.slow
+def test_on_disk_killed_at_twenty_random_moments(
+    log: pa.Table, tmp_path: Path, forked: Forked
+) -> None:
+    """While rows are encoded, trained on, saved and scored: the end is that of a run without a break,
+    and of what was half written nothing is left or used."""
+    table = tmp_path / "log"
+    table.mkdir()
+    for number in range(3):
+        pq.write_table(log, table / f"{number}.parquet")
+    fit = ["fit", str(table), *FIT, "--epochs", "1", "--on-disk", "always", "--baseline", "none"]
+    began = time.monotonic()
+    forked.run(*fit, "--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "whole")).ended()
+    seconds, expected = time.monotonic() - began, contents(tmp_path / "whole")
+    expected["run.yaml"] = without_cache(expected["run.yaml"])
+    for number in range(20):
+        run, cache = tmp_path / f"run-{number}", tmp_path / f"cache-{number}"
+        arguments = [*fit, "--cache", str(cache), "--out", str(run)]
+        running = forked.start(*arguments)
+        time.sleep(seconds * (number + random.random()) / 20)
+        running.signal(signal.SIGKILL)
+        running.wait(300)
+        if not (run / "run.yaml").exists():
+            forked.run(*arguments, seconds=300).ended()
+        elif not (run / "metrics.json").exists():
+            forked.run("fit", "--resume", run, seconds=300).ended()
+        found = contents(run)
+        found["run.yaml"] = without_cache(found["run.yaml"])
+        assert found == expected
+        (store,) = (path for path in cache.iterdir() if path.suffix != ".alias")
+        assert (store / "store.json").exists()
+
+
+def without_cache(lines: object) -> list[str]:
+    assert isinstance(lines, list)
+    return [line for line in lines if not line.startswith("cache:")]

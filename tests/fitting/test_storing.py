@@ -180,9 +180,9 @@ def test_a_fit_on_disk_trains_reports_and_predicts(tmp_path: Path) -> None:
     assert run.metrics.data.rows == {"train": 2400, "valid": 300, "test": 300}
     assert len(run.predict(log(20))) == 20
     # The same command finds the encoded rows, and ends with the same weights.
-    stores = [*(tmp_path / "cache").iterdir()]
+    stores = sorted((tmp_path / "cache").iterdir())
     again = polytask.fit(folder, tasks, out=tmp_path / "again", **options)  # type: ignore[arg-type]
-    assert [*(tmp_path / "cache").iterdir()] == stores
+    assert sorted((tmp_path / "cache").iterdir()) == stores
     for mine, theirs in zip(run.model.parameters(), again.model.parameters(), strict=True):
         assert torch.equal(mine, theirs)
 
@@ -204,7 +204,7 @@ def test_other_options_make_another_store_and_others_do_not(tmp_path: Path) -> N
     folder = written(tmp_path / "log", log())
 
     def stores() -> int:
-        return len([*(tmp_path / "cache").iterdir()])
+        return len([path for path in (tmp_path / "cache").iterdir() if path.is_dir()])
 
     prepare_table(config_of(folder, tmp_path))
     prepare_table(
@@ -234,7 +234,8 @@ def test_a_build_that_fails_leaves_nothing_and_the_next_one_starts_anew(
     left.mkdir()
     monkeypatch.setattr("polytask.fitting.storing.preparing.name_of", lambda *_: name)
     prepare_table(config)
-    assert [each.name for each in (tmp_path / "cache").iterdir()] == [name]
+    found = [each.name for each in (tmp_path / "cache").iterdir()]
+    assert [each for each in found if not each.endswith(".alias")] == [name]
 
 
 def test_what_needs_all_rows_in_memory_is_refused_in_words(tmp_path: Path) -> None:
@@ -287,3 +288,30 @@ def test_a_file_that_changes_while_it_is_read_is_told(
     monkeypatch.setattr("polytask.fitting.storing.preparing.write_sample", changing)
     with pytest.raises(UserError, match="changed while it was read"):
         prepare_table(config_of(folder, tmp_path))
+
+
+@pytest.mark.parametrize("on_disk", ["always", "never"])
+def test_a_broken_file_among_many_is_named_or_left_out(tmp_path: Path, on_disk: str) -> None:
+    folder = written(tmp_path / "log", log(), (1000, 2000))
+    (folder / "part-1.parquet").write_bytes((folder / "part-1.parquet").read_bytes()[:-200])
+    with pytest.raises(UserError, match=r"part-1.parquet is cut short.*on_bad_file='skip'"):
+        prepare_table(config_of(folder, tmp_path, on_disk=on_disk))
+    prepared = prepare_table(config_of(folder, tmp_path, on_disk=on_disk, on_bad_file="skip"))
+    assert prepared.num_train == 1600
+    assert any("1 of 3 files left out" in note for note in prepared.notes)
+
+
+def test_files_of_other_types_are_widened_and_an_empty_one_is_read(tmp_path: Path) -> None:
+    """Integers of two widths, a column that a file lacks, one that is all missing, a file of no rows."""
+    folder = tmp_path / "log"
+    folder.mkdir()
+    whole = log()
+    narrow = whole.slice(0, 1000).set_column(
+        0, "user_id", whole["user_id"].slice(0, 1000).cast(pa.int32())
+    )
+    lacking = whole.slice(1000, 1000).drop_columns(["price"])
+    missing = whole.slice(2000, 1000).set_column(1, "city", pa.nulls(1000))
+    for number, part in enumerate((narrow, lacking, whole.slice(0, 0), missing)):
+        pq.write_table(part, folder / f"{number}.parquet", row_group_size=300)
+    config = config_of(folder, tmp_path)
+    require_same(prepare_table(config), prepare(config))

@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -93,10 +95,20 @@ def test_the_first_process_speaks_before_the_others(
         assert "no such table" in capsys.readouterr().err
 
 
-def torchrun(*arguments: str, folder: Path, stop_at: str = "") -> subprocess.CompletedProcess[str]:
-    """Two processes; both are killed in the first step after `stop_at` was written, if it is said."""
+def torchrun(
+    *arguments: str,
+    folder: Path,
+    stop_at: str = "",
+    kill_at: tuple[str, ...] = (),
+    restarts: int = 0,
+) -> subprocess.CompletedProcess[str]:
+    """Two processes.
+
+    Both are stopped in the first step after `stop_at` was written, if it is said; the second alone is
+    killed after each of `kill_at`.
+    """
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    command += ["-m", "polytask", *arguments]
+    command += ["--max-restarts", str(restarts), "-m", "polytask", *arguments]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(
         command,
@@ -110,8 +122,21 @@ def torchrun(*arguments: str, folder: Path, stop_at: str = "") -> subprocess.Com
             if (folder / stop_at).exists():
                 process.terminate()
                 break
+        for path in kill_at:
+            while process.poll() is None and not (folder / path).exists():
+                time.sleep(0.005)
+            kill_rank(1, of=process.pid)
         out, err = process.communicate(timeout=200)
         return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+def kill_rank(rank: int, *, of: int) -> None:
+    """As where memory is short: nothing of the process's own is done any more."""
+    children = Path(f"/proc/{of}/task/{of}/children").read_text().split()
+    for child in children:
+        variables = Path(f"/proc/{child}/environ").read_bytes().split(b"\0")
+        if f"RANK={rank}".encode() in variables:
+            os.kill(int(child), signal.SIGKILL)
 
 
 def alone(*arguments: str, folder: Path) -> None:
@@ -203,6 +228,30 @@ def test_a_resumed_run_ends_with_the_same_bits(folder: Path) -> None:
     assert resumed.returncode == 0, resumed.stderr
     first, second = (load_file(folder / run / "model.safetensors") for run in ("whole", "broken"))
     assert all(torch.equal(second[name], tensor) for name, tensor in first.items())
+
+
+@pytest.mark.slow
+def test_the_same_command_restarted_after_a_kill_ends_with_the_same_bits(folder: Path) -> None:
+    """The second process is killed twice: in the first model, and in the second; nobody says resume."""
+    options = [*FIT, "--dropout", "0.2", "--checkpoint-every", "1", "--log-every", "1"]
+    torchrun("fit", "log.parquet", *options, "--out", "undisturbed", folder=folder)
+    kill_at = tuple(f"killed/checkpoints/{model}/step-0000000007" for model in (0, 1))
+    ended = torchrun(
+        *("fit", "log.parquet", *options, "--out", "killed"),
+        folder=folder,
+        kill_at=kill_at,
+        restarts=2,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "going on after step" in ended.stdout
+    first, second = (
+        load_file(folder / run / "model.safetensors") for run in ("undisturbed", "killed")
+    )
+    assert all(torch.equal(second[name], tensor) for name, tensor in first.items())
+    one, two = figures(folder / "undisturbed"), figures(folder / "killed")
+    assert one == two
+    again = torchrun("fit", "log.parquet", *options, "--continue", "--out", "killed", folder=folder)
+    assert again.returncode == 0 and "nothing was left to do" in again.stdout
 
 
 @pytest.mark.slow

@@ -1,5 +1,8 @@
 """Weights go by column, value and task name; what is new starts fresh."""
 
+from pathlib import Path
+
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -121,3 +124,41 @@ def test_runs_with_nothing_in_common_are_refused(first: Run) -> None:
             baseline="none",
             tower_hidden=(3,),
         )
+
+
+def test_a_run_that_grows_knows_what_both_days_have(tmp_path: Path) -> None:
+    """Day by day: ids keep their vectors although a day lacks them, new ones get some, and scales stay."""
+    drawn = np.random.default_rng(0)
+
+    def day(first: int, shift: float) -> pa.Table:
+        ids = drawn.integers(first, first + 40, 1200)
+        return pa.table(
+            {
+                "item_id": ids,
+                "price": drawn.normal(shift, 1, 1200),
+                "click": (drawn.random(1200) < 0.2 + 0.6 * (ids % 2)).astype(int),
+            }
+        )
+
+    options = {"epochs": 2, "baseline": "none", "seed": 1}
+    first = fit(day(0, 0.0), ["click"], out=tmp_path / "1", **options)  # type: ignore[arg-type]
+    more = {**options, "init_from": tmp_path / "1", "epochs": 1, "learning_rate": 1e-9}
+    grown = fit(day(20, 5.0), ["click"], grow=True, **more)  # type: ignore[arg-type]
+    fresh = fit(day(20, 5.0), ["click"], **more)  # type: ignore[arg-type]
+    assert grown.inputs.by_name["numeric"] == first.inputs.by_name["numeric"]
+    known, both = (
+        run.inputs.by_name["categorical"].vocabularies[0].values  # type: ignore[attr-defined]
+        for run in (first, grown)
+    )
+    assert both[: len(known)] == known and set(both) == set(range(60))
+    # Of day one, which the second day has next to no rows of, the grown run still predicts the same.
+    asked = pa.table({"item_id": [*range(15)], "price": [0.1] * 15})
+    due, mine, theirs = (run.predict(asked)["click"].to_numpy() for run in (first, grown, fresh))
+    np.testing.assert_allclose(mine, due, atol=1e-3)
+    assert np.abs(theirs - due).max() > 0.05
+
+
+def test_growth_needs_a_run(tmp_path: Path) -> None:
+    table = pa.table({"x": [1.5, 2.5] * 50, "click": [0, 1] * 50})
+    with pytest.raises(UserError, match="init_from"):
+        fit(table, ["click"], grow=True)

@@ -124,8 +124,8 @@ MEMBERS: dict[str, tuple[str, Callable[..., Input]]] = {
 
 
 def test_every_registered_input_is_a_member() -> None:
-    # A pretrained encoder needs a checkpoint on disk: test_pretrained.py.
-    assert {name for name, _ in MEMBERS.values()} | {"pretrained"} == set(INPUTS)
+    # A pretrained encoder needs a checkpoint on disk: test_pretrained.py; words have test_words.py.
+    assert {name for name, _ in MEMBERS.values()} | {"pretrained", "words"} == set(INPUTS)
 
 
 @pytest.mark.parametrize("member", MEMBERS)

@@ -21,6 +21,7 @@ from polytask.kinds import (
     Multiclass,
     Quantile,
     Regression,
+    Tags,
     describe_kind,
     kind_from_record,
     kind_to_record,
@@ -37,6 +38,7 @@ MEMBERS: dict[str, tuple[Kind, list[object]]] = {
     "binary, probabilities": (Binary(), (YES_NO * 0.7 + 0.1).tolist()),
     "binary, noise": (Binary(noise="learned"), YES_NO.tolist()),
     "multiclass": (Multiclass(), RANDOM.choice(["a", "b", "c"], 200, p=[0.6, 0.3, 0.1]).tolist()),
+    "tags": (Tags(), RANDOM.choice(["DET", "NOUN", "VERB"], 200, p=[0.6, 0.3, 0.1]).tolist()),
     "multiclass, classes": (Multiclass(classes=(2, 1, 0)), (YES_NO + 1).tolist()),
     "multiclass, noise": (Multiclass(noise="learned"), (YES_NO * 3).tolist()),
     "regression": (Regression(unit="s"), (AMOUNTS * 1e3 - 40).tolist()),
@@ -111,7 +113,7 @@ def test_heads_start_at_the_training_mean_in_the_labels_own_unit(member: str) ->
         # Quantiles of a logarithm lie between the same labels, at another place.
         shares = [(own_B <= value + 1e-6).mean() for value in found]
         np.testing.assert_allclose(shares, fitted.levels, atol=0.01)
-    elif isinstance(fitted, Multiclass):
+    elif isinstance(fitted, Multiclass | Tags):
         counts = np.bincount(own_B.astype(int), minlength=len(fitted.classes)) + 0.5
         np.testing.assert_allclose(found, counts / counts.sum(), rtol=1e-5)
     else:
@@ -163,6 +165,7 @@ REFERENCES = {
     "binary, probabilities": log_loss,
     "multiclass": cross_entropy,
     "multiclass, classes": cross_entropy,
+    "tags": cross_entropy,
     "regression": squared_error,
     "regression, log1p": squared_error,
     "regression, noise": gaussian,

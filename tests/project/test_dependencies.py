@@ -14,8 +14,16 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # Data frames are accepted as input by whoever has them; nobody has to install them.
 ACCEPTED_IF_PRESENT = {"pandas", "polars"}
-# Brought by extras: for polytask.sklearn, for pretrained encoders of texts, and for studies.
-OPTIONAL = {"scikit-learn", "transformers", "tokenizers", "optuna", "sqlalchemy", "threadpoolctl"}
+# Brought by extras: for polytask.sklearn, for pretrained encoders of texts, for studies, and
+# for clusters.
+OPTIONAL = {
+    "scikit-learn",
+    "transformers",
+    "tokenizers",
+    "optuna",
+    "sqlalchemy",
+    "threadpoolctl",
+} | {"ray"}
 
 
 def pinned_names() -> set[str]:

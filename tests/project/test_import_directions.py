@@ -32,6 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "task": {"kinds", *LEAVES},
     "data": {"columns", "kinds", "records", "task", *LEAVES},
     "streams": {*LEAVES},
+    "seq2seq": set(),
     "model": {"trunks", "streams", "kinds", "task", *LEAVES},
     "training": {"model", "balancing", "streams", "metrics", "records", "kinds", "task", *LEAVES},
     "auxiliary": {"training", "model", "streams", "inputs", *TABLES_AND_TASKS, *LEAVES},

@@ -137,6 +137,16 @@ def test_the_verdict_names_what_is_better_worse_and_the_same() -> None:
     assert "not detectably different on click and like" in words
 
 
+def test_what_only_the_mean_of_the_tasks_shows_is_said() -> None:
+    """A harm that no task shows by itself is a harm."""
+    static = replace(record().rows[1], mean_over_single=paired(-0.01, "worse"))
+    rows = (record().rows[0], static, *record().rows[2:])
+    advised = Advice("searched static weights", "nash_mtl", ("nash_mtl",), ())
+    words = verdict(record(advice=advised, rows=rows))
+    assert words.endswith("In the mean of the tasks it is worse (\u22120.0100).")
+    assert "In the mean of the tasks it is" not in verdict(record())
+
+
 @pytest.mark.parametrize(
     ("row_", "words"),
     [

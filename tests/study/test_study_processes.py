@@ -7,7 +7,8 @@ import time
 import pytest
 
 from polytask.errors import UserError
-from polytask.study.processes import Asked, Ended, Limits, Processes
+from polytask.study.limits import Limits
+from polytask.study.processes import Asked, Ended, Processes
 from polytask.study.training import Report, TrainingResult
 
 RESULT = TrainingResult(0.5, {"a": 0.5}, 0.1, 1, 1.0, 10)

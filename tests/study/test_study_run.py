@@ -19,10 +19,10 @@ from polytask.fitting.preparing.prepare import prepare
 from polytask.records.study import StudyRecord
 from polytask.records.study_files import read_record
 from polytask.study import training
-from polytask.study.conducting import FinalEnded, TrialEnded
 from polytask.study.configurations import configurations
+from polytask.study.events import FinalEnded, StudyFinished, TrialEnded
 from polytask.study.folder import StudyFolder
-from polytask.study.running import StudyFinished, run_study, study_events
+from polytask.study.running import run_study, study_events
 
 _OF_A_MACHINE = ("seconds", "memory", "created", "budget", "command", "running", "environment")
 

@@ -1,5 +1,6 @@
 """Trials are given out once, in order, and choose the same whatever was killed in between."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,39 @@ def test_who_was_killed_is_tried_once_more(tmp_path: Path) -> None:
     claim = made.claim("equal", SPACE)
     assert claim is not None and claim.place == 0 and claim.chosen == SPACE.defaults
     assert not made.try_again(claim)
+
+
+def test_who_is_killed_in_the_act_of_claiming_leaves_the_trial_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the mark that it is running and everything else: also then there was a sign of life."""
+
+    class Killed(BaseException):
+        pass
+
+    def shared() -> TrialStore:
+        url = f"sqlite:///{tmp_path / 'trials.db'}"
+        return TrialStore(url, "study", 0, 2, False, is_shared=True, heartbeat=1, grace=1)
+
+    made = shared()
+    made.enter("equal", 2, SPACE)
+    mark = made._storage.set_trial_state_values
+
+    def mark_and_die(*arguments: object, **named: object) -> None:
+        mark(*arguments, **named)
+        raise Killed
+
+    monkeypatch.setattr(made._storage, "set_trial_state_values", mark_and_die)
+    with pytest.raises(Killed):
+        made._studies["equal"]._storage = made._storage
+        made.claim("equal", SPACE)
+    other = shared()
+    assert other.num_open("equal") == 2
+    end = time.monotonic() + 20
+    while not other.give_back_left(["equal"]) and time.monotonic() < end:
+        time.sleep(0.2)
+    assert take(other, 2)[0] == SPACE.defaults
+    assert other.num_open("equal") == 0
 
 
 def test_final_trainings_are_entered_once(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import distributed
@@ -18,9 +19,10 @@ from polytask.inputs import SingleInput
 from polytask.model import MultiTaskModel
 from polytask.streams import Batch, InMemoryStream
 from polytask.task import binary, multiclass
-from polytask.training import Settings, TrainingRun, train
-from polytask.training.evaluation import validate
+from polytask.training import Settings, TrainingRun, evaluation, train
+from polytask.training.evaluation import predict, predict_together, validate
 from polytask.training.run_state import share_state
+from polytask.training.shares import predicting_ranks
 from polytask.trunks import MMoE
 
 NUM_ROWS = 130
@@ -99,6 +101,66 @@ def test_a_loss_that_is_not_finite_is_named(ranks: Ranks, table: Batch) -> None:
         list(train(make_run(Equal(2), ranks), InMemoryStream(table, 32)))
 
 
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class OneOf(Ranks):
+    """A rank of several, which are asked one after another, the first one last."""
+
+    place: int = 0
+    number: int = 1
+    sent: list[list[object]] = dataclasses.field(default_factory=list)
+
+    @property
+    def rank(self) -> int:
+        return self.place
+
+    @property
+    def world(self) -> int:
+        return self.number
+
+    def collect(self, value: object) -> list[object] | None:
+        if self.place:
+            self.sent.append(value)
+            return None
+        return [value, *reversed(self.sent)]
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 5])
+@pytest.mark.parametrize("num_rows", [NUM_ROWS, 20, 0])
+def test_ranks_predict_what_one_process_predicts(
+    world: int, num_rows: int, table: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the bit, as each piece of rows is predicted as a whole; also with fewer pieces than ranks."""
+    monkeypatch.setattr(evaluation, "PREDICTION_BATCH", 32)
+    model, rows = make_run(Equal(2), None).model, table[:num_rows]
+    whole = predict(model, rows, batch_size=32)
+    sent: list[object] = []
+    found = [predict_together(model, rows, OneOf(None, p, world, sent)) for p in range(world)[::-1]]
+    assert found[:-1] == [None] * (world - 1)
+    for name, values in whole.values.items():
+        assert np.array_equal(found[-1].values[name], values)
+
+
+def test_ranks_score_what_one_process_scores(table: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The score to the bit; the mean losses up to the order of the sums."""
+    monkeypatch.setattr(evaluation, "PREDICTION_BATCH", 32)
+    alone = validate(make_run(Equal(2), None), table)
+    sent: list[object] = []
+    runs = [make_run(Equal(2), OneOf(None, place, 2, sent)) for place in (1, 0)]
+    others, first = [evaluation._scored(run, table, run.ranks) for run in runs]
+    assert others is None
+    assert (first.score, first.metrics) == (alone.score, alone.metrics)
+    assert first.losses == pytest.approx(alone.losses, rel=1e-12)
+
+
+def test_statistics_of_each_ranks_own_rows_leave_predicting_to_the_first(table: Batch) -> None:
+    model = make_run(Equal(2), None).model
+    assert predicting_ranks(model, OneOf()) is not None
+    model.add_module("norm", torch.nn.BatchNorm1d(4))
+    assert predicting_ranks(model, OneOf()) is None
+    assert predict_together(model, table, OneOf(None, 1, 2)) is None
+    assert predict_together(model, table, OneOf(None, 0, 2)) is not None
+
+
 class Second(Ranks):
     """The second of two, which hears what the first one shared."""
 
@@ -107,6 +169,9 @@ class Second(Ranks):
     @property
     def rank(self) -> int:
         return 1
+
+    def collect(self, value: object) -> None:
+        return None
 
     def share(self, value: object) -> object:
         assert value is None

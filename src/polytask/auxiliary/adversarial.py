@@ -18,6 +18,7 @@ from polytask.errors import UserError
 from polytask.model.objective import Objective, reverse_gradient
 from polytask.model.outputs import Outputs
 from polytask.model.reduction import labelled_rows
+from polytask.model.words import pooled
 from polytask.streams import Batch
 
 _STEEPNESS = 10.0
@@ -27,7 +28,8 @@ _STEEPNESS = 10.0
 class Adversarial(Auxiliary):
     """A column, or the data set, names the domain of each row; what the trunk makes of a row is not to tell it.
 
-    It reads the mean of the trunk's features of all tasks; of `shared_private` what is shared alone.
+    It reads the mean of the trunk's features of all tasks; of `shared_private` what is shared alone; in a model
+    of words the mean over a row's words.
 
     The discriminator learns by its own loss; the trunk and the encoder get its gradient times
     -lambda, which rises as 2 / (1 + exp(-10 p)) - 1 with the part p of training that is done.
@@ -39,6 +41,7 @@ class Adversarial(Auxiliary):
     """
 
     name: ClassVar[str] = "adversarial"
+    suits_words: ClassVar[bool] = True
     reads: ClassVar = "shared"
 
     column: str
@@ -97,7 +100,8 @@ class _Discriminator(AuxiliaryLoss):
 
     def forward(self, result: Outputs, batch: Batch) -> Tensor:
         strength = self.reversal * reversal_at(self.progress)
-        logits_BK = self.layers(reverse_gradient(result.shared, strength))
+        features_BH = pooled(result.shared, result.num_words)
+        logits_BK = self.layers(reverse_gradient(features_BH, strength))
         domains_B = batch.labels[self.name].nan_to_num().long()
         return functional.cross_entropy(logits_BK, domains_B, reduction="none")
 
@@ -106,7 +110,7 @@ class _Discriminator(AuxiliaryLoss):
             return None
         domains_B = batch.labels[self.name]
         known_B = ~domains_B.isnan()
-        found_B = self.layers(result.shared[known_B]).argmax(dim=1)
+        found_B = self.layers(pooled(result.shared, result.num_words)[known_B]).argmax(dim=1)
         is_right_B: Tensor = found_B == domains_B[known_B]
         return is_right_B.float().mean()
 

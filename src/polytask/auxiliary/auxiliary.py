@@ -41,6 +41,9 @@ class Auxiliary(ABC):
     reads: ClassVar[Literal["features", "shared", "both"]] = "features"
     """The mean of all tasks' features; what is shared of them; or what is shared and what is private."""
 
+    suits_words: ClassVar[bool] = False
+    """Whether it has a loss where the trunk's features are of words."""
+
     weight: Weight | Schedule
 
     def __post_init__(self) -> None:

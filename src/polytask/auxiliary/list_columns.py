@@ -6,17 +6,18 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from polytask.errors import UserError, nearest
-from polytask.inputs import FittedInputs, Sequences, Text
+from polytask.inputs import FittedInputs, Sequences, Text, WordInput
 
 
 @dataclass(frozen=True, slots=True)
 class ListColumn:
-    """One text or list: ids (B, L) at a place of a tensor (B, C, L), 0 behind the end; its vocabulary's size."""
+    """One text, list or column of words: ids (B, L) at a place of a tensor (B, C, L), 0 behind the end; its vocabulary's size."""
 
     name: str
     input_name: str
     place: int
     num_ids: int
+    is_of_words: bool = False
 
     def ids(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """(B, L)"""
@@ -39,6 +40,9 @@ def list_columns(inputs: FittedInputs, wanted: Sequence[str] = ()) -> tuple[List
             for place in one.lists():
                 name, table = one.columns[place], one.tables[one.table_of[place]]
                 found[name] = ListColumn(name, input_name, place, table.num_ids)
+        elif isinstance(one, WordInput):
+            (name,) = one.columns
+            found[name] = ListColumn(name, input_name, 0, one.tables[0].num_ids, True)
     for name in wanted:
         if name not in found:
             raise UserError(

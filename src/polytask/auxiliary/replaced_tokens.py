@@ -16,6 +16,7 @@ from polytask.auxiliary.auxiliary import (
 )
 from polytask.auxiliary.list_columns import ListColumn, list_columns
 from polytask.auxiliary.loss import AuxiliaryLoss
+from polytask.auxiliary.replaced_words import WordsBelong, exchanged
 from polytask.auxiliary.weighing import Weight
 from polytask.inputs.sequence_padding import PADDING
 from polytask.model.objective import Objective
@@ -31,16 +32,19 @@ class ReplacedTokens(Auxiliary):
     """Some words or items of some rows are exchanged for those of other rows; which ones is to be told.
 
     Told from what the trunk makes of the whole row and from the word itself, which has a vector of the loss's
-    own (`width` numbers): would this word, this item, occur in such a row?
+    own (`width` numbers): would this word, this item, occur in such a row? In a model of words (`--columns
+    words=...`) from the vector that the trunk makes of the word among its neighbours.
 
     Source: ELECTRA's replaced token detection (Clark et al., ICLR 2020, eq. 1).
     DIFF: words are drawn from the batch's other rows, as often as they occur there, not by a generator
-    network; the trunk has one vector a row, not one a word; only added rows are changed.
+    network; but for a model of words the trunk has one vector a row, not one a word; only added rows are
+    changed.
 
     Paper: https://arxiv.org/abs/2003.10555
     """
 
     name: ClassVar[str] = "replaced_tokens"
+    suits_words: ClassVar[bool] = True
 
     columns: tuple[ListColumn, ...]
     rate: float
@@ -64,16 +68,24 @@ class ReplacedTokens(Auxiliary):
         """
         require_share("rate", rate)
         require_share("share", share)
-        return cls(weight, list_columns(rows.inputs, columns), rate, share, width)
+        found = list_columns(rows.inputs, columns)
+        words = tuple(column for column in found if column.is_of_words)
+        return cls(weight, words or found, rate, share, width)
 
     def extend(self, stream: Stream) -> Stream:
         return with_rows(stream, self._exchanged, share=self.share, salt=_SALT)
 
     def objective(self, num_features: int, *, num_steps: int) -> Objective:
+        if self.columns[0].is_of_words:
+            return WordsBelong(self, num_features, num_steps)
         return _Belonging(self, num_features, num_steps)
 
     def _exchanged(self, rows: Batch, generator: torch.Generator) -> Made:
         """An entry that is exchanged for an equal one counts as its own; behind the end there is none."""
+        if self.columns[0].is_of_words:
+            name = self.columns[0].input_name
+            ids_BPL, labels_BL = exchanged(rows.inputs[name], self.rate, generator)
+            return {**rows.inputs, name: ids_BPL}, {self.name: labels_BL}
         inputs = {name: value.clone() for name, value in rows.inputs.items()}
         labels: list[Tensor] = []
         for column in self.columns:

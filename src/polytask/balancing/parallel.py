@@ -117,6 +117,12 @@ class Ranks:
         distributed.all_gather_object(values, value, group=self.group)
         return values
 
+    def collect(self, value: Shared) -> list[Shared] | None:
+        """Every rank's value on the first one; None on the others, which do not hold them."""
+        values = [value] * self.world if self.rank == 0 else None
+        distributed.gather_object(value, values, group=self.group, group_dst=0)
+        return values
+
     def columns(self, sizes: Sequence[int]) -> tuple[Tensor, int]:
         """Where this rank's parts of K flattened tensors lie in the whole ones, and how long these are.
 

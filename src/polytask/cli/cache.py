@@ -1,13 +1,10 @@
 """polytask cache: the encoded rows that fits keep on disk."""
 
-import shutil
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
-
-from polytask.errors import UserError
 
 cache_app = typer.Typer(
     name="cache",
@@ -38,12 +35,8 @@ def list_command(cache: _Folder = None) -> None:
 @cache_app.command(name="clear")
 def clear_command(cache: _Folder = None) -> None:
     """Remove all stores; fits encode their tables anew."""
-    from polytask.fitting.storing.store import cache_folder, stores_in
+    from polytask.fitting.storing.store import cache_folder, remove_stores, stores_in
 
     stores = stores_in(cache_folder(cache))
-    for path, _ in stores:
-        try:
-            shutil.rmtree(path)
-        except OSError as error:
-            raise UserError(f"{path}: it cannot be removed: {error.strerror}") from error
+    remove_stores(cache_folder(cache))
     typer.echo(f"removed {len(stores)} stores, {sum(size for _, size in stores) / 1e9:.3f} GB")

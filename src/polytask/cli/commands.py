@@ -22,6 +22,7 @@ from polytask.cli.options import (
     with_fit_options,
     with_study_options,
     with_transfer_options,
+    workers_from,
 )
 from polytask.cli.stopping import TERMINATED, Terminated, terminated_in_order
 from polytask.cli.visible import visible
@@ -138,14 +139,17 @@ def fit(options: Mapping[str, object]) -> None:
     polytask fit log.parquet --task click --task watch:regression --out runs/first
     """
     resumed = resumed_from(options)
+    workers = workers_from(options)
     config = None if resumed else _existing(config_from(options))
-    from polytask.cli.fitting import show_fit, show_resumed
+    from polytask.cli.fitting import show_fit, show_fit_on_ray, show_resumed
 
-    verbose = bool(options["verbose"])
+    verbose, continues = bool(options["verbose"]), bool(options["continue_"])
     if resumed is not None:
         show_resumed(resumed[0], threads=resumed[1], verbose=verbose)
+    elif config is not None and workers is not None:
+        show_fit_on_ray(config, workers=workers, continues=continues, verbose=verbose)
     elif config is not None:
-        show_fit(config, verbose=verbose)
+        show_fit(config, continues=continues, verbose=verbose)
 
 
 @app.command(cls=CommandUnderHeadings, context_settings=_WIDE)

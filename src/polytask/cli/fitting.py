@@ -36,10 +36,11 @@ from polytask.fitting import (
     Notice,
     Prepared,
     Run,
+    continued_events,
     fit_events,
     resume_events,
 )
-from polytask.fitting.processes.torchrun import is_first, launched
+from polytask.fitting.processes.torchrun import is_first, launched, number_of_restarts
 from polytask.fitting.telling import finished_line, prepared_lines
 from polytask.training.evaluation import Validation
 from polytask.training.loop import TrainStep
@@ -47,10 +48,33 @@ from polytask.training.loop import TrainStep
 _REDRAW_SECONDS = 0.2
 
 
-def show_fit(config: FitConfig, table: TableSource | None = None, *, verbose: bool = False) -> None:
-    """Fit and print; under torchrun the first process prints."""
+def show_fit(
+    config: FitConfig,
+    table: TableSource | None = None,
+    *,
+    continues: bool = False,
+    verbose: bool = False,
+) -> None:
+    """Fit and print; under torchrun the first process prints.
+
+    `continues`: what the folder holds of this very run is not done again; processes that torchrun has
+    started again do so by themselves.
+    """
+    begin = fit_events
+    if continues or (number_of_restarts() and config.out is not None):
+        begin = continued_events
     with told_how_to_resume(config.out if table is None else None), launched() as ranks:
-        _show(fit_events(config, table, ranks=ranks), ranks, verbose=verbose)
+        _show(begin(config, table, ranks=ranks), ranks, verbose=verbose)
+
+
+def show_fit_on_ray(
+    config: FitConfig, *, workers: int, continues: bool = False, verbose: bool = False
+) -> None:
+    """Fit in processes of a Ray cluster, whose first one prints, and print the table at the end."""
+    from polytask.fitting.processes.on_ray import fit_on_ray
+
+    run = fit_on_ray(config, workers=workers, continues=continues)
+    _show_run(console_for_tables(), run, verbose=verbose)
 
 
 def show_resumed(folder: Path, *, threads: int | None, verbose: bool = False) -> None:
@@ -82,6 +106,10 @@ def _show(events: Iterator[Event], ranks: Ranks | None, *, verbose: bool) -> Non
                 case Finished():
                     run = event.run
     assert run is not None
+    _show_run(console, run, verbose=verbose)
+
+
+def _show_run(console: Console, run: Run, *, verbose: bool) -> None:
     show_results(console, run, verbose=verbose)
     if run.metrics.auxiliary is not None:
         show_auxiliary(console, run.metrics.auxiliary)

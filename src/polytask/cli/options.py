@@ -10,6 +10,7 @@ import typer
 from pydantic.fields import FieldInfo
 
 from polytask.choices import AUXILIARY_NAMES, KIND_NAMES, RULE_NAMES, TRUNK_NAMES, WRAPPER_NAMES
+from polytask.cli.study_list import STUDY_OPTIONS
 from polytask.config import FitConfig, read_config, spellings, validate_config
 from polytask.config.fields import description, shown_default
 from polytask.errors import UserError
@@ -30,15 +31,25 @@ _COLUMN_OPTIONS = (
 
 
 def with_fit_options(command: Callable[[Mapping[str, object]], None]) -> Callable[..., None]:
-    """The command with one option a field of FitConfig, --config, --resume and --verbose."""
+    """The command with one option a field of FitConfig, --config, --resume, --continue, --on, --workers and --verbose."""
     resume = _other_option(
         "resume",
         Path | None,
         "Resume an interrupted run; of the other options only --threads may be given.",
         metavar="RUN",
     )
+    continues = _other_option(
+        "continue_",
+        bool,
+        "Resume the run of this very command where --out holds it, else begin it.",
+    )
     verbose = _other_option("verbose", bool, "Print all metrics, each with its interval.")
-    return _with_options(command, tuple(FitConfig.model_fields), resume, verbose)
+    on = _other_option(
+        "on", str | None, "ray: train in processes of a Ray cluster.", metavar="ENGINE"
+    )
+    workers = _other_option("workers", int | None, "Processes of --on ray.", metavar="N")
+    further = (resume, continues, on, workers, verbose)
+    return _with_options(command, tuple(FitConfig.model_fields), *further)
 
 
 def with_column_options(command: Callable[[Mapping[str, object]], None]) -> Callable[..., None]:
@@ -128,12 +139,28 @@ def resumed_from(options: Mapping[str, object]) -> tuple[Path, int | None] | Non
         return None
     given = _given(options) | ({"config": path} if options.get("config") else {})
     others = [_flag(name) for name in given if name != "threads"]
+    others += ["--continue"] if options.get("continue_") else []
+    others += ["--on"] if options.get("on") else []
     if others:
         raise UserError(
             f"--resume {path} takes everything from {path}/run.yaml: leave out {', '.join(others)}; "
             "only --threads may stand beside it"
         )
     return Path(str(path)), validate_config(given, from_text=True).threads
+
+
+def workers_from(options: Mapping[str, object]) -> int | None:
+    """The processes of --on ray; None where it is not asked for."""
+    engine, workers = options.get("on"), options.get("workers")
+    if engine is None:
+        if workers is not None:
+            raise UserError("--workers says how many processes --on ray has: pass both")
+        return None
+    if engine != "ray":
+        raise UserError(f"--on={engine}: the one engine is ray; torchrun starts polytask itself")
+    if not isinstance(workers, int) or workers < 1:
+        raise UserError("--on ray needs the number of its processes: --workers=4")
+    return workers
 
 
 def _given(options: Mapping[str, object]) -> dict[str, object]:
@@ -168,7 +195,7 @@ def _other_option(
     name: str, kind: object, meaning: str, *, metavar: str | None = None, panel: str = "Other"
 ) -> inspect.Parameter:
     option = typer.Option(
-        f"--{name.replace('_', '-')}",
+        f"--{name.rstrip('_').replace('_', '-')}",
         help=meaning,
         metavar=metavar,
         show_default=False,
@@ -264,33 +291,6 @@ _NOT_OF_A_STUDY = (
     *("auxiliary", "pretrain", "pretrain_epochs", "pretrain_rate", "compare_auxiliary"),
     *("data", "shares"),
 )
-STUDY_OPTIONS: Mapping[str, tuple[object, str | None, str]] = {
-    "quick": (
-        bool,
-        None,
-        "Few rules, two trials, three seeds, three epochs of 20,000 rows: under five minutes.",
-    ),
-    "trunks": (str | None, "NAMES", "Trunks to compare, comma-separated; --trunk if absent."),
-    "balancers": (str | None, "NAMES", "Rules to compare, comma-separated; eight if absent."),
-    "auxiliary": (
-        list[str] | None,
-        "NAMES",
-        "A set of extra losses and tasks, comma-separated, or none; repeat for each set.",
-    ),
-    "leave_out": (str | None, "ROWS", "Rows to do without: single, static, rlw, trees."),
-    "design": (str | None, "product|star", "star: change one thing at a time. [product]"),
-    "trials": (int | None, "N", "Trials of each configuration. [8]"),
-    "seeds": (int | None, "N", "Trainings of the best of each. [5]"),
-    "rows": (int | None, "N", "Train on so many rows, drawn at random; all if absent."),
-    "budget": (str | None, "TIME", "Time for everything, such as 90s, 60m or 2h. [60m]"),
-    "workers": (int | None, "N", "Trainings at a time; one a core if absent."),
-    "trial_time": (str | None, "TIME", "The longest that a training may take. [30m]"),
-    "trial_memory": (float | None, "GB", "Memory that a training may take."),
-    "storage": (str | None, "URL", "A data base that several machines share; a file if absent."),
-    "search_seed": (int | None, "N", "Seed of the search. [0]"),
-    "resume": (Path | None, "FOLDER", "Go on with a study that was stopped."),
-    "join": (Path | None, "FOLDER", "Take part in a study of another machine, by its storage."),
-}
 _PANELS = {
     "inputs": "Columns",
     "transform": "Labels",

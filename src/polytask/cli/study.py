@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from rich.console import Console
@@ -21,25 +21,38 @@ from polytask.records.study import Paired, StudyRecord
 from polytask.records.study_files import STUDY
 from polytask.report.formatting import seconds
 from polytask.report.study_text import answer, verdict, warnings
-from polytask.study.conducting import FinalEnded, TrialEnded
+from polytask.study.events import FinalEnded, Progressed, StudyFinished, TrialEnded
 from polytask.study.folder import StudyFolder
-from polytask.study.running import Progressed, StudyFinished, study_events
+from polytask.study.running import study_events
 
 
-def show_study(config: StudyConfig, places: Places | None = None) -> None:
-    """Compare and print."""
-    with told_how_to_resume(config.out, "study", STUDY):
+def show_study(config: StudyConfig, places: Places | None = None, *, machines: int = 0) -> None:
+    """Compare and print; `machines`: processes that Ray places beside this one."""
+    with told_how_to_resume(config.out, "study", STUDY), _placed(config, machines):
         _show(config, places, None, joins=False)
 
 
-def show_resumed_study(path: Path, *, joins: bool, over: dict[str, object]) -> None:
+def show_resumed_study(
+    path: Path, *, joins: bool, over: dict[str, object], machines: int = 0
+) -> None:
     """Go on with a study that was stopped, or take part in one at work; `over`: options of this process."""
     folder, config, places = StudyFolder.open(path, joins=joins)
     if over:
         checked = validate_study({"fit": config.fit, **over}, from_text=True)
         config = config.model_copy(update={name: getattr(checked, name) for name in over})
-    with told_how_to_resume(path, "study", STUDY):
+    with told_how_to_resume(path, "study", STUDY), _placed(config, machines):
         _show(config, places, folder, joins=joins)
+
+
+def _placed(config: StudyConfig, machines: int) -> AbstractContextManager[None]:
+    """The processes that Ray places while the study runs; none where it is not asked to."""
+    if not machines or config.out is None:
+        return nullcontext()
+    from polytask.study.on_ray import placed_on_ray
+
+    return placed_on_ray(
+        config.out, storage=config.storage, machines=machines, workers=config.workers
+    )
 
 
 def _show(

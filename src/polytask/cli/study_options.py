@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from polytask.cli.options import STUDY_OPTIONS, config_from
+from polytask.cli.options import config_from
+from polytask.cli.study_list import STUDY_OPTIONS
 from polytask.config.spellings import split_commas
 from polytask.config.study import Places, StudyConfig, quick, read_study, validate_study
 from polytask.data.paths import matching_paths
@@ -13,7 +14,8 @@ _YAML = (".yaml", ".yml")
 _OF_THIS_PROCESS = ("budget", "workers", "trial_time", "trial_memory", "storage")
 """What may be another thing when a study goes on: none of it changes a result."""
 _LISTS = ("trunks", "balancers", "leave_out")
-_OTHER = ("quick", "resume", "join", "search_seed", "auxiliary")
+_PLACING = ("on", "machines")
+_OTHER = ("quick", "resume", "join", "search_seed", "auxiliary", *_PLACING)
 
 
 def begun_study(options: Mapping[str, object]) -> None:
@@ -21,9 +23,10 @@ def begun_study(options: Mapping[str, object]) -> None:
     known = {name: options.get(name) for name in STUDY_OPTIONS}
     own = {n: v for n, v in known.items() if v is not None and v is not False and v != []}
     resumed, joined = own.get("resume"), own.get("join")
+    machines = _machines_of(own)
     if resumed is not None or joined is not None:
         over = {name: own[name] for name in _OF_THIS_PROCESS if name in own}
-        others = [name for name in own if name not in (*over, "resume", "join")]
+        others = [name for name in own if name not in (*over, "resume", "join", *_PLACING)]
         if others or options.get("table") or options.get("tasks"):
             raise UserError(
                 f"--resume and --join take everything from the study's folder: beside them only "
@@ -32,7 +35,7 @@ def begun_study(options: Mapping[str, object]) -> None:
         from polytask.cli.study import show_resumed_study
 
         path = Path(str(resumed if resumed is not None else joined))
-        show_resumed_study(path, joins=joined is not None, over=over)
+        show_resumed_study(path, joins=joined is not None, over=over, machines=machines)
         return
     config, places = _asked(options, own)
     for table in (config.fit.table, config.fit.test, config.fit.valid):
@@ -40,7 +43,23 @@ def begun_study(options: Mapping[str, object]) -> None:
             matching_paths(str(table))
     from polytask.cli.study import show_study
 
-    show_study(config, places)
+    show_study(config, places, machines=machines)
+
+
+def _machines_of(own: Mapping[str, object]) -> int:
+    """How many processes Ray is to place; 0 where it is not asked for."""
+    if "on" not in own:
+        if "machines" in own:
+            raise UserError("--machines says how many processes --on ray places: pass both")
+        return 0
+    number = own.get("machines", 1)
+    if own["on"] != "ray":
+        raise UserError(f"--on={own['on']}: the one engine is ray")
+    if not isinstance(number, int) or number < 1:
+        raise UserError(f"--machines must be at least 1, but is {number}")
+    if "join" in own:
+        raise UserError("--on ray is for the process that leads: leave out --join")
+    return number
 
 
 def _asked(

@@ -26,7 +26,9 @@ from polytask.trunks import TRUNKS, Aligned, Trunk
 OWN = "own"
 """Stands in run.yaml where the user handed over an object in the place of a name."""
 
-_FLAT_INPUT_OPTIONS = ("min_count", "numeric_encoding", "num_bins", "embedding_dim")
+_FLAT_INPUT_OPTIONS = (
+    *("min_count", "max_ids", "hash_buckets", "numeric_encoding", "num_bins", "embedding_dim"),
+)
 
 
 class TrunkMaker(Protocol):

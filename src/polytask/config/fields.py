@@ -10,6 +10,7 @@ from polytask.choices import (
     BatchBy,
     GivenConflict,
     NumericEncoding,
+    OnBadFile,
     OnBadRow,
     OnDisk,
     Preset,
@@ -111,6 +112,8 @@ class FitConfig(_Strict):
     """Columns to read as text, as they are written."""
     on_bad_row: OnBadRow = "stop"
     """What to do with rows that an input cannot read, such as a broken picture."""
+    on_bad_file: OnBadFile = "stop"
+    """What to do with a file of a table of several that cannot be opened."""
     missing: Words | None = None
     """Words for missing, for all columns or as COLUMN=WORD; else the usual. In label columns also
     numbers, such as -1."""
@@ -158,6 +161,10 @@ class FitConfig(_Strict):
     # Inputs -> numbers
     min_count: Count = 2
     """Rarer categories are read as unknown."""
+    max_ids: Count | None = None
+    """Most values of a categorical column; the others are read as unknown."""
+    hash_buckets: Annotated[int, Field(ge=0)] = 0
+    """Ids that rare and unknown values share by a hash, in the place of one."""
     numeric_encoding: NumericEncoding = "piecewise"
     """How numbers enter the network."""
     num_bins: Annotated[int, Field(ge=2)] | None = None
@@ -247,6 +254,8 @@ class FitConfig(_Strict):
     """Seed of weights, batches and dropout."""
     init_from: Location | None = None
     """Run to take weights from, by column and value."""
+    grow: bool = False
+    """Go on with the inputs of --init-from: its scales and values, and those that are new."""
 
     # What comes out
     baseline: Literal["single", "none"] = "single"

@@ -9,6 +9,7 @@ from polytask.choices import (
     BatchBy,
     GivenConflict,
     NumericEncoding,
+    OnBadFile,
     OnBadRow,
     OnDisk,
     Preset,
@@ -41,6 +42,7 @@ class FitOptions(TypedDict, total=False):
     columns: str | Mapping[str, str | tuple[str, ...] | list[str]]
     text: str | tuple[str, ...] | list[str]
     on_bad_row: OnBadRow
+    on_bad_file: OnBadFile
     missing: str | float | tuple[str | float, ...] | list[str | float] | None
     decimal: Decimal | None
     encoding: str
@@ -61,6 +63,8 @@ class FitOptions(TypedDict, total=False):
     valid_from: int | float | str | date | None
     test_from: int | float | str | date | None
     min_count: int
+    max_ids: int | None
+    hash_buckets: int
     numeric_encoding: NumericEncoding
     num_bins: int | None
     numeric_values: Literal["auto", "none"]
@@ -99,6 +103,7 @@ class FitOptions(TypedDict, total=False):
     threads: int | None
     seed: int
     init_from: str | Path | None
+    grow: bool
     baseline: Literal["single", "none"]
     intervals: bool
     log_every: int

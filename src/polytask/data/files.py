@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 
 from polytask.columns.values import is_text
 from polytask.data.options import ReadOptions
@@ -24,8 +25,7 @@ def open_parquet(paths: Sequence[Path], options: ReadOptions) -> Source:
     """One Parquet file, several, or all of a folder's; folders named KEY=VALUE become columns."""
     folder = paths[0] if len(paths) == 1 and paths[0].is_dir() else None
     files = paths if folder is None else _parquet_files(folder)
-    for file in files:
-        _check_parquet(file)
+    files, note = _sound(files, skips=options.on_bad_file == "skip")
     names = [str(file) for file in files]
     layout: dict[str, str | None] = {
         "partitioning": None if folder is None else "hive",
@@ -41,7 +41,8 @@ def open_parquet(paths: Sequence[Path], options: ReadOptions) -> Source:
         **layout,
     )
     scan = scan_of(plain, widened(plain, []) if len(files) > 1 else plain.schema)
-    return replace(of_dataset(dataset), declared=of_dataset(plain).declared, scan=scan)
+    source = replace(of_dataset(dataset), declared=of_dataset(plain).declared, note=note)
+    return replace(source, scan=None if scan is None else replace(scan, note=note))
 
 
 def of_dataset(dataset: ds.Dataset) -> Source:
@@ -77,6 +78,26 @@ def _parquet_files(folder: Path) -> list[Path]:
     return files
 
 
+def _sound(files: Sequence[Path], *, skips: bool) -> tuple[list[Path], str]:
+    """The files that can be opened, and a note on those that are left out; UserError at the first one
+    unless broken files are to be skipped."""
+    sound, broken = [], []
+    for file in files:
+        try:
+            _check_parquet(file)
+            sound.append(file)
+        except UserError as error:
+            if len(files) == 1:
+                raise
+            if not skips:
+                hint = f"--on-bad-file=skip leaves it out of {len(files)} files"
+                raise UserError(f"{error.message}; {hint}") from error
+            broken.append(error.message)
+    if not sound:
+        raise UserError(f"none of {len(files)} files can be read: {broken[0]}")
+    return sound, f"{len(broken)} of {len(files)} files left out: {broken[0]}" if broken else ""
+
+
 def _check_parquet(file: Path) -> None:
     with file.open("rb") as content:
         head = content.read(4)
@@ -88,6 +109,10 @@ def _check_parquet(file: Path) -> None:
         raise UserError(f"{file} is no Parquet file: it begins with {head!r}, not {_MAGIC!r}")
     if tail != _MAGIC:
         raise UserError(f"{file} is cut short: a Parquet file ends with {_MAGIC!r}; copy it again")
+    try:
+        pq.read_metadata(file)
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{file} cannot be read: {error}") from error
 
 
 def _repetitive_text(dataset: ds.Dataset) -> list[str]:

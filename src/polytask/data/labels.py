@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from pydantic import TypeAdapter
 
 from polytask.choices import GivenConflict as GivenConflict
 from polytask.columns.required import require_columns
+from polytask.columns.words import Words, is_list, words_of
 from polytask.errors import UserError
 from polytask.files.serial import from_record, to_record
 from polytask.kinds import Kind, Labels
@@ -48,10 +50,14 @@ class LabelCount:
 
 
 class Encoded(NamedTuple):
-    """Labels (B, T), and how each task is labelled."""
+    """Labels (B, T), and how each task is labelled.
+
+    Tasks with a label a word have none there, but in `words` by name: (B, L), NaN behind a row's end.
+    """
 
     labels_BT: NDArray[np.float32]
     counts: tuple[LabelCount, ...]
+    words: Mapping[str, NDArray[np.float32]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +101,9 @@ class LabelEncoder:
         fitted = list(tasks)
         labels: dict[str, Floats] = {}
         for index in order:
-            task = fitted[index]
-            column = label_column(train_table[task.column], missing)
+            column = train_table[fitted[index].column]
+            task = replace(fitted[index], per_word=has_a_label_a_word(fitted[index].kind, column))
+            column = label_column(_words(task, column).values_N, missing)
             task = replace(task, kind=task.kind.fit(column, task.what))
             own_B = task.kind.encode(column, task.what).values_B
             task = _settled(task, own_B, labels, given_conflict)
@@ -109,16 +116,20 @@ class LabelEncoder:
         require_columns(table, [task.column for task in self.tasks], "the tasks")
         labels: dict[str, Floats] = {}
         counts: dict[str, LabelCount] = {}
+        rows: dict[str, NDArray[np.float32]] = {}
         for index in parents_first(self.tasks):
             task = self.tasks[index]
-            column = label_column(table[task.column], self.missing)
-            own = task.kind.encode(column, task.what)
+            words = _words(task, table[task.column])
+            own = task.kind.encode(label_column(words.values_N, self.missing), task.what)
             labels[task.name] = _joint(task, own.values_B, labels, self.given_conflict)
             counts[task.name] = _count(task, own, labels)
-        labels_BT = np.empty((table.num_rows, len(self.tasks)), dtype=np.float32)
+            if task.per_word:
+                rows[task.name] = _as_rows(labels[task.name], words.lengths_B)
+        labels_BT = np.full((table.num_rows, len(self.tasks)), np.nan, dtype=np.float32)
         for index, task in enumerate(self.tasks):
-            labels_BT[:, index] = labels[task.name]
-        return Encoded(labels_BT, tuple(counts[task.name] for task in self.tasks))
+            if not task.per_word:
+                labels_BT[:, index] = labels[task.name]
+        return Encoded(labels_BT, tuple(counts[task.name] for task in self.tasks), rows)
 
     def to_dict(self) -> dict[str, object]:
         """What `json.dumps` can write, with format and version."""
@@ -133,6 +144,25 @@ class LabelEncoder:
 
 
 _adapter = TypeAdapter(LabelEncoder)
+
+
+def has_a_label_a_word(kind: Kind | None, column: pa.ChunkedArray) -> bool:
+    """Whether a column of labels has one for each word of a row: it holds lists, or the kind splits its texts."""
+    return is_list(column.type) or (kind is not None and kind.splits_texts)
+
+
+def _words(task: Task, column: pa.ChunkedArray) -> Words:
+    """The labels, one a row, or one a word."""
+    if task.per_word:
+        return words_of(column, task.what)
+    return Words(column, np.ones(len(column), dtype=np.int64))
+
+
+def _as_rows(labels_N: Floats, lengths_B: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Labels of words as (B, L), NaN behind the end of a row."""
+    labels_BL = np.full((len(lengths_B), int(lengths_B.max(initial=0))), np.nan, dtype=np.float32)
+    labels_BL[np.arange(labels_BL.shape[1]) < lengths_B[:, None]] = labels_N
+    return labels_BL
 
 
 def _settled(task: Task, own_B: Floats, labels: Mapping[str, Floats], at: GivenConflict) -> Task:

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from polytask.choices import OnBadFile
 from polytask.errors import UserError
 
 Decimal = Literal[",", "."]
@@ -21,7 +22,7 @@ class ReadOptions:
     decimal: the decimal sign; found out if None. encoding: of text files.
     skip: columns that need not be readable. needed: the columns whose text has to be read as the values that it
     stands for; all if None. files: columns of the paths of files, which are relative to
-    the table's folder.
+    the table's folder. on_bad_file: what to do with a file of several that cannot be opened.
     """
 
     text: Collection[str] = ()
@@ -34,6 +35,7 @@ class ReadOptions:
     skip: Collection[str] = ()
     needed: Collection[str] | None = None
     files: Collection[str] = ()
+    on_bad_file: OnBadFile = "stop"
 
     @property
     def is_utf8(self) -> bool:

@@ -14,7 +14,7 @@ class Scan:
     """A table whose rows come in order, as often as they are asked for.
 
     num_bytes: what it takes on disk, or in memory. fingerprint: what changes when its content does, such as
-    each file's size and time; empty where nothing says so, as of a table in memory.
+    each file's size and time; empty where nothing says so, as of a table in memory. note: what was left out.
 
     >>> scan = Scan.of_table(pa.table({"x": range(5)}))
     >>> [piece["x"].to_pylist() for piece in scan.batches(["x"], 2)]
@@ -26,6 +26,7 @@ class Scan:
     num_bytes: int
     pieces: Pieces
     fingerprint: Callable[[], tuple[str, ...]] = tuple
+    note: str = ""
 
     @classmethod
     def of_table(cls, table: pa.Table) -> "Scan":

@@ -3,6 +3,7 @@
 from polytask.fitting.events import Event, Finished, ModelFinished, ModelStarted, Notice
 from polytask.fitting.fitting import fit, fit_events
 from polytask.fitting.preparing.prepare import Prepared, inspect_table, prepare
+from polytask.fitting.run_folder.continuing import continued_events
 from polytask.fitting.run_folder.loading import load
 from polytask.fitting.run_folder.resuming import resume, resume_events
 from polytask.fitting.run_folder.run import Run
@@ -15,6 +16,7 @@ __all__ = [
     "Notice",
     "Prepared",
     "Run",
+    "continued_events",
     "fit",
     "fit_events",
     "inspect_table",

@@ -19,20 +19,21 @@ _FEW_ROWS = 10_000
 """Up to here eight networks in one gain most, and cost little; products of entries need more rows."""
 
 
-def with_budget(config: FitConfig, num_rows: int) -> FitConfig:
+def with_budget(config: FitConfig, num_rows: int, *, words_a_row: float = 1.0) -> FitConfig:
     """The options with a batch size, epochs, patience, ensemble and cross layers where none were given.
 
     About 50 batches an epoch, of 16 to 1,024 rows; 1,000 steps or more, in 6 to 40 epochs; patience
     for 250 steps, in 3 validations or more. From about 170,000 rows on that is batches of 1,024
     for 6 epochs; small tables get steps enough to learn from. Up to 10,000 rows the model is an
-    ensemble of 8, above it has 2 cross layers.
+    ensemble of 8, above it has 2 cross layers. Of labels of words it is the words that count.
 
     >>> with_budget(FitConfig(), 400).epochs, with_budget(FitConfig(), 400).batch_size
     (40, 16)
     >>> with_budget(FitConfig(epochs=2), 180_000).model_dump(include={"epochs", "batch_size"})
     {'epochs': 2, 'batch_size': 1024}
     """
-    batch_size = config.batch_size or _batch_size(num_rows)
+    num_examples = int(num_rows * words_a_row)
+    batch_size = config.batch_size or max(1, int(_batch_size(num_examples) / words_a_row))
     per_epoch = math.ceil(num_rows / batch_size)
     enough = math.ceil(FEWEST_STEPS / per_epoch)
     epochs = config.epochs or min(max(enough, _FEWEST_EPOCHS), _MOST_EPOCHS)
@@ -40,7 +41,7 @@ def with_budget(config: FitConfig, num_rows: int) -> FitConfig:
     if patience is None:
         validations_a_step = config.validations_per_epoch / per_epoch
         patience = max(_FEWEST_VALIDATIONS, math.ceil(_PATIENT_STEPS * validations_a_step))
-    is_small = num_rows <= _FEW_ROWS
+    is_small = num_examples <= _FEW_ROWS
     ensemble = config.ensemble or (_ENSEMBLE if is_small else 1)
     cross_layers = config.cross_layers
     if cross_layers is None:

@@ -63,6 +63,12 @@ class ModelPlan:
     lengths_B: Tensor | None = None
     stored: StoredRows | None = None
 
+    @property
+    def held_out(self) -> dict[str, Batch]:
+        """The rows that are not trained on, by part."""
+        parts = {"valid": self.valid, "test": self.test}
+        return {name: rows for name, rows in parts.items() if rows is not None}
+
     def stream(self) -> Stream:
         """The training rows in batches, with what extra losses need; of several data sets each has
         `batches` of an epoch."""

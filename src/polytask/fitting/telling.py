@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from polytask.errors import flag, in_python
 from polytask.fitting.budget import budget_in_words
+from polytask.fitting.comparing.labels import labels_of
 from polytask.fitting.events import Event, ModelFinished, Notice
 from polytask.fitting.mixing import mixing_lines
 from polytask.fitting.preparing.prepare import Prepared
@@ -19,11 +20,12 @@ def is_notebook() -> bool:
 
 def tell(event: Event) -> None:
     """Print what an event has to say, in the words of Python."""
-    for line in _lines(event):
+    for line in lines_of(event):
         print(in_python(line), flush=True)
 
 
-def _lines(event: Event) -> Iterator[str]:
+def lines_of(event: Event) -> Iterator[str]:
+    """What an event has to say, in the words of the command line."""
     match event:
         case Notice():
             yield f"note: {event.text}"
@@ -81,7 +83,8 @@ def reading_lines(unused: str | None, notes: tuple[str, ...]) -> Iterator[str]:
 
 def _task_line(prepared: Prepared, position: int) -> str:
     task, count = prepared.tasks[position], prepared.label_counts[position]
-    labels_B = prepared.train.labels[task.name]
+    labels_B = labels_of(prepared, position)
+    num_labels = len(labels_B) if task.per_word else prepared.num_train
     labels_B = labels_B[task.kind.is_labelled(labels_B)].double()
     positive = task.kind.options().get("positive")
     yes = f", yes = {positive}" if positive else ""
@@ -89,6 +92,9 @@ def _task_line(prepared: Prepared, position: int) -> str:
     line = f"{task.name}: {task.kind.name} of column {task.column}{yes}{given}"
     summary = task.kind.summary(labels_B.numpy())
     rate = f"{summary.mean:.2%} yes of " if summary.is_share and summary.mean is not None else ""
-    missing = prepared.num_train - count.labelled
+    missing = num_labels - count.labelled
     unlabelled = f", {missing:,} not labelled" if missing else ""
-    return f"{line}; {rate}{count.labelled:,} rows{unlabelled} ({prepared.kind_reasons[position]})"
+    what = "words" if task.per_word else "rows"
+    return (
+        f"{line}; {rate}{count.labelled:,} {what}{unlabelled} ({prepared.kind_reasons[position]})"
+    )

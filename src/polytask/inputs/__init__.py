@@ -17,3 +17,4 @@ from polytask.inputs.registry import register as register
 from polytask.inputs.sequence import Sequences as Sequences
 from polytask.inputs.text import Text as Text
 from polytask.inputs.time import Time as Time
+from polytask.inputs.word_vectors import WordInput as WordInput

@@ -1,8 +1,9 @@
 """Categories: vocabularies of the training rows, and a learned vector for each value."""
 
 import itertools
+import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Annotated, Self
 
@@ -33,6 +34,7 @@ from polytask.inputs.input import Feature, Input, require_one_each
 MISSING_ID, UNSEEN_ID, FIRST_ID = 0, 1, 2
 
 _MOST_NUMBERS = 1 << 16
+_MOST_BUCKETS = 1 << 30
 _FEW_ROWS = 256
 """So few are looked up in Python, which Arrow's calls take longer to begin with."""
 
@@ -44,7 +46,10 @@ _FIRST = Field(fail_fast=True)
 class Vocabulary:
     """The values of one column: id 0 is missing, 1 unseen or rare, 2 + i is `values[i]`.
 
-    Values are in order of falling count in the training rows, ties by value.
+    Values are in order of falling count in the training rows, ties by value; of a vocabulary that has
+    grown, run by run. With `num_buckets`, unseen
+    and rare values are not id 1 but one of so many ids behind those of the values, by a hash of their
+    text. Source: Weinberger et al., ICML 2009, Feature Hashing.
     """
 
     dtype: str
@@ -54,29 +59,50 @@ class Vocabulary:
         | Annotated[tuple[float, ...], _FIRST]
         | Annotated[tuple[str, ...], _FIRST]
     )
+    num_buckets: int = 0
 
     def __post_init__(self) -> None:
         if len(set(self.values)) < len(self.values):
             raise UserError("a value stands twice in a vocabulary")
+        if not 0 <= self.num_buckets <= _MOST_BUCKETS:
+            raise UserError(f"{self.num_buckets=} must be from 0 to {_MOST_BUCKETS:,}")
 
     @property
     def num_ids(self) -> int:
         """Ids in all, those of missing and unseen included: the rows of an embedding."""
-        return len(self.values) + FIRST_ID
+        return len(self.values) + FIRST_ID + self.num_buckets
 
     @classmethod
     def fit(cls, column: pa.ChunkedArray, what: str, *, min_count: int) -> Self:
         """The values of one column that occur in `min_count` training rows or more."""
-        found = coded(column, what)
-        table = pa.table({"value": found.values, "count": found.counts()})
-        return cls.of_counts(type_name(column.type), table, min_count=min_count)
+        return cls.of_counts(type_name(column.type), counted(column, what), min_count=min_count)
 
     @classmethod
-    def of_counts(cls, dtype: str, table: pa.Table, *, min_count: int) -> Self:
-        """The values of a table of `value` and `count` that occur in `min_count` rows or more."""
+    def of_counts(
+        cls,
+        dtype: str,
+        table: pa.Table,
+        *,
+        min_count: int,
+        max_ids: int | None = None,
+        num_buckets: int = 0,
+    ) -> Self:
+        """The same of a table of `value` and `count`: the commonest `max_ids` at most, and buckets
+        only where a value is left without an id of its own."""
         kept = table.filter(pc.greater_equal(table["count"], max(min_count, 1)))
         ordered = kept.sort_by([("count", "descending"), ("value", "ascending")])
-        return cls(dtype, tuple(ordered["value"].to_numpy().tolist()))
+        values = ordered["value"].slice(0, max_ids).to_numpy().tolist()
+        is_whole = pc.sum(pc.greater(table["count"], 0)).as_py() == len(values)
+        return cls(dtype, tuple(values), 0 if is_whole else num_buckets)
+
+    def grown(self, later: Self) -> Self:
+        """The values of both, the own ones first; `later` alone where its values are of another kind."""
+        if self.values and later.values and type(self.values[0]) is not type(later.values[0]):
+            return later
+        known = set(self.values)
+        new = tuple(value for value in later.values if value not in known)
+        buckets = max(self.num_buckets, later.num_buckets)
+        return replace(self, values=(*self.values, *new), num_buckets=buckets)
 
     def lookup(self) -> Lookup:
         """What finds the places of its values."""
@@ -97,14 +123,30 @@ class Vocabulary:
             _refuse_lost_zeros(found, lookup.among, what)
             # -1, where a value is not found, becomes the id of unseen values.
             ids = lookup.places(converted(found, kind, what)) + FIRST_ID
+        if self.num_buckets:
+            unseen = ids == UNSEEN_ID
+            ids[unseen] = self._buckets(found.values.filter(pa.array(unseen)))
         return found.spread(ids, missing=MISSING_ID)
+
+    def _buckets(self, values: pa.Array) -> list[int]:
+        """The ids of values without one of their own."""
+        first, number = FIRST_ID + len(self.values), self.num_buckets
+        texts = values.cast(pa.large_string()).to_pylist()
+        return [first + zlib.crc32(text.encode()) % number for text in texts]
+
+
+def counted(column: pa.ChunkedArray, what: str) -> pa.Table:
+    """The column's `value`s, each once, with the `count` of their rows."""
+    found = coded(column, what)
+    return pa.table({"value": found.values, "count": found.counts()})
 
 
 @dataclass(frozen=True)
 class Categories(Input):
     """Columns of C vocabularies; each value has an embedding of `embedding_dim` numbers.
 
-    Columns of more than `sparse_above` ids share a second matrix, with sparse gradients.
+    Columns of more than `sparse_above` ids share a second matrix, with sparse gradients. `max_ids` and
+    `hash_buckets` bound the rows of a column's embedding where there are more values than memory holds.
 
     >>> table = pa.table({"city": ["Bonn", "Kiel", "Bonn", None]})
     >>> cities = Categories.fit(table, ["city"], min_count=2)
@@ -130,27 +172,54 @@ class Categories(Input):
         columns: Sequence[str],
         *,
         min_count: int = 2,
+        max_ids: int | None = None,
+        hash_buckets: int = 0,
         embedding_dim: int | None = None,
         sparse_above: int = SPARSE_ABOVE,
-        counts: Mapping[str, pa.Table] | None = None,
     ) -> Self:
-        """A value in fewer than `min_count` rows shares id 1 with unseen ones.
+        """A value in fewer than `min_count` rows shares id 1 with unseen ones, as all do behind the
+        commonest `max_ids` of a column; or one of `hash_buckets` ids, in columns with such values.
 
-        `counts`, a table of `value` and `count` for each column, stand in the place of the table's own.
         UserErrors: values without identity, such as lists.
         """
-        if min_count < 1:
-            raise UserError(f"{min_count=} must be positive")
+        return cls.of_counts(
+            {name: type_name(table[name].type) for name in columns},
+            {name: counted(table[name], f"column {name!r}") for name in columns},
+            min_count=min_count,
+            max_ids=max_ids,
+            hash_buckets=hash_buckets,
+            embedding_dim=embedding_dim,
+            sparse_above=sparse_above,
+        )
+
+    @classmethod
+    def of_counts(
+        cls,
+        dtypes: Mapping[str, str],
+        counts: Mapping[str, pa.Table],
+        *,
+        min_count: int = 2,
+        max_ids: int | None = None,
+        hash_buckets: int = 0,
+        embedding_dim: int | None = None,
+        sparse_above: int = SPARSE_ABOVE,
+    ) -> Self:
+        """The same of columns that were counted: by name, tables of `value` and `count`."""
+        for name, bound in (("min_count", min_count), ("max_ids", max_ids)):
+            if bound is not None and bound < 1:
+                raise UserError(f"{name}={bound} must be positive")
         vocabularies = tuple(
-            Vocabulary.fit(table[name], f"column {name!r}", min_count=min_count)
-            if counts is None
-            else Vocabulary.of_counts(
-                type_name(table[name].type), counts[name], min_count=min_count
+            Vocabulary.of_counts(
+                dtypes[name],
+                table,
+                min_count=min_count,
+                max_ids=max_ids,
+                num_buckets=hash_buckets,
             )
-            for name in columns
+            for name, table in counts.items()
         )
         dim = embedding_dim or embedding_dim_for([one.num_ids for one in vocabularies])
-        return cls(tuple(columns), vocabularies, dim, sparse_above)
+        return cls(tuple(counts), vocabularies, dim, sparse_above)
 
     def encode(self, table: pa.Table) -> Tensor:
         """Ids (B, C), int64.
@@ -161,7 +230,8 @@ class Categories(Input):
         ids_BC = np.empty((table.num_rows, len(self.columns)), dtype=np.int64)
         for c, (name, vocabulary) in enumerate(zip(self.columns, self.vocabularies)):
             column = table[name]
-            if table.num_rows <= _FEW_ROWS and _are_alike(column.type, vocabulary.values):
+            is_quick = table.num_rows <= _FEW_ROWS and not vocabulary.num_buckets
+            if is_quick and _are_alike(column.type, vocabulary.values):
                 id_of = self._id_of[c]
                 ids_BC[:, c] = [*map(id_of.get, listed(column), itertools.repeat(UNSEEN_ID))]
             else:
@@ -206,6 +276,16 @@ class Categories(Input):
             for k in range(self.embedding_dim)
         ]
 
+    def grown(self, later: Input) -> Input:
+        """Values keep their ids, and new ones follow; the width of the vectors stays."""
+        assert isinstance(later, Categories)
+        known = dict(zip(self.columns, self.vocabularies))
+        vocabularies = tuple(
+            known[name].grown(new) if name in known else new
+            for name, new in zip(later.columns, later.vocabularies)
+        )
+        return replace(later, vocabularies=vocabularies, embedding_dim=self.embedding_dim)
+
     @torch.no_grad()
     def carry(self, module: nn.Module, earlier: Input, earlier_module: nn.Module) -> int:
         """Copy the vectors of values that both runs know, of missing and of unseen ones."""
@@ -240,6 +320,9 @@ def common_ids(new: Vocabulary, old: Vocabulary) -> tuple[list[int], list[int]]:
     pairs = [
         (i, id_of[value]) for i, value in enumerate(new.values, start=FIRST_ID) if value in id_of
     ]
+    if new.num_buckets == old.num_buckets:
+        firsts = (new.num_ids - new.num_buckets, old.num_ids - old.num_buckets)
+        pairs += [(firsts[0] + k, firsts[1] + k) for k in range(new.num_buckets)]
     return (
         [MISSING_ID, UNSEEN_ID, *(mine for mine, _ in pairs)],
         [MISSING_ID, UNSEEN_ID, *(theirs for _, theirs in pairs)],

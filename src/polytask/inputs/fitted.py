@@ -86,6 +86,11 @@ class FittedInputs:
         lengths = [each for each in found if each is not None]
         return torch.stack(lengths).amax(dim=0) if lengths else None
 
+    def num_words(self, encoded: Mapping[str, Tensor]) -> Tensor | None:
+        """How many words each row has (B,), where an input makes a vector of each; None where none does."""
+        found = [one.num_words(encoded[name]) for name, one in self.by_name.items()]
+        return next((each for each in found if each is not None), None)
+
     def to_json(self) -> str:
         """The inputs as JSON text, with a format and its version."""
         records = {name: one.to_record() for name, one in self.by_name.items()}

@@ -84,9 +84,21 @@ class Input(ABC):
         """
         return None
 
+    def num_words(self, encoded: Tensor) -> Tensor | None:
+        """How many words each row has (B,), where the module makes a vector of each: (W, F), row after row.
+
+        None where it makes one vector a row.
+        """
+        return None
+
     def notes(self, table: pa.Table) -> Sequence[str]:
         """What somebody should know of how these rows are read, a line each."""
         return ()
+
+    def grown(self, later: "Input") -> "Input":
+        """This input as later rows find it, where it goes on: itself, or `later` where that is of
+        other columns. Inputs with vocabularies get the values that are new."""
+        return self if later.columns == self.columns else later
 
     @torch.no_grad()
     def carry(self, module: nn.Module, earlier: "Input", earlier_module: nn.Module) -> int:

@@ -20,7 +20,8 @@ class JoinedEncoder(nn.Module):
     With `cross_layers` each entry is crossed with all others (see CrossLayers).
     Zeros fill x up to a multiple of 8; `features` says what each entry before them is.
 
-    **Shape** a tensor (B, ...) for each input's name -> (B, out_features).
+    **Shape** a tensor (B, ...) for each input's name -> (B, out_features), or (W, out_features) where an
+    input makes a vector of each word.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class JoinedEncoder(nn.Module):
             raise ValueError("an encoder needs at least one input column")
         self.parts = nn.ModuleDict({name: one.module() for name, one in inputs.items()})
         self.widths = {name: len(one.features()) for name, one in inputs.items()}
+        self._counting = {name: one.num_words for name, one in inputs.items()}
         self.features: tuple[Feature, ...] = tuple(
             feature for one in inputs.values() for feature in one.features()
         )
@@ -44,6 +46,9 @@ class JoinedEncoder(nn.Module):
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
         parts = [self._part(name, module, inputs[name]) for name, module in self.parts.items()]
+        num_words_B = self.num_words(inputs)
+        if num_words_B is not None:
+            parts = self._at_words(parts, inputs, num_words_B)
         if self.crosses is not None:
             crossed_BD: Tensor = self.crosses(torch.cat(parts, dim=1), self.num_zeros)
             return crossed_BD
@@ -51,6 +56,21 @@ class JoinedEncoder(nn.Module):
             # Not len(), which would freeze the batch's size in an exported model.
             parts.append(parts[0].new_zeros(parts[0].shape[0], self.num_zeros))
         return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
+
+    def num_words(self, inputs: Mapping[str, Tensor]) -> Tensor | None:
+        """How many words each row has (B,), where an input has a vector for each; None where none has."""
+        counts = (count(inputs[name]) for name, count in self._counting.items())
+        return next((each for each in counts if each is not None), None)
+
+    def _at_words(
+        self, parts: list[Tensor], inputs: Mapping[str, Tensor], num_words_B: Tensor
+    ) -> list[Tensor]:
+        """What is the same for all words of a row stands beside each of them."""
+        names = zip(parts, self._counting.items())
+        return [
+            part.repeat_interleave(num_words_B, dim=0) if count(inputs[name]) is None else part
+            for part, (name, count) in names
+        ]
 
     def fold_for(self, batch_size: int) -> None:
         """Fold the columns of few values into the layers that read x, for batches of this size.

@@ -15,6 +15,7 @@ from polytask.inputs.sequence import Sequences
 from polytask.inputs.text import Text
 from polytask.inputs.text_pretrained import PretrainedText
 from polytask.inputs.time import Time
+from polytask.inputs.word_vectors import WordInput
 from polytask.registry import enter
 
 Kind = TypeVar("Kind", bound=type[Input])
@@ -30,6 +31,7 @@ INPUTS: dict[str, type[Input]] = {
     "text": Text,
     "pretrained": PretrainedText,
     "sequence": Sequences,
+    "words": WordInput,
 }
 
 

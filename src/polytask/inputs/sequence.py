@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from polytask.columns.values import is_text, told
+from polytask.columns.words import is_list
 from polytask.errors import UserError, nearest
 from polytask.inputs.categories import Vocabulary
 from polytask.inputs.embeddings import embedding_dim_for
 from polytask.inputs.input import Feature, Input
 from polytask.inputs.sequence_attention import TargetAttention
 from polytask.inputs.sequence_encoder import PaddedEmbedding, carry_embeddings
-from polytask.inputs.sequence_lists import Bins, Entries, entries_of, is_list
+from polytask.inputs.sequence_lists import Bins, Entries, entries_of
 from polytask.inputs.sequence_padding import PADDING, cut, lengths_of, padded
 from polytask.inputs.sequence_pooling import Pooling
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from polytask.columns.numbers import finite_numbers
 from polytask.columns.values import is_number, is_text, value_type
+from polytask.columns.words import is_list
 from polytask.errors import UserError
 from polytask.inputs.categories import FIRST_ID, UNSEEN_ID
 
@@ -57,15 +58,6 @@ class Bins:
         numbers_N = finite_numbers(values, what)
         ids_N = np.searchsorted(np.array(self.edges), numbers_N, side="right") + FIRST_ID
         return np.where(np.isfinite(numbers_N), ids_N, UNSEEN_ID)
-
-
-def is_list(dtype: pa.DataType) -> bool:
-    """Whether the rows of a column are lists."""
-    return bool(
-        pa.types.is_list(dtype)
-        or pa.types.is_large_list(dtype)
-        or pa.types.is_fixed_size_list(dtype)
-    )
 
 
 def entries_of(column: pa.ChunkedArray, what: str) -> Entries:

@@ -20,12 +20,14 @@ CONFIG, TOKENIZER, WEIGHTS = "config.json", "tokenizer.json", "model.safetensors
 
 
 class _Tokenizer(Protocol):
-    def encode_batch(self, texts: list[str]) -> Sequence["_Encoding"]: ...
+    def encode_batch(self, texts: list[str], /) -> Sequence["_Encoding"]: ...
 
 
 class _Encoding(Protocol):
-    ids: list[int]
-    overflowing: Sequence[object]
+    @property
+    def ids(self) -> list[int]: ...
+    @property
+    def overflowing(self) -> Sequence[object]: ...
 
 
 class Pieces(NamedTuple):

@@ -6,6 +6,7 @@ A kind of your own is a frozen dataclass derived from `Kind`; `register` makes i
 from polytask.kinds.binary import Binary as Binary
 from polytask.kinds.count import Count as Count
 from polytask.kinds.inference import infer_kind as infer_kind
+from polytask.kinds.inference import infer_word_kind as infer_word_kind
 from polytask.kinds.kind import Kind as Kind
 from polytask.kinds.kind import Labels as Labels
 from polytask.kinds.kind import fitted as fitted
@@ -20,3 +21,4 @@ from polytask.kinds.registry import make_kind as make_kind
 from polytask.kinds.registry import register as register
 from polytask.kinds.registry import require_registered as require_registered
 from polytask.kinds.regression import Regression as Regression
+from polytask.kinds.tags import Tags as Tags

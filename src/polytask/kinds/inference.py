@@ -10,11 +10,13 @@ from polytask.kinds.binary import Binary, no_and_yes
 from polytask.kinds.kind import Kind
 from polytask.kinds.multiclass import Multiclass
 from polytask.kinds.regression import Regression
+from polytask.kinds.tags import Tags
 
 _MOST_CLASSES_OF_INTEGERS = 20
 """An integer column with more different values is taken for a quantity."""
 
 _FEWEST_ROWS_A_CLASS = 2.0
+_TWO = "two values"
 _FEW_VALUES = 20
 """So many different texts are classes even in a table of as many rows."""
 
@@ -40,6 +42,17 @@ def infer_kind(column: pa.ChunkedArray, what: str) -> tuple[Kind, str]:
     return _kind_of_values(coded(column, what), what)
 
 
+def infer_word_kind(words: pa.ChunkedArray, what: str) -> tuple[Kind, str]:
+    """The kind of labels of words, and the reason; classes are tags, also two that are not yes and no.
+
+    >>> infer_word_kind(pa.chunked_array([["DET", "NOUN", "VERB"]]), "upos")[1]
+    'for each word: text with 3 different values'
+    """
+    kind, reason = infer_kind(words, what)
+    is_tag = isinstance(kind, Multiclass) or reason.startswith(_TWO)
+    return Tags() if is_tag else kind, f"for each word: {reason}"
+
+
 def _kind_of_values(values: Coded, what: str) -> tuple[Kind, str]:
     occurring = values.occurring().to_pylist()
     number = len(occurring)
@@ -49,7 +62,7 @@ def _kind_of_values(values: Coded, what: str) -> tuple[Kind, str]:
         pair = no_and_yes(occurring)
         if pair is not None:
             return Binary(), f"{pair[1]!r} is yes, {pair[0]!r} no"
-        return Binary(), f"two values, {occurring[0]!r} and {occurring[1]!r}"
+        return Binary(), f"{_TWO}, {occurring[0]!r} and {occurring[1]!r}"
     different = f"{number:,} different value{'s' if number != 1 else ''}"
     if values.kind == "text":
         _require_classes(values, number, int((values.codes_B >= 0).sum()), what)

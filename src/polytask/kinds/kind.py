@@ -69,6 +69,11 @@ class Kind(ABC):
         return ~(missing_B if labels_B.ndim == 1 else missing_B.flatten(1).any(dim=1))
 
     @property
+    def splits_texts(self) -> bool:
+        """Whether a label that is a text has a word for each word of the row."""
+        return False
+
+    @property
     def num_outputs(self) -> int:
         return 1
 

@@ -13,12 +13,13 @@ from polytask.kinds.kind import Kind
 from polytask.kinds.multiclass import Multiclass
 from polytask.kinds.quantile import Quantile
 from polytask.kinds.regression import Regression
+from polytask.kinds.tags import Tags
 from polytask.registry import enter
 
 AnyKind = TypeVar("AnyKind", bound=type[Kind])
 
 KINDS: dict[str, type[Kind]] = {
-    kind.name: kind for kind in (Binary, Multiclass, Regression, Count, Quantile)
+    kind.name: kind for kind in (Binary, Multiclass, Regression, Count, Quantile, Tags)
 }
 
 

@@ -151,6 +151,29 @@ def _accuracy(rows: Rows) -> Statistic:
     return of_sums(rows, ratio, rows.predictions.argmax(axis=1) == rows.label_B, 1.0)
 
 
+def _macro_f1(rows: Rows) -> Statistic:
+    """2 TP / (2 TP + FP + FN) of each class, in the mean over the classes that rows have."""
+    classes = np.unique(rows.label_B[rows.label_B >= 0])
+    if not len(classes):
+        return UNDEFINED
+    predicted_B = rows.predictions.argmax(axis=1)
+    columns: list[Floats] = []
+    for each in classes:
+        is_class_B, is_said_B = rows.label_B == each, predicted_B == each
+        columns += [2.0 * (is_class_B & is_said_B), is_class_B.astype(float) + is_said_B]
+
+    def mean_of_classes(sums_RK: Floats) -> Floats:
+        twice_RC, both_RC = sums_RK[:, ::2], sums_RK[:, 1::2]
+        # A resample may lack a class.
+        shares_RC = np.divide(
+            twice_RC, both_RC, out=np.full_like(both_RC, np.nan), where=both_RC > 0
+        )
+        means_R: Floats = np.nanmean(shares_RC, axis=1)
+        return means_R
+
+    return of_sums(rows, mean_of_classes, *columns)
+
+
 def _calibration(rows: Rows) -> Statistic:
     """Mean predicted over mean observed, for labels of 0 or more."""
     if rows.label_B.min() < 0:
@@ -246,6 +269,14 @@ ACCURACY = Definition(
     _accuracy,
     NO_ROWS,
     "share of rows whose most probable class is the right one",
+)
+MACRO_F1 = Definition(
+    "macro_f1",
+    "macro F1",
+    "higher",
+    _macro_f1,
+    NO_ROWS,
+    "harmonic mean of precision and recall of each class, in the mean over the classes",
 )
 R2 = Definition(
     "r2",

@@ -11,6 +11,7 @@ from polytask.model.members import Members, head_of
 from polytask.model.objective import Objective, TaskObjective
 from polytask.model.outputs import Outputs
 from polytask.model.reduction import Counts, reduce
+from polytask.model.words import ReadsWords
 from polytask.products import Unmade
 from polytask.streams import Batch
 from polytask.task import Task, joint_logit, parents_first
@@ -103,6 +104,9 @@ class MultiTaskModel(nn.Module):
             outputs, own = self._outputs(features)
             return Outputs(outputs, own, features, (), features[0].new_empty(0))
         x_BD = self.encoder(inputs)
+        num_words_B = None
+        if isinstance(self.encoder, ReadsWords):
+            num_words_B = self.encoder.num_words(inputs)
         shared = self.trunk.share(self._trunk_input(x_BD))
         seam = tuple(tensor.view_as(tensor) for tensor in shared)
         features = self.trunk.split(seam)
@@ -112,7 +116,8 @@ class MultiTaskModel(nn.Module):
         # What objectives read of x, and trunks of their seam, is the same where x is in the seam.
         seen = [alias for tensor, alias in zip(shared, seam) if tensor is x_BD]
         x_BD = seen[0] if seen else x_BD.view_as(x_BD)
-        return Outputs(outputs, own, features, seam, x_BD, self.trunk.num_shared_features)
+        shared_features = self.trunk.num_shared_features
+        return Outputs(outputs, own, features, seam, x_BD, shared_features, num_words_B)
 
     def _outputs(self, features: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         """Each task's output and its own one, the conditional one of a task with `given`."""

@@ -8,6 +8,7 @@ from torch.autograd.function import FunctionCtx
 
 from polytask.model.outputs import Outputs
 from polytask.model.reduction import labelled_rows
+from polytask.model.words import at_words, mean_of_rows
 from polytask.streams import Batch
 from polytask.task import Task
 
@@ -64,19 +65,37 @@ class TaskObjective(Objective):
         self.place, self.task = place, task
 
     def forward(self, result: Outputs, batch: Batch) -> Tensor:
-        # Rows without a label take part with a stand-in label, and count 0.
         labels, kind = batch.labels[self.name], self.task.kind
-        stand_ins = torch.where(kind.is_labelled(labels), labels, 0)
+        if self.task.per_word and result.num_words is not None:
+            return self._of_words(result, at_words(labels, result.num_words), result.num_words)
+        return self._of_rows(result, labels, kind.is_labelled(labels))
+
+    def _of_words(self, result: Outputs, labels_W: Tensor, num_words_B: Tensor) -> Tensor:
+        """The mean over each row's labelled words."""
+        is_labelled_W = self.task.kind.is_labelled(labels_W)
+        losses_W = self._of_rows(result, labels_W, is_labelled_W)
+        return mean_of_rows(losses_W, is_labelled_W, num_words_B)
+
+    def _of_rows(self, result: Outputs, labels: Tensor, is_labelled: Tensor) -> Tensor:
+        """One loss a label; what has none takes part with a stand-in, and counts 0."""
+        kind = self.task.kind
+        stand_ins = torch.where(is_labelled, labels, 0)
         outputs_NO = result.outputs[self.place]
         if len(outputs_NO) == len(labels):
             return kind.loss(outputs_NO, stand_ins)
         # The members of an ensemble, side by side: each has its own loss.
-        members = len(outputs_NO) // len(labels)
+        members = len(outputs_NO) // max(len(labels), 1)
         losses_N = kind.loss(outputs_NO, stand_ins.repeat_interleave(members, dim=0))
         return losses_N.view(-1, members).mean(dim=1)
 
     def row_weights(self, batch: Batch) -> Tensor | None:
-        return labelled_rows(self.name, batch, is_labelled=self.task.kind.is_labelled)
+        is_labelled = self.task.kind.is_labelled
+        if not self.task.per_word or self.name not in batch.labels:
+            return labelled_rows(self.name, batch, is_labelled=is_labelled)
+        # A row counts as many times as it has labelled words: the loss is the mean over words.
+        labels_BL, weights_B = batch.labels[self.name], batch.weights.get(self.name)
+        number_B = is_labelled(labels_BL.flatten()).view_as(labels_BL).sum(dim=1).float()
+        return number_B if weights_B is None else number_B * weights_B
 
 
 class _ReversalContext(FunctionCtx):

@@ -12,7 +12,8 @@ class Outputs(NamedTuple):
     `outputs` are T tensors (B, O), or (B * K, O) of an ensemble of K in training: a task with `given` has its joint logit there and, in `own`, the
     conditional one. `features` are the trunk's T tensors (B, H), the mean of an ensemble's, `x` is the encoder's (B, D).
     The first `num_shared` of the features are the same for every task, where the trunk says so.
-    `seam` is where what is shared ends (see Trunk).
+    `seam` is where what is shared ends (see Trunk). Of an encoder of words all tensors have a row a word, row
+    after row of the batch, whose words `num_words` (B,) counts.
     """
 
     outputs: list[Tensor]
@@ -21,6 +22,7 @@ class Outputs(NamedTuple):
     seam: tuple[Tensor, ...]
     x: Tensor
     num_shared: int | None = None
+    num_words: Tensor | None = None
 
     @property
     def shared(self) -> Tensor:

@@ -144,7 +144,17 @@ def _against_separate(record: StudyRecord) -> list[str]:
     parts += [f"not detectably different on {listing(same)}"] if same else []
     if not parts:
         return ["There are too few seeds to tell a difference to separate models from chance."]
-    return [f"Against separate networks it is {', '.join(parts)}."]
+    return [f"Against separate networks it is {', '.join(parts)}.", *_in_the_mean(row)]
+
+
+def _in_the_mean(row: StudyRow) -> list[str]:
+    """What several tasks show together, though perhaps none of them by itself."""
+    paired = row.mean_over_single
+    if paired is None or len(row.cells) < 2 or paired.verdict not in ("better", "worse"):
+        return []
+    return [
+        f"In the mean of the tasks it is {paired.verdict} ({number(paired.gain.value, signed=True)})."
+    ]
 
 
 def _balancing(record: StudyRecord) -> str:

@@ -9,6 +9,7 @@ from polytask.errors import UserError
 from polytask.fitting.building import try_out
 from polytask.fitting.own_parts import OwnParts
 from polytask.fitting.preparing.prepare import Prepared
+from polytask.fitting.preparing.words import refuse_words
 from polytask.study.configurations import Configuration
 from polytask.study.search import network_space
 from polytask.study.training import Training, plan_of
@@ -18,6 +19,7 @@ def check(
     config: StudyConfig, compared: Sequence[Configuration], prepared: Prepared, places: Places
 ) -> None:
     """UserError for what cannot be built, with the place of the part that is to blame."""
+    refuse_words(prepared.tasks, "a study")
     space = network_space(config.search, prepared.config)
     widest = space.defaults | {"width": max(space.choices["width"])}
     for each in compared:

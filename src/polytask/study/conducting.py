@@ -1,54 +1,21 @@
 """A study under way: which training is next, how it ended, and when there is no time for another."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
 
-from polytask.config.study import StudyConfig
 from polytask.fitting.preparing.prepare import Prepared
-from polytask.records.study import TrialLine
-from polytask.study.configurations import Configuration
+from polytask.study.agenda import Agenda
+from polytask.study.events import ConductorEvent, FinalEnded, TrainingStarted, TrialEnded
 from polytask.study.folder import StudyFolder
 from polytask.study.pace import Pace
 from polytask.study.processes import Asked, Ended, Processes
-from polytask.study.search import Chosen, Space, weight_points, weights_in_words
 from polytask.study.store import FINALS, Claim, FinalJob, TrialStore
 from polytask.study.training import Training, run_final, run_trial
 
 _POLL_SECONDS = 1.0
-_ADDED_TO_A_FINAL = 1.0
-"""Seconds of a final training beside those of its trial: test rows are predicted and written."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrialEnded:
-    """A trial is done, pruned or failed."""
-
-    line: TrialLine
-
-
-@dataclass(frozen=True, slots=True)
-class FinalEnded:
-    """The best options of a configuration were trained under a seed; `reason` says why they were not."""
-
-    configuration: str
-    seed: int
-    seconds: float
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingStarted:
-    """A training began in a process of its own."""
-
-    configuration: str
-    what: str
-
-
-ConductorEvent: TypeAlias = TrialEnded | FinalEnded | TrainingStarted
 
 
 @dataclass(slots=True, eq=False)
@@ -59,44 +26,25 @@ class Conductor:
     it. `leads`: whether it says when the trials are over; one that joins follows.
     """
 
-    config: StudyConfig
+    agenda: Agenda
     prepared: Prepared
-    configurations: Sequence[Configuration]
-    reference: Configuration | None
-    spaces: Mapping[str, Space]
     store: TrialStore
     folder: StudyFolder
     processes: Processes[Claim]
     pace: Pace
     leads: bool = True
-    lines: dict[str, list[TrialLine]] = field(default_factory=dict)
     failed_finals: dict[tuple[str, int], str] = field(default_factory=dict)
     running: dict[str, str] = field(default_factory=dict)
     ran_out: bool = False
     _jobs: list[FinalJob] = field(default_factory=list)
-    _points: list[tuple[float, ...]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        if self.reference is not None:
-            self._points = weight_points(
-                self.reference.num_losses, trials=self.config.trials, seed=self.config.seed
-            )
-
-    @property
-    def by_name(self) -> dict[str, Configuration]:
-        return {each.name: each for each in self.configurations}
-
-    def num_trials(self, configuration: Configuration) -> int:
-        """As many for all; the points of static weights where these are more."""
-        return len(self._points) if configuration.group == "static" else self.config.trials
 
     def enter(self) -> int:
         """Let all trials wait, and those again that a killed process left; how many these were."""
-        names = [each.name for each in self.configurations]
+        names = [*self.agenda.by_name]
         if self.leads:
-            for each in self.configurations:
-                space = None if each.group == "static" else self.spaces[each.name]
-                self.store.enter(each.name, self.num_trials(each), space)
+            for each in self.agenda.configurations:
+                space = None if each.group == "static" else self.agenda.spaces[each.name]
+                self.store.enter(each.name, self.agenda.num_trials(each), space)
             if self.store.exists(FINALS):
                 names.append(FINALS)
         left = self.store.give_back_left(names)
@@ -105,8 +53,8 @@ class Conductor:
 
     def read_lines(self) -> None:
         """What other processes have done as well."""
-        for each in self.configurations:
-            self.lines[each.name] = self.store.lines(each.name)
+        for name in self.agenda.by_name:
+            self.agenda.lines[name] = self.store.lines(name)
 
     def events(self) -> Iterator[ConductorEvent]:
         """Trials, then final trainings."""
@@ -115,11 +63,6 @@ class Conductor:
             yield from self._finals()
         finally:
             self._stop_all()
-
-    def best(self, configuration: str) -> TrialLine | None:
-        """The trial of the highest score, the earlier of equals."""
-        done = [line for line in self.lines.get(configuration, ()) if line.score is not None]
-        return max(done, key=lambda line: (line.score, -line.place), default=None)
 
     def _trials(self) -> Iterator[ConductorEvent]:
         while self.store.finals() is None:
@@ -147,7 +90,7 @@ class Conductor:
     def _finals(self) -> Iterator[ConductorEvent]:
         if self.leads and self.store.finals() is None:
             self.read_lines()
-            self.store.enter_finals(self._final_jobs())
+            self.store.enter_finals(self.agenda.final_jobs())
         self._jobs = self.store.finals() or []
         while True:
             yield from self._begun_finals()
@@ -181,7 +124,7 @@ class Conductor:
                 self.store.finish(claim, "done", 0.0, {"seconds": left[0].seconds})
                 yield FinalEnded(job.configuration, job.seed, left[0].seconds)
                 continue
-            training = Training(self.by_name[job.configuration], job.chosen, job.seed)
+            training = Training(self.agenda.by_name[job.configuration], job.chosen, job.seed)
             yield self._start(claim, training, self.folder.paths(job.configuration, job.seed))
 
     def _stop_all(self) -> None:
@@ -205,63 +148,34 @@ class Conductor:
         return TrainingStarted(name, what)
 
     def _next_trial(self) -> Claim | None:
-        """First one trial of everything, then what the search of static weights waits for, then it."""
+        """The next trial that is nobody's yet."""
         busy = {claim.configuration for claim in self.processes.keys}
-        free = [
-            each
-            for each in self.configurations
-            if each.name not in busy and self._left(each) and self._may_start(each)
-        ]
-        for each in sorted(free, key=self._order):
-            claim = self.store.claim(each.name, self.spaces.get(each.name))
+        for each in self.agenda.open_configurations(busy):
+            claim = self.store.claim(each.name, self.agenda.spaces.get(each.name))
             if claim is not None:
                 return claim
             if self.store.is_shared:
-                self.lines[each.name] = self.store.lines(each.name)
+                self.agenda.lines[each.name] = self.store.lines(each.name)
         return None
 
-    def _order(self, configuration: Configuration) -> tuple[int, int]:
-        place = len(self.lines[configuration.name])
-        if place == 0 and configuration.group != "static":
-            return (0, int(configuration.group == "method"))
-        is_reference = self.reference is not None and configuration.name == self.reference.name
-        first = 1 if is_reference else 2 if configuration.group == "static" else 3
-        return (first, place)
-
-    def _left(self, configuration: Configuration) -> int:
-        return self.num_trials(configuration) - len(self.lines[configuration.name])
-
-    def _may_start(self, configuration: Configuration) -> bool:
-        """Static weights are searched with the options that equal ones were found to like."""
-        if configuration.group != "static":
-            return True
-        return self.reference is not None and not self._left(self.reference)
-
     def _training_of(self, claim: Claim) -> Training:
-        return Training(self.by_name[claim.configuration], self._chosen(claim), 0)
-
-    def _chosen(self, claim: Claim) -> Chosen:
-        if self.by_name[claim.configuration].group != "static":
-            return claim.chosen
-        assert self.reference is not None
-        best, space = self.best(self.reference.name), self.spaces[self.reference.name]
-        liked = space.defaults if best is None else best.chosen
-        return {**liked, "weights": weights_in_words(self._points[claim.place])}
+        return Training(self.agenda.by_name[claim.configuration], self.agenda.chosen(claim), 0)
 
     def _trial_ended(self, event: Ended[Claim]) -> Iterator[ConductorEvent]:
         claim, trained = event.key, event.trained
         self._forget(claim)
         if event.was_killed and self.store.try_again(claim):
             return
-        chosen = self._chosen(claim)
+        chosen = self.agenda.chosen(claim)
         if trained is None:
             self.store.finish(claim, "failed", None, {}, chosen=chosen, reason=event.reason)
         else:
             state = "pruned" if trained.is_pruned else "done"
             result = asdict(trained)
             self.store.finish(claim, state, trained.score, result, chosen=chosen)  # type: ignore[arg-type]
-        self.lines[claim.configuration] = self.store.lines(claim.configuration)
-        line = next(e for e in self.lines[claim.configuration] if e.place == claim.place)
+        lines = self.store.lines(claim.configuration)
+        self.agenda.lines[claim.configuration] = lines
+        line = next(each for each in lines if each.place == claim.place)
         yield TrialEnded(line)
 
     def _final_ended(self, event: Ended[Claim]) -> Iterator[ConductorEvent]:
@@ -285,42 +199,22 @@ class Conductor:
         )
         self.running.pop(name, None)
 
-    def _final_jobs(self) -> list[FinalJob]:
-        """All configurations under the first seed, then all under the second, and so on."""
-        found = {each.name: self.best(each.name) for each in self.configurations}
-        return [
-            FinalJob(name, seed, line.chosen)
-            for seed in range(1, self.config.seeds + 1)
-            for name, line in found.items()
-            if line is not None
-        ]
-
     def _has_time_for_trials(self) -> bool:
-        return self.pace.allows_trials(finals_take=self._finals_take())
-
-    def _finals_take(self) -> float:
-        """How long the final trainings will take, from what the trials took."""
-        done = [line for each in self.lines.values() for line in each if line.state == "done"]
-        if not done:
-            return 0.0
-        mean = sum(line.seconds for line in done) / len(done)
-        best = [self.best(each.name) for each in self.configurations]
-        seconds = sum(mean if line is None else line.seconds for line in best)
-        seconds += _ADDED_TO_A_FINAL * len(best)
-        return self.config.seeds * seconds / self.processes.slots
+        finals_take = self.agenda.finals_take(self.processes.slots)
+        return self.pace.allows_trials(finals_take=finals_take)
 
     def _trials_are_over(self) -> bool:
         if not self.leads:
             return False
         if self.store.is_shared:
             self.read_lines()
-            return not any(self.store.num_open(each.name) for each in self.configurations)
+            return not any(self.store.num_open(name) for name in self.agenda.by_name)
         return True
 
     def _wait_for_others(self) -> None:
         """Other machines are at work: look again soon, and take over what they left."""
         time.sleep(_POLL_SECONDS)
-        names = [each.name for each in self.configurations]
+        names = [*self.agenda.by_name]
         self.store.give_back_left([*names, *([FINALS] if self.store.exists(FINALS) else [])])
         self.read_lines()
 

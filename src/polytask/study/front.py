@@ -3,19 +3,19 @@
 from collections.abc import Mapping, Sequence
 
 from polytask.records.study import FrontPoint
-from polytask.study.conducting import Conductor
+from polytask.study.agenda import Agenda
 from polytask.study.configurations import Configuration
 from polytask.study.search import weights_from
 
 
-def front_of(rows: Mapping[str, Sequence[Configuration]], conductor: Conductor) -> list[FrontPoint]:
+def front_of(rows: Mapping[str, Sequence[Configuration]], agenda: Agenda) -> list[FrontPoint]:
     """Every training of static weights, and the best trial of each other row, by validation metrics."""
     found = []
     for row, models in rows.items():
         first = models[0]
-        lines = [conductor.best(each.name) for each in models]
+        lines = [agenda.best(each.name) for each in models]
         if first.group == "static":
-            lines = [*conductor.lines.get(first.name, ())]
+            lines = [*agenda.lines.get(first.name, ())]
             found += [
                 FrontPoint(row, "static", tuple(weights_from(line.chosen)), line.valid)
                 for line in lines

@@ -1,6 +1,5 @@
 """Trainings in processes of their own, each with a limit of time and memory; a fork shares the table."""
 
-import ctypes
 import multiprocessing
 import os
 import signal
@@ -12,27 +11,14 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Generic, Literal, TypeVar
 
-import torch
-
 from polytask.errors import UserError
-from polytask.fitting.sizes import memory_of
+from polytask.study.limits import Limits, settle
 from polytask.study.training import Report, TrainingResult
 
-_DIES_WITH_PARENT = 1
 _SECONDS_TO_END = 5.0
-_MOST_OF_MEMORY = 0.8
 
 Key = TypeVar("Key")
 Work = Callable[[Report], TrainingResult]
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one process may take: seconds, bytes beside those of the table, threads."""
-
-    seconds: float
-    memory: int | None
-    threads: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,12 +158,6 @@ def require_forks() -> None:
         )
 
 
-def share_of_memory(workers: int) -> int | None:
-    """The bytes that one of several trainings may take; None where the machine does not say."""
-    there = memory_of(torch.device("cpu"))
-    return None if there is None else int(_MOST_OF_MEMORY * there / workers)
-
-
 def _child(
     work: Work, connection: Connection, parents: Connection, limits: Limits, parent: int
 ) -> None:
@@ -186,7 +166,7 @@ def _child(
     kind: Literal["done", "failed"] = "failed"
     value: object = "nothing was returned"
     try:
-        _settle(limits, parent)
+        settle(limits, parent)
         value = work(_Reporter(connection))
         kind = "done"
     except UserError as error:
@@ -204,34 +184,6 @@ def _child(
         connection.close()
     finally:
         os._exit(0)
-
-
-def _settle(limits: Limits, parent: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    if sys.platform == "linux":
-        # Whoever kills the study means its trainings too.
-        ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
-    if limits.memory is not None:
-        _limit_memory(limits.memory)
-    torch.set_num_threads(limits.threads)
-
-
-def _limit_memory(more: int) -> None:
-    """So many bytes beside those that the fork began with."""
-    import resource
-
-    try:
-        with open("/proc/self/statm") as file:  # noqa: PTH123 - a file of the kernel's
-            now = int(file.read().split()[0]) * resource.getpagesize()
-    except OSError:
-        return
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    limit = now + more
-    if hard == resource.RLIM_INFINITY or limit < hard:
-        resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,8 +44,8 @@ def what_was_not_done(
     conductor: Conductor, finished: Collection[str], seeds: Sequence[int]
 ) -> list[str]:
     """What was left out, failed, or could not be done."""
-    config = conductor.config
-    lines = [line for each in conductor.lines.values() for line in each]
+    config = conductor.agenda.config
+    lines = conductor.agenda.all_lines
     found = []
     if config.leave_out:
         found.append(
@@ -53,14 +53,14 @@ def what_was_not_done(
         )
     if conductor.ran_out:
         done = len(lines)
-        total = sum(conductor.num_trials(each) for each in conductor.configurations)
+        total = conductor.agenda.total_trials
         found.append(
             f"the budget of {config.budget:.0f} s was spent: {done} of {total} trials, and "
             f"{len(seeds)} of {config.seeds} seeds, were done"
         )
         missing = [
             row
-            for row in dict.fromkeys(each.row for each in conductor.configurations)
+            for row in dict.fromkeys(each.row for each in conductor.agenda.configurations)
             if row not in finished
         ]
         if missing:

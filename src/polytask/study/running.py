@@ -3,10 +3,7 @@
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
-from typing import TypeAlias
 
 import torch
 
@@ -21,41 +18,22 @@ from polytask.fitting.processes.environment import borrowed
 from polytask.fitting.run_folder.fingerprint import fingerprint_of
 from polytask.fitting.storing.choosing import prepare_table
 from polytask.records.study import StudyRecord
-from polytask.report.study import write_study_report
+from polytask.study.agenda import Agenda
 from polytask.study.checking import check
-from polytask.study.conducting import Conductor, ConductorEvent
+from polytask.study.conducting import Conductor
 from polytask.study.configurations import Configuration, all_specs, configurations, reference
+from polytask.study.events import Progressed, StudyEvent, StudyFinished
 from polytask.study.folder import StudyFolder, free_path
+from polytask.study.limits import Limits, share_of_memory
 from polytask.study.pace import Pace
-from polytask.study.processes import Limits, Processes, require_forks, share_of_memory
+from polytask.study.processes import Processes, require_forks
 from polytask.study.remarks import remarks
+from polytask.study.report_writer import ReportWriter
 from polytask.study.search import Space, network_space, tree_space
 from polytask.study.storage import require_optuna
 from polytask.study.store import TrialStore
 from polytask.study.summary import StudySoFar, command_of
 from polytask.study.trees import goals_with_trees, require_trees
-
-_SECONDS_BETWEEN_REPORTS = 5.0
-_MOST_OF_TIME = 0.05
-"""The report may take so much of the time; it is written less often where it is slow."""
-
-
-@dataclass(frozen=True, slots=True)
-class Progressed:
-    """The record as it is now, for a table that moves."""
-
-    record: StudyRecord
-
-
-@dataclass(frozen=True, slots=True)
-class StudyFinished:
-    """All is done that there was time for, and written."""
-
-    record: StudyRecord
-    folder: Path
-
-
-StudyEvent: TypeAlias = Notice | Prepared | ConductorEvent | Progressed | StudyFinished
 
 
 def run_study(
@@ -189,12 +167,10 @@ def _conductor(
     workers = config.workers or cores
     memory = _memory(config, workers)
     threads = config.fit.threads or max(cores // workers, 1)
+    spaces = _spaces(config, prepared.config, compared)
     return Conductor(
-        config=config,
+        agenda=Agenda(config, compared, reference(compared), spaces),
         prepared=prepared,
-        configurations=compared,
-        reference=reference(compared),
-        spaces=_spaces(config, prepared.config, compared),
         store=store,
         folder=folder,
         processes=Processes(workers, Limits(config.trial_time, memory, threads)),
@@ -230,7 +206,7 @@ def _conducted(
     if left:
         yield Notice(f"{left} trainings that were stopped begin anew")
     summary = StudySoFar.of(conductor, command=command_of(folder.path / "study.yaml"), notes=notes)
-    writer = _Writer(summary, folder, conductor.leads)
+    writer = ReportWriter(summary, folder, conductor.leads)
     yield Progressed(writer.write())
     for event in conductor.events():
         summary.read_finals()
@@ -240,31 +216,3 @@ def _conducted(
     conductor.read_lines()
     summary.read_finals()
     yield StudyFinished(writer.write(is_finished=True), folder.path)
-
-
-@dataclass(slots=True, eq=False)
-class _Writer:
-    """Writes the record and its page, as often as that costs little."""
-
-    summary: StudySoFar
-    folder: StudyFolder
-    leads: bool
-    last: float = 0.0
-    cost: float = 0.0
-
-    def write(self, *, is_finished: bool = False) -> StudyRecord:
-        started = time.monotonic()
-        record = self.summary.record(is_finished=is_finished)
-        if self.leads:
-            self.folder.write(record)
-            self.folder.write_winner(self.summary.winner())
-            write_study_report(self.folder.path)
-        self.last = time.monotonic()
-        self.cost = self.last - started
-        return record
-
-    def write_if_due(self) -> StudyRecord:
-        since = time.monotonic() - self.last
-        if since > max(_SECONDS_BETWEEN_REPORTS, self.cost / _MOST_OF_TIME):
-            return self.write()
-        return self.summary.record()

@@ -1,23 +1,32 @@
 """What is to be trained and what has been, in optuna's storage: a file, or a data base of several machines."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from polytask.records.study import State, TrialLine
 from polytask.study.search import Chosen, Space
 from polytask.study.storage import opened
+from polytask.study.waiting import (
+    CHOSEN,
+    PLACE,
+    REASON,
+    RESULT,
+    ended_lines,
+    enter_again,
+    popped,
+    trial_state,
+    wait_again,
+)
 
 if TYPE_CHECKING:
     import optuna
     from optuna.storages import RDBStorage
-    from optuna.trial import FrozenTrial, TrialState
 
 FINALS = "finals"
 _HEARTBEAT, _GRACE = 20, 120
 """Seconds between signs of life of a training, and after how many without one it is given to others."""
-_PLACE, _REASON, _CHOSEN, _RESULT = "place", "reason", "chosen", "result"
 _RETRIED, _JOBS = "retried", "jobs"
 _FEWEST_BEFORE_MODEL = 4
 _FEWEST_TO_PRUNE = 3
@@ -67,17 +76,17 @@ class TrialStore:
         named: dict[str, object] = {}
         if self.is_shared:
             named = {"heartbeat_interval": self.heartbeat, "grace_period": self.grace}
-            named["heartbeat_stale_trial_callback"] = _wait_again
+            named["heartbeat_stale_trial_callback"] = enter_again
         self._storage = opened(self.url, named)
 
     def enter(self, configuration: str, number: int, space: Space | None) -> None:
         """Let `number` trials wait, unless another process has done so; the first takes the defaults."""
         study = self._study(configuration)
-        known = {trial.user_attrs.get(_PLACE) for trial in study.get_trials(deepcopy=False)}
+        known = {trial.user_attrs.get(PLACE) for trial in study.get_trials(deepcopy=False)}
         for place in range(number):
             if place not in known:
                 first = space.first if space is not None and place == 0 else {}
-                study.enqueue_trial(first, user_attrs={_PLACE: place})
+                study.enqueue_trial(first, user_attrs={PLACE: place})
 
     def claim(self, configuration: str, space: Space | None) -> Claim | None:
         """The next trial that waits, with what it is to try; None where none does."""
@@ -86,13 +95,10 @@ class TrialStore:
         if not waiting:
             return None
         study.sampler = self._sampler(min(waiting))
-        trial = _popped(study)
+        trial = popped(study, before=self._alive if self.is_shared else None)
         if trial is None:
             return None
-        place = int(trial.user_attrs[_PLACE])
-        if self.is_shared:
-            # Without a first sign of life nobody would see that there are no more.
-            self._storage.record_heartbeat(trial._trial_id)
+        place = int(trial.user_attrs[PLACE])
         chosen = space.suggest(trial) if space is not None else {}
         return Claim(configuration, place, chosen, trial)
 
@@ -106,7 +112,7 @@ class TrialStore:
 
     def sign_of_life(self, claim: Claim) -> None:
         if self.is_shared:
-            self._storage.record_heartbeat(claim.trial._trial_id)
+            self._alive(claim.trial._trial_id)
 
     def finish(
         self,
@@ -129,15 +135,15 @@ class TrialStore:
         if state == "done" and score is None:
             state, reason = "failed", "the validation rows do not define its score"
         trial, study = claim.trial, self._study(claim.configuration)
-        trial.set_user_attr(_CHOSEN, dict(chosen or claim.chosen))
-        trial.set_user_attr(_RESULT, dict(result))
-        trial.set_user_attr(_REASON, reason)
+        trial.set_user_attr(CHOSEN, dict(chosen or claim.chosen))
+        trial.set_user_attr(RESULT, dict(result))
+        trial.set_user_attr(REASON, reason)
         value = score if state == "done" else None
         study.tell(trial.number, value, state=states[state], skip_if_finished=True)
 
     def give_back(self, claim: Claim) -> None:
         """Let a trial that was not finished wait again."""
-        self._wait_again(self._study(claim.configuration), claim.trial.number)
+        wait_again(self._study(claim.configuration), claim.trial.number)
 
     def try_again(self, claim: Claim) -> bool:
         """Let a trial whose process was killed wait once more; False where that has been done before."""
@@ -159,8 +165,8 @@ class TrialStore:
                 optuna.storages.fail_stale_trials(study)
                 number += len(self._places(study, "WAITING")) - before
                 continue
-            for trial in study.get_trials(deepcopy=False, states=(_state("RUNNING"),)):
-                self._wait_again(study, trial.number)
+            for trial in study.get_trials(deepcopy=False, states=(trial_state("RUNNING"),)):
+                wait_again(study, trial.number)
                 number += 1
         return number
 
@@ -174,7 +180,8 @@ class TrialStore:
 
     def lines(self, configuration: str) -> list[TrialLine]:
         """The trials that ended, by place."""
-        found = {line.place: line for line in self._lines(configuration)}
+        trials = self._study(configuration).get_trials(deepcopy=False)
+        found = {line.place: line for line in ended_lines(configuration, trials)}
         return [found[place] for place in sorted(found)]
 
     def exists(self, configuration: str) -> bool:
@@ -197,23 +204,8 @@ class TrialStore:
         jobs = self._study(FINALS).user_attrs.get(_JOBS)
         return None if jobs is None else [FinalJob(*job) for job in jobs]
 
-    def _lines(self, configuration: str) -> Iterator[TrialLine]:
-        for trial in self._study(configuration).get_trials(deepcopy=False):
-            attributes = trial.user_attrs
-            if not trial.state.is_finished() or _REASON not in attributes:
-                continue
-            result = attributes[_RESULT]
-            state: State = {"COMPLETE": "done", "PRUNED": "pruned"}.get(trial.state.name, "failed")  # type: ignore[assignment]
-            yield TrialLine(
-                configuration=configuration,
-                place=int(attributes[_PLACE]),
-                state=state,
-                score=trial.value if state == "done" else None,
-                seconds=float(result.get("seconds", 0.0)),
-                chosen=attributes[_CHOSEN],
-                valid=result.get("valid", {}),
-                reason=attributes[_REASON],
-            )
+    def _alive(self, trial_id: int) -> None:
+        self._storage.record_heartbeat(trial_id)
 
     def _study(self, configuration: str) -> "optuna.Study":
         import optuna
@@ -245,45 +237,5 @@ class TrialStore:
         )
 
     def _places(self, study: "optuna.Study", state: str) -> list[int]:
-        trials = study.get_trials(deepcopy=False, states=(_state(state),))
-        return [int(trial.user_attrs[_PLACE]) for trial in trials if _PLACE in trial.user_attrs]
-
-    def _wait_again(self, study: "optuna.Study", number: int) -> None:
-        from optuna.trial import TrialState
-
-        trial = next(t for t in study.get_trials(deepcopy=False) if t.number == number)
-        study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
-        _wait_again(study, trial)
-
-
-def _wait_again(study: "optuna.Study", trial: "FrozenTrial") -> None:
-    """The same place, and what it was told to try, once more."""
-    fixed = trial.system_attrs.get("fixed_params", {})
-    study.enqueue_trial(fixed, user_attrs=_lasting(trial.user_attrs))
-
-
-def _lasting(attributes: Mapping[str, object]) -> dict[str, object]:
-    """What says which trial it is, not how it ended."""
-    return {k: v for k, v in attributes.items() if k not in (_REASON, _RESULT, _CHOSEN)}
-
-
-def _popped(study: "optuna.Study") -> "optuna.trial.Trial | None":
-    """The waiting trial of the lowest place that nobody else has taken; unlike `ask`, none is made."""
-    import optuna
-    from optuna.exceptions import UpdateFinishedTrialError
-
-    waiting = study.get_trials(deepcopy=False, states=(_state("WAITING"),))
-    for trial in sorted(waiting, key=lambda each: int(each.user_attrs.get(_PLACE, 0))):
-        try:
-            taken = study._storage.set_trial_state_values(trial._trial_id, state=_state("RUNNING"))
-        except UpdateFinishedTrialError:
-            continue
-        if taken:
-            return optuna.trial.Trial(study, trial._trial_id)
-    return None
-
-
-def _state(name: str) -> "TrialState":
-    from optuna.trial import TrialState
-
-    return TrialState[name]
+        trials = study.get_trials(deepcopy=False, states=(trial_state(state),))
+        return [int(trial.user_attrs[PLACE]) for trial in trials if PLACE in trial.user_attrs]

@@ -16,12 +16,13 @@ from polytask.records.study import (
     StudyRow,
     StudyTask,
 )
+from polytask.study.cells import cells_of, delta_of, mean_pairs, ranks_of
 from polytask.study.choosing import Choice, chosen_row, winner_files
 from polytask.study.conducting import Conductor
 from polytask.study.configurations import SINGLE, TREES, Configuration
 from polytask.study.folder import by_part
 from polytask.study.front import front_of
-from polytask.study.outcomes import Outcomes, cells_of, delta_of, mean_pairs, ranks_of
+from polytask.study.outcomes import Outcomes
 from polytask.study.remarks import what_was_not_done
 
 _MOST_OF_TIME = 0.05
@@ -44,7 +45,7 @@ class StudySoFar:
     @classmethod
     def of(cls, conductor: Conductor, *, command: str, notes: tuple[str, ...]) -> "StudySoFar":
         rows: dict[str, list[Configuration]] = {}
-        for each in conductor.configurations:
+        for each in conductor.agenda.configurations:
             rows.setdefault(each.row, []).append(each)
         made = cls(conductor, Outcomes(conductor.prepared, rows), time.monotonic(), command, notes)
         made.read_finals()
@@ -53,8 +54,8 @@ class StudySoFar:
     def read_finals(self) -> None:
         """Add the final trainings whose files are there by now."""
         names = [task.name for task in self.conductor.prepared.tasks]
-        for each in self.conductor.configurations:
-            for seed in range(1, self.conductor.config.seeds + 1):
+        for each in self.conductor.agenda.configurations:
+            for seed in range(1, self.conductor.agenda.config.seeds + 1):
                 if (each.name, seed) in self.outcomes.records:
                     continue
                 found = self.conductor.folder.final(each.name, seed)
@@ -66,18 +67,18 @@ class StudySoFar:
         conductor, prepared = self.conductor, self.conductor.prepared
         self._measure(is_last=is_finished)
         rows = [self._row(row, each) for row, each in self.outcomes.rows.items()]
-        lines = [line for each in conductor.lines.values() for line in each]
+        lines = conductor.agenda.all_lines
         parts = {"train": prepared.train, "valid": prepared.valid, "test": prepared.test}
         return StudyRecord(
-            name=_name(conductor.config.fit.table),
+            name=_name(conductor.agenda.config.fit.table),
             tasks=tuple(_tasks(self.outcomes)),
             rows=tuple(rows),
             trials=tuple(lines),
-            front=tuple(front_of(self.outcomes.rows, conductor)),
+            front=tuple(front_of(self.outcomes.rows, conductor.agenda)),
             front_tasks=tuple(task.name for task in self.outcomes.goals),
             seeds=self._seeds,
-            num_seeds=conductor.config.seeds,
-            num_trials=sum(conductor.num_trials(each) for each in conductor.configurations),
+            num_seeds=conductor.agenda.config.seeds,
+            num_trials=conductor.agenda.total_trials,
             rank_set=tuple(self._finished),
             advice=self._advice(),
             num_rows={name: len(part) for name, part in parts.items() if part is not None},
@@ -85,7 +86,7 @@ class StudySoFar:
             notes=(*self.notes, *what_was_not_done(conductor, self._finished, self._seeds)),
             is_finished=is_finished,
             seconds=time.monotonic() - self.started,
-            budget=conductor.config.budget,
+            budget=conductor.agenda.config.budget,
             command=self.command,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             environment=environment(conductor.processes.slots),
@@ -100,10 +101,10 @@ class StudySoFar:
         best = {
             name: line
             for name in (each.name for each in self.outcomes.rows[row])
-            if (line := self.conductor.best(name)) is not None
+            if (line := self.conductor.agenda.best(name)) is not None
         }
         return winner_files(
-            self.outcomes.rows[row], best, self.conductor.config.fit, self.conductor.prepared
+            self.outcomes.rows[row], best, self.conductor.agenda.config.fit, self.conductor.prepared
         )
 
     def _winning_row(self) -> str | None:
@@ -128,7 +129,7 @@ class StudySoFar:
         started = time.monotonic()
         if not is_last and started < self._next_measure:
             return
-        reference = self.conductor.reference
+        reference = self.conductor.agenda.reference
         equal = reference.row if reference is not None and reference.row in rows else None
         single = SINGLE if SINGLE in rows else None
         cells = cells_of(self.outcomes, rows, seeds, equal=equal, single=single)
@@ -175,8 +176,8 @@ class StudySoFar:
     def _tuned(self, row: str, models: Sequence[Configuration]) -> StudyRow:
         """What the trials say of it."""
         first = models[0]
-        lines = [line for each in models for line in self.conductor.lines.get(each.name, ())]
-        best = {each.name: self.conductor.best(each.name) for each in models}
+        lines = [line for each in models for line in self.conductor.agenda.lines.get(each.name, ())]
+        best = {each.name: self.conductor.agenda.best(each.name) for each in models}
         scores = [line.score for line in best.values() if line is not None]
         known = [score for score in scores if score is not None]
         names = [task.name for task in self.conductor.prepared.tasks]

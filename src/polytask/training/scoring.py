@@ -9,6 +9,7 @@ from torch import Tensor
 
 from polytask.errors import UserError, nearest
 from polytask.metrics import Definition, LabelSpace, compare, evaluate, quick_metric
+from polytask.model.words import at_words, row_of_words
 from polytask.records import Evaluation, Gain
 from polytask.streams import Batch
 from polytask.task import Task
@@ -34,17 +35,28 @@ class TaskRows:
     groups: NDArray[np.integer] | None
 
     @classmethod
-    def of(cls, task: Task, predictions: Array, batch: Batch) -> "TaskRows":
-        """The task's predictions beside its labels in the batch."""
+    def of(
+        cls, task: Task, predictions: Array, batch: Batch, num_words: Tensor | None = None
+    ) -> "TaskRows":
+        """The task's predictions beside its labels in the batch.
+
+        With `num_words` (B,) both are of words, whose group is their row unless the batch has groups:
+        words of one row are not independent.
+        """
         if task.name not in batch.labels:
             raise UserError(f"task {task.name!r} has no labels{nearest(task.name, batch.labels)}")
-        return cls(
-            task,
-            predictions,
-            task.kind.decode(batch.labels[task.name].cpu().numpy()),
-            _array(batch.weights.get(task.name)),
-            _array(batch.groups),
+        labels, weights, groups = (
+            batch.labels[task.name],
+            batch.weights.get(task.name),
+            batch.groups,
         )
+        if num_words is not None:
+            rows_W = row_of_words(num_words)
+            labels = at_words(labels.cpu(), num_words)
+            weights = None if weights is None else weights[rows_W]
+            groups = rows_W if groups is None else groups[rows_W]
+        decoded = task.kind.decode(labels.cpu().numpy())
+        return cls(task, predictions, decoded, _array(weights), _array(groups))
 
     def metric(self, name: str) -> float:
         """One metric without its interval; NaN where these rows do not define it."""

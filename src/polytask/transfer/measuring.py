@@ -15,6 +15,7 @@ from polytask.fitting.budget import budget_in_words
 from polytask.fitting.events import Notice
 from polytask.fitting.preparing.prepare import Prepared
 from polytask.fitting.preparing.sample import drawn
+from polytask.fitting.preparing.words import refuse_words
 from polytask.fitting.processes.environment import borrowed, pick_device
 from polytask.fitting.storing.choosing import prepare_table
 from polytask.records.transfer import (
@@ -106,6 +107,7 @@ def transfer_events(
     with borrowed(config.threads):
         device = pick_device(config.device)
         prepared = prepare_table(config, table)
+        refuse_words(prepared.tasks, "transfer")
         _check(prepared)
         yield prepared
         prepared = drawn(prepared, config, options.rows)

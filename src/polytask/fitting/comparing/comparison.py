@@ -1,6 +1,6 @@
 """All that was measured of a fit: the run record, which is metrics.json."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -26,7 +26,7 @@ from polytask.records import (
     TaskScores,
 )
 from polytask.task import Task
-from polytask.training.evaluation import predict
+from polytask.training.evaluation import Predictions, predict_together
 from polytask.training.run import TrainingRun
 from polytask.training.scoring import TaskRows
 
@@ -44,14 +44,18 @@ class Trained:
     steps: int
 
     @classmethod
-    def of(cls, plan: ModelPlan, run: TrainingRun, prepared: Prepared) -> "Trained":
+    def of(
+        cls,
+        plan: ModelPlan,
+        run: TrainingRun,
+        prepared: Prepared,
+        predicted_parts: Mapping[str, Predictions],
+    ) -> "Trained":
         """Evaluate once: validation rows, and test rows if there are any."""
         scores: dict[str, dict[str, Evaluation]] = {}
         rows: dict[str, TaskRows] = {}
-        for part, examples in (("valid", plan.valid), ("test", plan.test)):
-            if examples is None:
-                continue
-            predictions = predict(run.model, examples, precision=plan.config.precision)
+        for part, examples in plan.held_out.items():
+            predictions = predicted_parts[part]
             # The last part wins: gains are told on the test, or on validation if there is none.
             rows, scores[part] = {}, {}
             for tasks, place in plan.tasks_and_rows(part, run.model.tasks):
@@ -78,6 +82,15 @@ class Trained:
     def of_task(self, name: str) -> TaskScores:
         """One task's evaluations."""
         return TaskScores(*(self.scores.get(part, {}).get(name) for part in ("valid", "test")))
+
+
+def predicted_parts(plan: ModelPlan, run: TrainingRun) -> dict[str, Predictions]:
+    """The held-out rows as the model predicts them: by all ranks, for the first one; empty on the others."""
+    found = {
+        part: predict_together(run.model, rows, run.ranks, precision=plan.config.precision)
+        for part, rows in plan.held_out.items()
+    }
+    return {part: each for part, each in found.items() if each is not None}
 
 
 def summarize(

@@ -17,7 +17,7 @@ def rows_by_task(
 ) -> dict[str, TaskRows]:
     """What every goal is scored on; auxiliary tasks are left out."""
     return {
-        task.name: TaskRows.of(task, predictions.values[task.name], table)
+        task.name: TaskRows.of(task, predictions.values[task.name], table, predictions.num_words)
         for task in tasks
         if not task.auxiliary
     }

@@ -44,6 +44,14 @@ def fit_auxiliaries(
         if names.count(name) > 1:
             raise UserError(f"two tasks or extra losses are named {name!r}")
     _check_pretraining(config, names)
+    has_words = rows.inputs.num_words(rows.encoded) is not None
+    for each in made:
+        if has_words and not each.suits_words:
+            able = ", ".join(name for name, kind in AUXILIARIES.items() if kind.suits_words)
+            raise UserError(
+                f"{flag('auxiliary', each.name)} reads a vector a row, but this model has one a word; "
+                f"of words there are auxiliary tasks, and {able}"
+            )
     return made
 
 

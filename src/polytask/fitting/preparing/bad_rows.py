@@ -74,7 +74,9 @@ def encoded_parts(
     encoded = {}
     for name, table in parts.tables().items():
         with rows_named(parts, name):
-            encoded[name] = encode_examples(config, table, inputs, targets)
+            encoded[name] = encode_examples(
+                config, table, inputs, targets, rows=parts.rows_of(name), part=name
+            )
     return encoded
 
 

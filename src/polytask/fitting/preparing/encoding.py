@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import torch
+from numpy.typing import NDArray
 
 from polytask.columns.values import coded
 from polytask.config import FitConfig
@@ -15,6 +16,7 @@ from polytask.data.options import ReadOptions
 from polytask.data.readers import require_columns
 from polytask.data.weights import encode_weights
 from polytask.errors import flag
+from polytask.fitting.preparing.words import INPUT, check_lengths
 from polytask.inputs import FittedInputs
 from polytask.streams import Batch
 
@@ -22,7 +24,12 @@ from polytask.streams import Batch
 def read_options(config: FitConfig, inputs: FittedInputs | None = None) -> ReadOptions:
     """How tables are read; once the inputs are fitted, as the training table was."""
     options = ReadOptions(
-        text={*config.text, *config.columns.get("text", ()), *config.columns.get("pretrained", ())},
+        text={
+            *config.text,
+            *config.columns.get("text", ()),
+            *config.columns.get("pretrained", ()),
+            *config.columns.get(INPUT, ()),
+        },
         numbers=config.numeric,
         codes=config.categorical,
         missing=config.missing,
@@ -30,6 +37,7 @@ def read_options(config: FitConfig, inputs: FittedInputs | None = None) -> ReadO
         encoding=config.encoding,
         skip=config.ignore,
         files=config.columns.get("image", ()),
+        on_bad_file=config.on_bad_file,
     )
     if inputs is None:
         return options
@@ -87,17 +95,30 @@ def encode_inputs(
 
 
 def encode_examples(
-    config: FitConfig, table: pa.Table, inputs: FittedInputs, targets: LabelEncoder
+    config: FitConfig,
+    table: pa.Table,
+    inputs: FittedInputs,
+    targets: LabelEncoder,
+    *,
+    rows: NDArray[np.int64] | None = None,
+    part: str = "",
 ) -> tuple[Batch, Encoded]:
     """Inputs, labels, weights and groups of a table that has its derived columns; its labels again
-    with how many there are."""
+    with how many there are.
+
+    `rows` are the numbers of its rows in the table of which it is a `part`.
+    """
     names = [task.name for task in targets.tasks]
+    if INPUT in inputs.by_name:
+        (words,) = inputs.by_name[INPUT].columns
+        check_lengths(table, words, targets.tasks, rows=rows, part=part)
     encoded = targets.encode(table)
     columns = {k: v for k, v in config.weight.items() if isinstance(v, str)}
     weights = encode_weights(table, targets.tasks, columns)
     batch = Batch(
         inputs=inputs.encode(table),
-        labels={name: torch.from_numpy(encoded.labels_BT[:, t]) for t, name in enumerate(names)},
+        labels={name: torch.from_numpy(encoded.labels_BT[:, t]) for t, name in enumerate(names)}
+        | {name: torch.from_numpy(labels_BL) for name, labels_BL in encoded.words.items()},
         weights={name: torch.from_numpy(weights_B) for name, weights_B in weights.items()},
         groups=None if config.group is None else group_codes(table, config.group),
     )

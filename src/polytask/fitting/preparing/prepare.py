@@ -36,6 +36,7 @@ from polytask.fitting.preparing.encoding import (
     made_from,
     read_options,
 )
+from polytask.fitting.preparing.growing import check_growth, grown
 from polytask.fitting.preparing.history import (
     claimed_columns,
     history_columns,
@@ -49,6 +50,7 @@ from polytask.fitting.preparing.tasks import (
     resolve_kinds,
     resolve_tasks,
 )
+from polytask.fitting.preparing.words import check_words, refuse_words, with_words
 from polytask.inputs import FittedInputs, repeating
 from polytask.records import Leak
 from polytask.streams import Batch, StoredRows
@@ -128,9 +130,12 @@ def prepare_parts(
     `named` parts are tables of their own. `is_sample`: the rows are a few of many more, which are read later.
     """
     fits, derivations = build_inputs(config), [parse_derivation(text) for text in config.derive]
+    check_growth(config)
     train = split.train
     config, kind_reasons = resolve_kinds(config, train)
+    config = with_words(config, train)
     schema = _schema(config, train, derivations)
+    check_words(config, train, schema.inputs)
     bad_rows: tuple[str, ...] = ()
     if config.on_bad_row == "drop":
         split, bad_rows = without_bad_rows(split, schema.inputs)
@@ -150,6 +155,7 @@ def prepare_parts(
     fits["history"] = history_fit(config, fits["history"], fitted.tasks, labels_BT)
     with rows_named(split, "train"):
         inputs = FittedInputs.fit(train, _input_columns(config, schema, train), fits=fits)
+    inputs = grown(config, inputs)
     encoded = encoded_parts(config, split, inputs, fitted)
     config = with_inputs_noted(config, split, inputs.columns)
     examples = {name: each for name, (each, _) in encoded.items()}
@@ -159,8 +165,12 @@ def prepare_parts(
     auxiliaries = fit_auxiliaries(config, rows, forbidden=_giveaways(config, derivations))
     examples["train"] = with_labels_of(examples["train"], auxiliaries, rows)
     counts = {name: labels.counts for name, (_, labels) in encoded.items()}
+    words_B = inputs.num_words(examples["train"].inputs)
+    if words_B is not None and is_sample:
+        refuse_words(fitted.tasks, "a table on disk")
+    words_a_row = 1.0 if words_B is None else max(float(words_B.float().mean()), 1.0)
     if not is_sample:
-        config = with_budget(config, train.num_rows)
+        config = with_budget(config, train.num_rows, words_a_row=words_a_row)
     lengths = Lengths() if is_sample else lengths_of_rows(config, inputs, examples["train"])
     notes = _reading_notes(schema, inputs, split.tables())
     return Prepared(

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
+from polytask.columns.words import is_list, words_of
 from polytask.config import FitConfig, TaskConfig, parse_task
 from polytask.data.readers import require_columns
 from polytask.errors import UserError, flag, nearest
-from polytask.kinds import Kind, infer_kind, make_kind
+from polytask.kinds import Kind, infer_kind, infer_word_kind, make_kind
 from polytask.kinds.columns import label_column
 from polytask.task import Task
 
@@ -46,13 +47,20 @@ def resolve_kinds(config: FitConfig, train: pa.Table) -> tuple[FitConfig, tuple[
         assert isinstance(task, TaskConfig)
         kind, reason = task.kind, "as asked for"
         if kind is None:
-            column = label_column(train[task.column], label_words(config))
-            kind, reason = infer_kind(column, f"task {task.name!r} (column {task.column!r})")
+            what = f"task {task.name!r} (column {task.column!r})"
+            kind, reason = _inferred(train[task.column], label_words(config), what)
         if task.name in config.transform:
             kind = _transformed(kind, task.name, config.transform[task.name])
         tasks.append(task.model_copy(update={"kind": kind}))
         reasons.append(reason)
     return config.model_copy(update={"tasks": tuple(tasks)}), tuple(reasons)
+
+
+def _inferred(column: pa.ChunkedArray, missing: tuple[str, ...], what: str) -> tuple[Kind, str]:
+    """The kind of a label a row, or of one a word."""
+    if not is_list(column.type):
+        return infer_kind(label_column(column, missing), what)
+    return infer_word_kind(label_column(words_of(column, what).values_N, missing), what)
 
 
 def make_tasks(config: FitConfig) -> tuple[Task, ...]:

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import torch
 from torch import distributed
+from torch.distributed.rendezvous import rendezvous
 
 from polytask.balancing import Ranks
 from polytask.errors import UserError
@@ -15,12 +16,21 @@ from polytask.errors import UserError
 Result = TypeVar("Result")
 
 # The others wait while the first one evaluates and writes.
-_PATIENCE = timedelta(days=1)
+PATIENCE = timedelta(days=1)
 
 
 def number_of_processes() -> int:
     """As many as torchrun started; one without it."""
     return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def number_of_restarts() -> int:
+    """How often torchrun has started its processes again, after one of them had died (--max-restarts).
+
+    >>> number_of_restarts()
+    0
+    """
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
 
 
 @contextmanager
@@ -30,7 +40,16 @@ def launched() -> Iterator[Ranks | None]:
         yield None
         return
     has_nccl = torch.cuda.is_available() and distributed.is_nccl_available()
-    distributed.init_process_group("cpu:gloo,cuda:nccl" if has_nccl else "gloo", timeout=_PATIENCE)
+    store, rank, world = next(rendezvous("env://", timeout=PATIENCE))
+    distributed.init_process_group(
+        "cpu:gloo,cuda:nccl" if has_nccl else "gloo",
+        # torchrun keeps one store for all its restarts: without a name of its own a restarted process
+        # reads the address of a dead one there, and is refused ("Gloo connectFullMesh failed").
+        store=distributed.PrefixStore(f"restart {number_of_restarts()}", store),  # type: ignore[attr-defined]
+        rank=rank,
+        world_size=world,
+        timeout=PATIENCE,
+    )
     try:
         yield Ranks()
         distributed.barrier()

@@ -72,7 +72,7 @@ def resume_events(
             f"{path}: there is no run.yaml to go on from; a run that stopped before its first step "
             "is started again by its own command"
         )
-    lock = raise_on_all(ranks, lambda: _taken(path) if is_first(ranks) else None)
+    lock = raise_on_all(ranks, lambda: lock_of_interrupted(path) if is_first(ranks) else None)
     try:
         folder = RunFolder(path)
         if folder.is_finished():
@@ -88,7 +88,7 @@ def resume_events(
             lock.release()
 
 
-def _taken(path: Path) -> Lock:
+def lock_of_interrupted(path: Path) -> Lock:
     """The lock of a folder in which everything is what it seems, and nothing half written is left."""
     check_folder(path)
     lock = Lock.take(path)

@@ -8,7 +8,9 @@ from typing import TypeVar, overload
 
 import numpy as np
 import pyarrow as pa
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from polytask.config import FitConfig, write_config
 from polytask.data.frames import ArrowStream, as_given
@@ -155,7 +157,9 @@ class Run:
         for task in tasks:
             _require_finite(task, predictions.values[task.name])
             columns = task.kind.named_predictions(task.name, predictions.values[task.name])
-            named |= {name: pa.array(values_B) for name, values_B in columns.items()}
+            named |= {
+                name: _column(values, predictions.num_words) for name, values in columns.items()
+            }
             if task.given is not None:
                 named[f"{task.name}_given_{task.given}"] = pa.array(
                     predictions.conditional[task.name]
@@ -211,6 +215,14 @@ class Run:
             write_report(folder.path)
         finally:
             lock.release()
+
+
+def _column(values: NDArray[np.generic], num_words: Tensor | None) -> pa.Array:
+    """A value a row, or a list of one a word."""
+    if num_words is None:
+        return pa.array(values)
+    ends_B = torch.cat([num_words.new_zeros(1), num_words.cumsum(0)])
+    return pa.ListArray.from_arrays(pa.array(ends_B.int().numpy()), pa.array(values))
 
 
 def write_records(folder: Path, records: Records) -> None:

@@ -2,14 +2,15 @@
 
 import json
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 from pydantic import TypeAdapter
 
+from polytask.columns.values import type_name
 from polytask.config import FitConfig
 from polytask.config.build import build_inputs
 from polytask.data.derive import parse_derivation
@@ -19,6 +20,7 @@ from polytask.data.scans import Scan
 from polytask.errors import UserError, flag
 from polytask.fitting.preparing.auxiliaries import with_auxiliary_tasks
 from polytask.fitting.preparing.encoding import read_options
+from polytask.fitting.preparing.growing import grown
 from polytask.fitting.preparing.prepare import (
     Prepared,
     check_columns,
@@ -34,13 +36,15 @@ from polytask.fitting.storing.parts import PART_NAMES, OnePart, PartRule, part_r
 from polytask.fitting.storing.pieces import PieceReader
 from polytask.fitting.storing.sampling import SAMPLE_ROWS, read_sample, write_sample
 from polytask.fitting.storing.store import (
+    also_named,
     cache_folder,
     name_of,
     opened_or_built,
     require_space,
     unchanged,
 )
-from polytask.inputs import FittedInputs, Input
+from polytask.inputs import FittedInputs
+from polytask.inputs.categories import Categories
 from polytask.streams import StoredRows
 from polytask.streams.storing import bytes_on_disk
 
@@ -64,9 +68,11 @@ def prepare_on_disk(
     """
     _refuse_what_needs_memory(config)
     building = _Building(config, scan, named, sample_rows)
-    folder = building.folder
-    opened_or_built(folder, building.build)
-    return building.opened(folder)
+    folder = opened_or_built(building.folder, building.build)
+    prepared = building.opened(folder)
+    if building.states is not None:
+        also_named(folder, name_of(prepared.config, building.states))
+    return prepared
 
 
 @dataclass
@@ -96,11 +102,16 @@ class _Building:
     @cached_property
     def folder(self) -> Path:
         """Where the store is, or will be; a table in memory has one that nobody finds again."""
-        states = [self.scan.fingerprint(), *(scan.fingerprint() for scan in self.given.values())]
-        if not all(states):
+        if self.states is None:
             self._temporary = tempfile.TemporaryDirectory(prefix="polytask-")
             return Path(self._temporary.name) / "store"
-        return cache_folder(self.config.cache) / name_of(self.config, [*map(list, states)])
+        return cache_folder(self.config.cache) / name_of(self.config, self.states)
+
+    @cached_property
+    def states(self) -> list[list[str]] | None:
+        """What the files are like now; None where a table is in memory."""
+        found = [[*scan.fingerprint()] for scan in (self.scan, *self.given.values())]
+        return found if all(found) else None
 
     @cached_property
     def rule(self) -> PartRule:
@@ -139,7 +150,7 @@ class _Building:
             valid=batches.get("valid"),
             test=batches.get("test"),
             label_counts=counts["train"],
-            notes=(*fitted.notes, *self._notes(folder, batches)),
+            notes=(*fitted.notes, *self._notes(batches)),
             unknown_classes={name: unknown_classes(each) for name, each in counts.items()},
             stored=stored,
             kept=getattr(self, "_temporary", None),
@@ -157,6 +168,9 @@ class _Building:
             require_rows(config, counts, given=self.given)
         split = Parts(sample.table.take(chosen), None, None, {"train": sample.rows[chosen]})
         fitted = prepare_parts(config, split, named=[*self.given], is_sample=True)
+        of_words = [n for n, label in fitted.train.labels.items() if label.ndim > 1]
+        if of_words:
+            raise UserError(f"task {of_words[0]!r} has a label for each word: {_ADVICE}")
         extra = set(fitted.train.labels) - {task.name for task in fitted.tasks}
         if extra:
             raise UserError(
@@ -175,18 +189,21 @@ class _Building:
         counts, num_rows = count_values(self.rule.walk(reader, columns), columns)
         require_rows(fitted.config, num_rows, given=self.given)
         if columns:
-            fit: Callable[..., Input] = build_inputs(fitted.config)["categorical"]
-            sample = read_sample(folder, self.reader)
-            by_name["categorical"] = fit(sample.table, columns, counts=counts)
-        return FittedInputs(by_name), num_rows
+            sample = read_sample(folder, self.reader).table
+            dtypes = {name: type_name(sample[name].type) for name in columns}
+            fit = build_inputs(fitted.config)["categorical"]
+            assert isinstance(fit, partial)
+            by_name["categorical"] = Categories.of_counts(dtypes, counts, **fit.keywords)
+        return grown(fitted.config, FittedInputs(by_name)), num_rows
 
     @property
     def is_whole(self) -> bool:
         """Whether the sample is the table."""
         return self.scan.num_rows <= self.sample_rows
 
-    def _notes(self, folder: Path, batches: Mapping[str, object]) -> list[str]:
-        found = [f"encoded rows are on disk: {folder}"]
+    def _notes(self, batches: Mapping[str, object]) -> list[str]:
+        found = ["encoded rows are on disk (polytask cache list)"]
+        found += [self.scan.note] if self.scan.note else []
         if not self.is_whole:
             found.append(
                 f"kinds, scales and leaks are judged by {self.sample_rows:,} of {self.scan.num_rows:,} "

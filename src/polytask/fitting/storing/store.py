@@ -12,13 +12,15 @@ from pathlib import Path
 from polytask import __version__
 from polytask.config import FitConfig
 from polytask.errors import UserError
-from polytask.files.writing import CannotWriteError
+from polytask.files.reading import read_text
+from polytask.files.writing import CannotWriteError, write_text
 from polytask.training.run import Settings
 
 _FORMAT = 1
 _CACHE = "POLYTASK_CACHE"
 _STORE = "store-"
 _FINISHED = "store.json"
+_ALIAS = ".alias"
 
 _SHAPES_NO_ROW = {
     *Settings.__dataclass_fields__,
@@ -43,7 +45,8 @@ def cache_folder(named: Path | None = None) -> Path:
 
 def name_of(config: FitConfig, sources: object) -> str:
     """The name of a store: a checksum of the files' states, the options that shape rows, and versions."""
-    options = config.model_dump(mode="json", exclude=_SHAPES_NO_ROW)
+    shapes_no_row = _SHAPES_NO_ROW - ({"init_from"} if config.grow else set())
+    options = config.model_dump(mode="json", exclude=shapes_no_row)
     text = json.dumps([_FORMAT, __version__, sources, options], sort_keys=True)
     return _STORE + hashlib.sha256(text.encode()).hexdigest()[:24]
 
@@ -54,6 +57,7 @@ def opened_or_built(folder: Path, build: Callable[[Path], None]) -> Path:
     Two processes may build one store: the first to end is kept. What a kill leaves is removed by the
     next build of the same store.
     """
+    folder = _meant(folder)
     if (folder / _FINISHED).is_file():
         return folder
     try:
@@ -81,6 +85,21 @@ def opened_or_built(folder: Path, build: Callable[[Path], None]) -> Path:
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return folder
+
+
+def also_named(folder: Path, name: str) -> None:
+    """Let a store be found by a second name: that of the options as run.yaml completes them."""
+    if folder.name != name:
+        write_text(folder.with_name(f"{name}{_ALIAS}"), folder.name)
+
+
+def _meant(folder: Path) -> Path:
+    """The store that a second name stands for, if it is there."""
+    alias = folder.with_name(f"{folder.name}{_ALIAS}")
+    if not alias.is_file():
+        return folder
+    meant = folder.with_name(Path(read_text(alias, most_bytes=200)).name)
+    return meant if (meant / _FINISHED).is_file() else folder
 
 
 def _is_alive(part: Path) -> bool:
@@ -115,7 +134,16 @@ def unchanged(state: Callable[[], object], what: str) -> Iterator[None]:
         )
 
 
+def remove_stores(folder: Path) -> None:
+    """All of them, and their second names; what else is in the folder stays."""
+    for path in folder.glob(f"{_STORE}*"):
+        try:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        except OSError as error:
+            raise UserError(f"{path}: it cannot be removed: {error.strerror}") from error
+
+
 def stores_in(folder: Path) -> list[tuple[Path, int]]:
     """The stores of a cache with their bytes, unfinished ones too."""
-    found = sorted(folder.glob(f"{_STORE}*")) if folder.is_dir() else []
+    found = sorted(path for path in folder.glob(f"{_STORE}*") if path.is_dir())
     return [(each, sum(f.stat().st_size for f in each.rglob("*") if f.is_file())) for each in found]
