@@ -1,7 +1,7 @@
 """Is there an error? German sentences of learners corrected, with and without telling which words are wrong.
 
     python reproductions/correction.py                    # all arms, as reported; kept and resumed in runs/correction
-    python reproductions/correction.py --quick            # 1,000 sentences, one epoch of each sort
+    python reproductions/correction.py --quick            # 1,000 sentences
     python reproductions/correction.py --arms correct --minutes 7   # a piece of one arm's training
 
 Falko-MERLIN: 18,582 sentences of training and 2,314 of test, as pieces of words. A transformer that may copy writes the
@@ -45,7 +45,7 @@ class Network(nn.Module):
     def __init__(self, sentences: Sentences) -> None:
         super().__init__()
         self.corrector = EncoderDecoder(
-            sentences.subwords.num_ids, dropout=0.1, copies=True, **SIZE
+            sentences.subwords.num_ids, dropout=0.1, copies=True, longest=512, **SIZE
         )
         self.head = nn.Linear(SIZE["width"], 1)
         self.subwords, self.begins_V = sentences.subwords, sentences.begins_V
@@ -154,7 +154,7 @@ def corrections(network: Network, sentences: Sequence[Sentence]) -> list[list[st
     for start in range(0, len(order), 64):
         places = order[start : start + 64]
         source_BL = network.ids([sentences[i].words for i in places])
-        most = min(source_BL.shape[1] + 10, 250)
+        most = min(source_BL.shape[1] + 10, 500)
         written = beam_search(network.corrector, source_BL, beam_size=1, max_length=most)
         found |= dict(zip(places, written.sequences))
     texts = network.subwords.texts([found[i] for i in range(len(sentences))])
@@ -196,7 +196,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="1,000 sentences, two epochs")
+    parser.add_argument("--quick", action="store_true", help="1,000 sentences")
     parser.add_argument("--arms", nargs="*", choices=list(ARMS), default=list(ARMS))
     parser.add_argument("--epochs", type=int, nargs=2, help="of corrupted, and of real sentences")
     parser.add_argument("--seed", type=int, default=0)
@@ -209,7 +209,7 @@ def main() -> None:
     folder = Path("runs/correction-quick" if given.quick else "runs/correction")
     folder.mkdir(parents=True, exist_ok=True)
     sentences = read(1000 if given.quick else None)
-    epochs = tuple(given.epochs or ((1, 1) if given.quick else (1, 2)))
+    epochs = tuple(given.epochs or ((1, 1) if given.quick else (1, 4)))
     for name in given.arms:
         path = folder / f"{name}-{given.seed}.json"
         if path.exists():

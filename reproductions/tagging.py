@@ -13,7 +13,7 @@ the task alone. Reads the data from POLYTASK_DATA (else ../shared/data).
 
 import argparse
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -91,6 +91,18 @@ def rare(tables: Parts) -> np.ndarray:
     return np.array([counts[word.lower()] <= 1 for word in flat(tables.test["words"])])
 
 
+def most_frequent(tables: Parts, task: str) -> float:
+    """The accuracy of the tag that each word has most often in training; the commonest tag for a new word."""
+    words, tags = flat(tables.train["words"]), flat(tables.train[task])
+    counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for word, tag in zip(words, tags):
+        counts[word.lower()][tag] += 1
+    fallback = Counter(tags).most_common(1)[0][0]
+    known = {word: each.most_common(1)[0][0] for word, each in counts.items()}
+    said = [known.get(word.lower(), fallback) for word in flat(tables.test["words"])]
+    return float((np.array(said) == flat(tables.test[task])).mean())
+
+
 def report(found: dict[str, Sequence[dict[str, float]]]) -> None:
     """A line for each arm and task, with the difference to the task alone."""
     for arm, scores in found.items():
@@ -127,6 +139,8 @@ def main() -> None:
                 scores.put(key, trained(tables, arm, seed, epochs))
                 print(f"{key}: {scores.known[key]}", flush=True)
             found[arm].append(scores.known[key])
+    floors = ", ".join(f"{task} {100 * most_frequent(tables, task):.1f}" for task in TASKS)
+    print(f"the most frequent tag of each word: {floors}")
     report(found)
 
 

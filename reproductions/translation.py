@@ -1,7 +1,7 @@
 """Forward and backward: German and English captions translated both ways by one model, and by two of half its size.
 
     python reproductions/translation.py                   # all arms, as reported; kept and resumed in runs/translation
-    python reproductions/translation.py --quick           # 2,000 pairs, one epoch, 200 sentences
+    python reproductions/translation.py --quick           # 2,000 pairs, 200 sentences
     python reproductions/translation.py --arms both --minutes 7   # a piece of one arm's training
 
 Multi30k, 28,987 training pairs, as pieces of words (4,000, one vocabulary); BLEU (sacrebleu) on test_2016_flickr,
@@ -38,9 +38,9 @@ from polytask.seq2seq import EncoderDecoder, beam_search, dual_penalty, padded_i
 from polytask.seq2seq.bleu import bleu_counts, resampled_bleu
 
 WAYS = (("en", "de"), ("de", "en"))
-WHOLE = {"width": 256, "num_layers": 3, "num_heads": 4, "inner": 512}
-HALF = {"width": 168, "num_layers": 3, "num_heads": 4, "inner": 336}
-NUM_IDS, BATCH, RATE, WARM_UP, SMOOTHING, DUAL = 4000, 64, 1.5e-3, 300, 0.1, 0.01
+WHOLE = {"width": 168, "num_layers": 3, "num_heads": 4, "inner": 336}
+HALF = {"width": 112, "num_layers": 3, "num_heads": 4, "inner": 224}
+NUM_IDS, BATCH, RATE, WARM_UP, SMOOTHING, DUAL = 4000, 32, 1.5e-3, 200, 0.1, 0.01
 
 
 @dataclass(frozen=True)
@@ -225,27 +225,32 @@ def judged(training: Training, name: str, path: Path) -> None:
 
 
 def report(folder: Path, pairs: Pairs, seed: int) -> None:
-    """The table of the arms that have ended, and each one's gain over the models of one direction."""
+    """The table of the arms that have ended, and paired differences: to one way, and with the penalty to without."""
     known = {n: json.loads(p.read_text()) for n in ARMS if (p := _file(folder, n, seed)).exists()}
-    alone = {
-        key: each
-        for n in ("en-de", "de-en")
-        for key, each in known.get(n, {"texts": {}})["texts"].items()
-    }
-    for name, each in known.items():
-        facts = each["facts"]
+    spreads: dict[tuple[str, str], np.ndarray] = {}
+    for name in sorted(known, key=lambda each: len(ARMS[each].ways)):
+        facts = known[name]["facts"]
         print(
-            f"{name}: {facts['parameters']:,} parameters, {facts['steps']:,} steps, {facts['seconds'] / 60:.1f} min"
+            f"{name}: {facts['parameters']:,} parameters, {facts['steps']:,} steps, "
+            f"{facts['seconds'] / 60:.1f} min"
         )
-        for key, texts in each["texts"].items():
+        for key, texts in known[name]["texts"].items():
             wanted = pairs.texts["test", key.split()[0].split("-")[1]]
             spread = resampled_bleu(counts_of(texts, wanted))
-            low, high = np.quantile(spread, (0.025, 0.975))
-            line = f"  {key}: BLEU {sacrebleu.corpus_bleu(texts, [wanted]).score:.2f} [{low:.2f}, {high:.2f}]"
-            if key in alone and name not in ("en-de", "de-en"):
-                gains = spread - resampled_bleu(counts_of(alone[key], wanted))
-                line += f", over one way {gains.mean():+.2f} [{np.quantile(gains, 0.025):+.2f}, {np.quantile(gains, 0.975):+.2f}]"
+            spreads[name, key] = spread
+            line = (
+                f"  {key}: BLEU {sacrebleu.corpus_bleu(texts, [wanted]).score:.2f} {_range(spread)}"
+            )
+            for said, other in (("one way", key.split()[0]), ("both", "both")):
+                if other != name and (other, key) in spreads:
+                    gains = spread - spreads[other, key]
+                    line += f", to {said} {gains.mean():+.2f} {_range(gains, '+.2f')}"
             print(line)
+
+
+def _range(values: np.ndarray, form: str = ".2f") -> str:
+    low, high = np.quantile(values, (0.025, 0.975))
+    return f"[{low:{form}}, {high:{form}}]"
 
 
 def _file(folder: Path, arm: str, seed: int) -> Path:
@@ -256,7 +261,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="2,000 pairs, one epoch")
+    parser.add_argument("--quick", action="store_true", help="2,000 pairs")
     parser.add_argument("--arms", nargs="*", choices=list(ARMS), default=list(ARMS))
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--seed", type=int, default=0)
@@ -269,7 +274,7 @@ def main() -> None:
     folder = Path("runs/translation-quick" if given.quick else "runs/translation")
     folder.mkdir(parents=True, exist_ok=True)
     pairs = Pairs(most=2000 if given.quick else None, most_tests=200 if given.quick else None)
-    epochs = given.epochs or (1 if given.quick else 2)
+    epochs = given.epochs or 1
     for name in given.arms:
         judged_path = _file(folder, name, given.seed)
         if judged_path.exists():
