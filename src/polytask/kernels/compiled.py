@@ -45,13 +45,15 @@ def _found() -> tuple[ctypes.CDLL | None, str]:
     try:
         path = _compiled()
         return ctypes.CDLL(str(path)), f"kernels of C: {path}"
-    except (UnavailableError, OSError, subprocess.SubprocessError) as error:
+    except (UnavailableError, OSError, RuntimeError, subprocess.SubprocessError) as error:
         return None, f"no kernels of C: {error}"
 
 
 def _compiled() -> Path:
     if os.environ.get(_OFF, "").lower() in ("0", "off", "no", "false"):
         raise UnavailableError(f"the environment says {_OFF}={os.environ[_OFF]}")
+    if not hasattr(os, "getuid"):
+        raise UnavailableError("this system does not say whose a file is")
     compiler = shutil.which(os.environ.get("CC", "cc"))
     if compiler is None:
         raise UnavailableError("there is no C compiler (cc, or what CC names)")
