@@ -7,7 +7,7 @@
 
 A step is forward, `balanced_backward`, Adam (fused). The model is a perceptron of 1.2 M parameters
 with a linear head a task, batch 256, float32. All variants take one step in turn, again and again
-until `--seconds` are over; a figure is the median over rounds of a variant's time divided by
+until `--seconds` are over; a figure is the median over rounds of a variant's processor time divided by
 Equal's in the same round, so that a machine that slows down does so for both.
 
 Peers: `pip install -c constraints.txt "torchjd[full]==0.18.0"` into the same environment; without it

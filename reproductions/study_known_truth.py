@@ -138,12 +138,13 @@ def _trees_are_behind(record: StudyRecord, advised: str) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--full", action="store_true")
+    parser.add_argument("--tables", type=int, default=QUICK_TABLES, help="so many of them")
     parser.add_argument("--folder", type=Path, default=FOLDER)
     options = parser.parse_args()
     started = time.perf_counter()
     right: Counter[str] = Counter()
     asked: Counter[str] = Counter()
-    for seed in range(FULL_TABLES if options.full else QUICK_TABLES):
+    for seed in range(FULL_TABLES if options.full else options.tables):
         record = study(seed, options.folder)
         for name, said in findings(record).items():
             right[name] += sum(said)

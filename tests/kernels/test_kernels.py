@@ -124,6 +124,15 @@ def test_a_fold(seed: int, outputs: int, shares: bool, rectified: bool) -> None:
 
 
 @needs_kernels
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 11), st.integers(1, 1300), st.integers(0, 99))
+def test_a_gram_matrix(count: int, length: int, seed: int) -> None:
+    vectors = [10.0**t * drawn(seed + t, length) for t in range(count)]
+    whole = torch.stack(vectors).double()
+    torch.testing.assert_close(kernels.gram(vectors), whole @ whole.T, rtol=1e-13, atol=1e-12)
+
+
+@needs_kernels
 def test_what_is_not_a_number_stays_so() -> None:
     """Training stops at it: a ReLU must not make a zero of it."""
     x = torch.full((3, 1, 16), torch.nan)

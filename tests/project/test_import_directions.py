@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "products": set(),
     "registry": set(),
     "trunks": {"kernels", "products", "registry"},
-    "balancing": {"registry"},
+    "balancing": {"kernels", "registry"},
     "records": {*LEAVES},
     "metrics": {"records", *LEAVES},
     "columns": {*LEAVES},

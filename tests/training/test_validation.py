@@ -11,7 +11,7 @@ from polytask.errors import UserError
 from polytask.kinds import Regression
 from polytask.metrics import evaluate
 from polytask.streams import Batch, InMemoryStream
-from polytask.training import Monitor, Term, TrainingRun, evaluation, predict, validate
+from polytask.training import Monitor, Term, TrainingRun, calibrating, evaluation, predict, validate
 
 MakeRun = Callable[..., TrainingRun]
 
@@ -136,7 +136,7 @@ def test_what_is_calibrated_counts_rows_by_their_weights(
         kind = Regression(transform="log1p", std=3.0)
         run.model.tasks = (run.model.tasks[0], replace(run.model.tasks[1], kind=kind))
         before = run.model.tasks[0]
-        evaluation.calibrate(run, InMemoryStream(table, batch_size=70))
+        calibrating.calibrate(run, InMemoryStream(table, batch_size=70))
         assert run.model.tasks[0] is before
         factors.append(run.model.tasks[1].kind.smearing_factor)
     assert factors[0] == pytest.approx(factors[1], rel=1e-6)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
+from polytask import kernels
 from polytask.balancing.measurement import Losses
 
 # Blocks that stay in a CPU's cache; on an accelerator large ones, for few launches.
@@ -138,6 +139,8 @@ def accumulate(leaf: Tensor, gradient: Tensor | None) -> None:
 
 def _dense_gram(gradients: Sequence[Tensor]) -> Tensor:
     flat = [gradient.reshape(-1) for gradient in gradients]
+    if kernels.suits(len(flat[0]), *flat) and all(vector.is_contiguous() for vector in flat):
+        return kernels.gram(flat)
     device = flat[0].device
     dtype = torch.float32 if device.type == "mps" else torch.float64
     size = min(block_size(device), max(1, len(flat[0])))

@@ -2,7 +2,8 @@
 
 from polytask.fitting.events import Event, Finished, ModelFinished, ModelStarted, Notice
 from polytask.fitting.fitting import fit, fit_events
-from polytask.fitting.preparing.prepare import Prepared, inspect_table, prepare
+from polytask.fitting.preparing.columns import inspect_table
+from polytask.fitting.preparing.prepare import Prepared, prepare
 from polytask.fitting.run_folder.continuing import continued_events
 from polytask.fitting.run_folder.loading import load
 from polytask.fitting.run_folder.resuming import resume, resume_events

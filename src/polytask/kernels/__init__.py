@@ -3,6 +3,7 @@
 from polytask.kernels.compiled import library, state
 from polytask.kernels.experts import experts_backward, experts_forward, mix_backward, mix_forward
 from polytask.kernels.fold import MOST_REST, Columns, FoldKernel
+from polytask.kernels.gram import gram
 from polytask.kernels.suited import LANES, suits
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "FoldKernel",
     "experts_backward",
     "experts_forward",
+    "gram",
     "library",
     "mix_backward",
     "mix_forward",

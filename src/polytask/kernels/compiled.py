@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 _HERE = Path(__file__).parent
-_SOURCES = (("fold.c",), ("fold.c", "-DFEW"), ("experts.c",))
+_SOURCES = (("fold.c",), ("fold.c", "-DFEW"), ("experts.c",), ("gram.c",))
 """With the options of each."""
 
 _FLAGS = ("-O3", "-march=native", "-std=gnu11", "-fPIC", "-fno-math-errno", "-fvisibility=default")
@@ -45,13 +45,15 @@ def _found() -> tuple[ctypes.CDLL | None, str]:
     try:
         path = _compiled()
         return ctypes.CDLL(str(path)), f"kernels of C: {path}"
-    except (UnavailableError, OSError, subprocess.SubprocessError) as error:
+    except (UnavailableError, OSError, RuntimeError, subprocess.SubprocessError) as error:
         return None, f"no kernels of C: {error}"
 
 
 def _compiled() -> Path:
     if os.environ.get(_OFF, "").lower() in ("0", "off", "no", "false"):
         raise UnavailableError(f"the environment says {_OFF}={os.environ[_OFF]}")
+    if not hasattr(os, "getuid"):
+        raise UnavailableError("this system does not say whose a file is")
     compiler = shutil.which(os.environ.get("CC", "cc"))
     if compiler is None:
         raise UnavailableError("there is no C compiler (cc, or what CC names)")

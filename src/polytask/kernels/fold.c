@@ -107,7 +107,7 @@ static sums tabled(const fold *f, const float *weight, float *table) {
 }
 
 /* y (batch, outputs) = x W^T + bias, or what y holds + x W^T without a bias. */
-void fold_forward(const fold *f, const float *bias, float *y, int is_added, int is_rectified) {
+void fold_forward(const fold *f, const float *bias, float *y, int64_t is_added, int64_t is_rectified) {
 #pragma omp parallel for schedule(static) num_threads(f->threads)
     for (int64_t h = 0; h < f->outputs; h += SOME) {
         int64_t some = f->outputs - h < SOME ? f->outputs - h : SOME;

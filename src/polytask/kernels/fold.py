@@ -62,6 +62,7 @@ class FoldKernel:
         assert all(table.is_contiguous() for table in tables)
         assert (0 if shares_BS is None else shares_BS.shape[1]) == columns.num_shares
         self._columns, self._tables, self._shape = columns, tables, ids_BC.shape
+        self._room: Tensor | None = None
         rest_BR = None if rest_BR is None else rest_BR.contiguous()
         # What most rows have of each column, where a row's other entries begin, these as rows and shares (the kernel
         # writes one place ahead), and who has what most have.
@@ -75,7 +76,7 @@ class FoldKernel:
         self._kept = (*of_columns, rest_BR, *made, shares_N, having)
         counts_V = torch.zeros(columns.num_values, dtype=torch.int32)
         shares_BS = None if shares_BS is None else shares_BS.contiguous()
-        if call("fold_rows", self._sized(None)[0], ids_BC.contiguous(), shares_BS, counts_V):
+        if call("fold_rows", self._told(None), ids_BC.contiguous(), shares_BS, counts_V):
             raise IndexError("an id is beyond its column's values")
 
     def forward(
@@ -84,7 +85,7 @@ class FoldKernel:
         """x W^T + b and, if asked for, a ReLU; with y, where the rest's products are, y + x W^T in its place."""
         is_added = y_BH is not None
         y_BH = weight_HD.new_empty(self._shape[0], len(weight_HD)) if y_BH is None else y_BH
-        fold, _room = self._sized(weight_HD)
+        fold = self._told(weight_HD)
         name = f"fold_forward{_few(weight_HD)}"
         call(name, fold, bias_H, y_BH, int(is_added), int(is_rectified))
         return y_BH
@@ -104,20 +105,23 @@ class FoldKernel:
         y are the outputs where they are rectified: dz is the gradient below.
         """
         gradients = [torch.zeros_like(t) if t.requires_grad else None for t in self._tables]
-        fold, _room = self._sized(weight_HD)
+        fold = self._told(weight_HD)
         tensors = (y_BH, dy_BH, dz_BH, dweight_HD, dbias_H)
         call(f"fold_backward{_few(weight_HD)}", fold, *tensors, _pointers(gradients))
         return gradients
 
-    def _sized(self, weight_HD: Tensor | None) -> tuple[_Fold, Tensor]:
-        """What the kernel is told, and the memory it works in, to be kept meanwhile."""
+    def _told(self, weight_HD: Tensor | None) -> _Fold:
+        """What the kernel is told. Its room is made once a batch: asking for so much takes as long as a gate."""
         outputs, inputs = (0, 0) if weight_HD is None else weight_HD.shape
         columns, threads = self._columns, torch.get_num_threads()
-        room = torch.empty(threads * (inputs + columns.num_values + 4) * _SOME)
+        room = self._room
+        size = threads * (inputs + columns.num_values + 4) * _SOME
+        if weight_HD is not None and (room is None or len(room) < size):
+            room = self._room = torch.empty(size)
         sizes = (self._shape[0], outputs, inputs, self._shape[1], columns.num_values)
         data = (*self._kept, weight_HD, room)
         pointers = (None if each is None else each.data_ptr() for each in data)
-        return _Fold(*sizes, self._num_rest, columns.num_shares, threads, *pointers), room
+        return _Fold(*sizes, self._num_rest, columns.num_shares, threads, *pointers)
 
 
 def _few(weight_HD: Tensor) -> str:

@@ -37,4 +37,6 @@ def call(name: str, *arguments: ctypes.Structure | Tensor | int | None) -> int:
 def _passed(argument: ctypes.Structure | Tensor | int | None) -> object:
     if isinstance(argument, Tensor):
         return ctypes.c_void_p(argument.data_ptr())
-    return ctypes.byref(argument) if isinstance(argument, ctypes.Structure) else argument
+    if isinstance(argument, ctypes.Structure):
+        return ctypes.byref(argument)
+    return None if argument is None else ctypes.c_int64(argument)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,15 +10,13 @@ from torch import Tensor
 
 from polytask.balancing import Ranks
 from polytask.model import MultiTaskModel, Outputs
-from polytask.streams import Batch, Stream
-from polytask.task import Task
+from polytask.streams import Batch
 from polytask.training.run import Precision, TrainingRun, autocast, device_of
 from polytask.training.scoring import Array, TaskRows
 from polytask.training.shares import collected, joined_rows, predicting_ranks, share_of
 
 PREDICTION_BATCH = 2048
 _MOST_ENTRIES, _FEWEST_AT_ONCE, _OF_AN_ID = 1 << 21, 16, 16
-_CALIBRATION_ROWS = 100_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,43 +110,6 @@ def validate(run: TrainingRun, table: Batch) -> Validation:
     return validation
 
 
-def calibrate(run: TrainingRun, stream: Stream) -> None:
-    """What kinds settle after training, such as the smearing factor, on some 100,000 training rows."""
-    model = run.model
-    if not any(task.kind.needs_calibration for task in model.tasks):
-        return
-    pieces, num_rows = [], 0
-    for index in range(stream.num_batches(0)):
-        if num_rows < _CALIBRATION_ROWS:
-            pieces.append(stream.batch(run.settings.seed, 0, index))
-            num_rows += len(pieces[-1])
-    outputs = [_outputs(model, batch, run.settings.precision) for batch in pieces]
-    model.tasks = tuple(
-        _calibrated(task, [each[t] for each in outputs], pieces)
-        for t, task in enumerate(model.tasks)
-    )
-
-
-def _outputs(model: MultiTaskModel, batch: Batch, precision: Precision) -> list[Tensor]:
-    with _evaluating(model, precision):
-        return [each.cpu() for each in model(batch.to(device_of(model)).inputs).outputs]
-
-
-def _calibrated(task: Task, outputs: Sequence[Tensor], pieces: Sequence[Batch]) -> Task:
-    """With a kind that has seen its trained outputs on the labelled rows of the pieces."""
-    known = [(each, batch) for each, batch in zip(outputs, pieces) if task.name in batch.labels]
-    if not known or not task.kind.needs_calibration:
-        return task
-    outputs_BO = torch.cat([each for each, _ in known])
-    labels_B = torch.cat([batch.labels[task.name].cpu() for _, batch in known])
-    weights_B = torch.cat(
-        [batch.weights.get(task.name, torch.ones(len(batch))).double().cpu() for _, batch in known]
-    )
-    kept_B = task.kind.is_labelled(labels_B)
-    kind = task.kind.calibrated(outputs_BO[kept_B], labels_B[kept_B], weights_B[kept_B])
-    return replace(task, kind=kind)
-
-
 def _scored(run: TrainingRun, table: Batch, ranks: Ranks | None) -> Validation | None:
     """The score, from the predictions of all ranks; None on those that are not the first."""
     model, losses = run.model, _MeanLosses(run.model)
@@ -214,7 +175,7 @@ def _predict(
     conditional: dict[str, list[Tensor]] = {t.name: [] for t in model.tasks if t.given is not None}
     num_words: list[Tensor] = []
     device, batch_size = device_of(model), _piece(batch, batch_size)
-    with _evaluating(model, precision):
+    with evaluating(model, precision):
         # A table without rows is one piece without rows: its predictions have their shapes.
         for start in range(0, max(len(batch), 1), batch_size):
             host = batch[start : start + batch_size]
@@ -252,7 +213,7 @@ def _entries(values: Tensor) -> int:
 
 
 @contextmanager
-def _evaluating(model: MultiTaskModel, precision: Precision) -> Iterator[None]:
+def evaluating(model: MultiTaskModel, precision: Precision) -> Iterator[None]:
     """Evaluation mode, no gradients, the run's precision; the mode is put back afterwards."""
     was_training = model.training
     # A walk over all modules, which for one row takes as long as the network does.

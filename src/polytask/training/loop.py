@@ -15,7 +15,8 @@ from polytask.balancing.randomness import seed_at
 from polytask.errors import UserError
 from polytask.model import Added, Counts
 from polytask.streams import Batch, Stream
-from polytask.training.evaluation import Validation, calibrate, validate
+from polytask.training.calibrating import calibrate
+from polytask.training.evaluation import Validation, validate
 from polytask.training.memory import freed_memory_kept
 from polytask.training.optimizer import learning_rate_at
 from polytask.training.randomness import drawn_from

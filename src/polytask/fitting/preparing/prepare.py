@@ -14,8 +14,8 @@ from polytask.data.derive import Derivation, parse_derivation
 from polytask.data.labels import LabelCount, LabelEncoder
 from polytask.data.leaks import find_leaks, stop_at_leaks
 from polytask.data.notes import notes_of
-from polytask.data.readers import TableSource, read_table, require_columns
-from polytask.data.schema import Schema, infer_schema
+from polytask.data.readers import TableSource, read_table
+from polytask.data.schema import Schema
 from polytask.errors import UserError
 from polytask.fitting.budget import with_budget
 from polytask.fitting.preparing.auxiliaries import (
@@ -24,6 +24,7 @@ from polytask.fitting.preparing.auxiliaries import (
     with_labels_of,
 )
 from polytask.fitting.preparing.bad_rows import encoded_parts, rows_named, without_bad_rows
+from polytask.fitting.preparing.columns import check_columns, input_columns, schema_of
 from polytask.fitting.preparing.data_sets import (
     DataSet,
     data_sets_of,
@@ -38,8 +39,6 @@ from polytask.fitting.preparing.encoding import (
 )
 from polytask.fitting.preparing.growing import check_growth, grown
 from polytask.fitting.preparing.history import (
-    claimed_columns,
-    history_columns,
     history_fit,
 )
 from polytask.fitting.preparing.lengths import Lengths, lengths_of_rows
@@ -51,7 +50,7 @@ from polytask.fitting.preparing.tasks import (
     resolve_tasks,
 )
 from polytask.fitting.preparing.words import check_words, refuse_words, with_words
-from polytask.inputs import FittedInputs, repeating
+from polytask.inputs import FittedInputs
 from polytask.records import Leak
 from polytask.streams import Batch, StoredRows
 from polytask.task import Task
@@ -134,7 +133,7 @@ def prepare_parts(
     train = split.train
     config, kind_reasons = resolve_kinds(config, train)
     config = with_words(config, train)
-    schema = _schema(config, train, derivations)
+    schema = schema_of(config, train, derivations)
     check_words(config, train, schema.inputs)
     bad_rows: tuple[str, ...] = ()
     if config.on_bad_row == "drop":
@@ -154,7 +153,7 @@ def prepare_parts(
     stop_at_leaks(leaks, config.allow)
     fits["history"] = history_fit(config, fits["history"], fitted.tasks, labels_BT)
     with rows_named(split, "train"):
-        inputs = FittedInputs.fit(train, _input_columns(config, schema, train), fits=fits)
+        inputs = FittedInputs.fit(train, input_columns(config, schema, train), fits=fits)
     inputs = grown(config, inputs)
     encoded = encoded_parts(config, split, inputs, fitted)
     config = with_inputs_noted(config, split, inputs.columns)
@@ -242,65 +241,3 @@ def unknown_classes(counts: Sequence[LabelCount]) -> dict[str, str]:
         for count in counts
         if count.unseen
     }
-
-
-def inspect_table(config: FitConfig, table: TableSource | None = None) -> tuple[pa.Table, Schema]:
-    """The table with derived columns, and what `fit` would make of each column."""
-    source = table if table is not None else config.table
-    if source is None:
-        raise UserError("there is no table to inspect")
-    derivations = [parse_derivation(text) for text in config.derive]
-    whole = apply_derivations(read_table(source, options=read_options(config)), derivations)
-    if config.tasks:
-        config = resolve_tasks(config, whole)
-    check_columns(config, whole)
-    return whole, _schema(config, whole, derivations)
-
-
-def check_columns(config: FitConfig, table: pa.Table) -> None:
-    for option in ("group", "split_by", "time_column"):
-        name = getattr(config, option)
-        if name is not None:
-            require_columns(table, [name], f"--{option.replace('_', '-')}")
-    weights = [column for column in config.weight.values() if isinstance(column, str)]
-    require_columns(table, weights, "--weight")
-
-
-def _schema(
-    config: FitConfig,
-    table: pa.Table,
-    derivations: Sequence[Derivation],
-) -> Schema:
-    label_columns = {task.column for task in config.tasks if isinstance(task, TaskConfig)}
-    weights = {column for column in config.weight.values() if isinstance(column, str)}
-    # What rows are parted by is another value in the test: no input, unless it is asked for.
-    named = {*(config.inputs or ()), *config.categorical, *config.numeric}
-    named |= {name for names in config.columns.values() for name in names}
-    parting = {name for name in (config.time_column, config.split_by) if name is not None} - named
-    extra = (weights | parting) - set(config.ignore) - label_columns
-    labels = derived_from(derivations, frozenset(label_columns))
-    giveaways = made_from(derivations, labels | set(config.after))
-    return infer_schema(
-        table,
-        labels=labels,
-        derived={name: giveaways[name] for name in giveaways.keys() - set(config.allow)},
-        inputs=config.inputs,
-        ignore=(*config.ignore, *sorted(extra)),
-        categorical=config.categorical,
-        numeric=config.numeric,
-        columns={**config.columns, "history": claimed_columns(config)},
-        after=config.after,
-        text=config.text,
-    )
-
-
-def _input_columns(
-    config: FitConfig, schema: Schema, train: pa.Table
-) -> dict[str, tuple[str, ...]]:
-    """The columns of each input; of numbers, those that are read as single values too."""
-    columns = schema.inputs
-    if config.numeric_values == "auto":
-        found = repeating(train, schema.numeric)
-        columns["frequent_values"] = (*columns.get("frequent_values", ()), *found)
-    columns["history"] = history_columns(config)
-    return columns

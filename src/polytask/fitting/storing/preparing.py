@@ -19,11 +19,11 @@ from polytask.data.readers import TableSource, open_scan, read_table
 from polytask.data.scans import Scan
 from polytask.errors import UserError, flag
 from polytask.fitting.preparing.auxiliaries import with_auxiliary_tasks
+from polytask.fitting.preparing.columns import check_columns
 from polytask.fitting.preparing.encoding import read_options
 from polytask.fitting.preparing.growing import grown
 from polytask.fitting.preparing.prepare import (
     Prepared,
-    check_columns,
     prepare_parts,
     unknown_classes,
 )
