@@ -9,6 +9,7 @@ import pytest
 
 import polytask
 from polytask.config import FitConfig
+from polytask.config.study import StudyConfig
 from polytask.data.generate import short_video_log
 from polytask.errors import UserError, flag, in_python
 
@@ -57,8 +58,9 @@ def test_messages_name_options_that_there_are_with_their_value_behind_an_equals_
     known = {name.replace("_", "-") for name in FitConfig.model_fields} | {"task", "resume"}
     known |= {"version", "overwrite", "balancer", "config"}
     known |= {f"no-{n}" for n, field in FitConfig.model_fields.items() if field.default is True}
-    # Of polytask transfer.
-    known |= {"budget", "seeds", "rows", "models", "widths"}
+    # Of polytask transfer, and of the processes that take part in a study.
+    known |= {"budget", "seeds", "rows", "models", "widths", "join", "on", "machines", "workers"}
+    known |= {name.replace("_", "-") for name in StudyConfig.model_fields}
     for path, text in texts():
         for name, rest in re.findall(r"(?<![\w-])--([a-z][a-z-]*)(.*)", text):
             assert name in known, (path, text)
