@@ -137,6 +137,16 @@ def test_the_verdict_names_what_is_better_worse_and_the_same() -> None:
     assert "not detectably different on click and like" in words
 
 
+def test_separate_models_are_told_against_equal_weights() -> None:
+    advised = Advice("separate models", "separate models", ("separate models",), ())
+    alone = replace(record().rows[3], mean_over_equal=paired(0.02, "better"))
+    rows = (*record().rows[:3], alone, *record().rows[4:])
+    found = dict(answer(record(advice=advised, rows=rows)))
+    assert found["What does it gain?"] == (
+        "Against one network with equal weights it is better in the mean of the tasks (+0.0200)."
+    )
+
+
 def test_what_only_the_mean_of_the_tasks_shows_is_said() -> None:
     """A harm that no task shows by itself is a harm."""
     static = replace(record().rows[1], mean_over_single=paired(-0.01, "worse"))

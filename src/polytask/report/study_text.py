@@ -52,7 +52,7 @@ def answer(record: StudyRecord) -> list[tuple[str, str]]:
     found = [
         (
             "What does it gain?",
-            " ".join(_against_separate(record)) or "There are no separate models.",
+            " ".join(_against_separate(record)) or _against_equal(row),
         ),
         ("Does balancing pay?", _balancing(record)),
         ("Do trees do better?", _trees(record, row)),
@@ -145,6 +145,18 @@ def _against_separate(record: StudyRecord) -> list[str]:
     if not parts:
         return ["There are too few seeds to tell a difference to separate models from chance."]
     return [f"Against separate networks it is {', '.join(parts)}.", *_in_the_mean(row)]
+
+
+def _against_equal(row: StudyRow) -> str:
+    """Where separate models are recommended, or there are none."""
+    paired = row.mean_over_equal
+    if row.group != "single" or paired is None or paired.verdict == "open":
+        return "There are no separate models to compare with."
+    words = "not detectably different" if paired.verdict == "none" else paired.verdict
+    gain = number(paired.gain.value, signed=True)
+    return (
+        f"Against one network with equal weights it is {words} in the mean of the tasks ({gain})."
+    )
 
 
 def _in_the_mean(row: StudyRow) -> list[str]:
