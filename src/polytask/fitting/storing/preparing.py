@@ -111,7 +111,7 @@ class _Building:
     def states(self) -> list[list[str]] | None:
         """What the files are like now; None where a table is in memory."""
         found = [[*scan.fingerprint()] for scan in (self.scan, *self.given.values())]
-        return found if all(found) else None
+        return [[f"a sample of {self.sample_rows}"], *found] if all(found) else None
 
     @cached_property
     def rule(self) -> PartRule:

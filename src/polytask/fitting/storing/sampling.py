@@ -15,8 +15,8 @@ from polytask.fitting.preparing.encoding import apply_derivations
 from polytask.fitting.storing.parts import PartRule
 from polytask.fitting.storing.pieces import PieceReader
 
-SAMPLE_ROWS = 1 << 20
-"""A random million: a table of no more rows is its own sample, and nothing is estimated."""
+SAMPLE_ROWS = 1 << 19
+"""A random half million: a table of no more rows is its own sample, and nothing is estimated."""
 _SALT = 0x5851F42D4C957F2D
 _TABLE, _ROWS = "sample.parquet", "sample.npy"
 
