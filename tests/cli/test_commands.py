@@ -121,7 +121,7 @@ def test_the_cache_is_listed_and_cleared(
         return capsys.readouterr().out
 
     assert "0.002 GB" in told("list")
-    assert "removed 1 stores" in told("clear")
+    assert "removed 1 store," in told("clear")
     assert [each.name for each in tmp_path.iterdir()] == ["mine.txt"]
     assert "empty" in told("list")
 
@@ -133,7 +133,7 @@ def test_a_table_is_encoded_onto_disk_and_found_again(
     assert run_main(home, monkeypatch, *FIT, *options) == 0
     assert "encoded rows are on disk" in capsys.readouterr().out
     assert run_main(home, monkeypatch, "cache", "list", "--cache", str(tmp_path / "cache")) == 0
-    assert "1 stores" in capsys.readouterr().out
+    assert "1 store," in capsys.readouterr().out
 
 
 def test_predictions_in_pieces_are_those_of_the_whole_table(

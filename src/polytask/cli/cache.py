@@ -21,6 +21,7 @@ _Folder = Annotated[
 @cache_app.command(name="list")
 def list_command(cache: _Folder = None) -> None:
     """Each store with its size and when it was made."""
+    from polytask.columns.values import told
     from polytask.fitting.storing.store import cache_folder, stores_in
 
     folder = cache_folder(cache)
@@ -29,14 +30,19 @@ def list_command(cache: _Folder = None) -> None:
         made = datetime.fromtimestamp(path.stat().st_mtime).isoformat(" ", "minutes")
         typer.echo(f"{size / 1e9:8.3f} GB  {made}  {path.name}")
     total = sum(size for _, size in stores) / 1e9
-    typer.echo(f"{folder}: {len(stores)} stores, {total:.3f} GB" if stores else f"{folder}: empty")
+    typer.echo(
+        f"{folder}: {told(len(stores), 'store')}, {total:.3f} GB" if stores else f"{folder}: empty"
+    )
 
 
 @cache_app.command(name="clear")
 def clear_command(cache: _Folder = None) -> None:
     """Remove all stores; fits encode their tables anew."""
+    from polytask.columns.values import told
     from polytask.fitting.storing.store import cache_folder, remove_stores, stores_in
 
     stores = stores_in(cache_folder(cache))
     remove_stores(cache_folder(cache))
-    typer.echo(f"removed {len(stores)} stores, {sum(size for _, size in stores) / 1e9:.3f} GB")
+    typer.echo(
+        f"removed {told(len(stores), 'store')}, {sum(size for _, size in stores) / 1e9:.3f} GB"
+    )
