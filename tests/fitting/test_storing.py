@@ -109,6 +109,12 @@ SPLITS: Mapping[str, Mapping[str, object]] = {
     "by key": {"split_by": "user_id", "valid_fraction": 0.2, "test_fraction": 0.2},
     "by time": {"time_column": "when", "valid_from": "2026-01-02", "test_from": "2026-01-02T16:00"},
     "by time, validated at random": {"time_column": "when", "test_from": "2026-01-02T16:00"},
+    "rows that meet a formula": {
+        "derive": ("ratio = price / age",),
+        "where": "ratio > 0.2 and user_id < 300",
+        "time_column": "when",
+        "test_from": "2026-01-02T16:00",
+    },
     "with weights, groups and a derived column": {
         "weight": {"click": "weight"},
         "group": "user_id",
@@ -157,7 +163,8 @@ def test_of_a_sample_vocabularies_counts_and_parts_are_those_of_all_rows(
     assert on_disk.label_counts == in_memory.label_counts
     assert on_disk.stored is not None and len(on_disk.stored) == len(in_memory.train)
     # The sample is of all parts alike.
-    share = len(in_memory.train) / NUM_ROWS
+    parts = (in_memory.train, in_memory.valid, in_memory.test)
+    share = len(in_memory.train) / sum(len(part) for part in parts if part is not None)
     assert abs(len(on_disk.train) - 800 * share) < 4 * (800 * share * (1.01 - share)) ** 0.5
     stored = on_disk.stored[0 : len(on_disk.stored)]
     for part, whole in ((stored, in_memory.train), (on_disk.valid, in_memory.valid)):
@@ -315,3 +322,16 @@ def test_files_of_other_types_are_widened_and_an_empty_one_is_read(tmp_path: Pat
         pq.write_table(part, folder / f"{number}.parquet", row_group_size=300)
     config = config_of(folder, tmp_path)
     require_same(prepare_table(config), prepare(config))
+
+
+def test_a_formula_that_no_row_meets_or_that_is_none_is_refused(tmp_path: Path) -> None:
+    folder = written(tmp_path / "log", log())
+    refused = {
+        "price > 1e9": "no row of 3,000 rows meets it",
+        "price + 1": "a comparison is due",
+        "prise > 1": "did you mean 'price'",
+    }
+    for on_disk in ("always", "never"):
+        for where, message in refused.items():
+            with pytest.raises(UserError, match=message):
+                prepare_table(config_of(folder, tmp_path, on_disk=on_disk, where=where))

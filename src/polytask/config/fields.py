@@ -92,6 +92,8 @@ class FitConfig(_Strict):
     """Table to test on, touched once."""
     valid: Location | None = None
     """Table to validate on."""
+    where: str | None = None
+    """Formula of columns: only rows that meet it, such as "country == 'DE'"."""
     on_disk: OnDisk = "auto"
     """Keep encoded rows on disk, not in memory; auto: where the table would fill half of it."""
     cache: Location | None = None

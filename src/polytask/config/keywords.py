@@ -33,6 +33,7 @@ class FitOptions(TypedDict, total=False):
     shares: Shares | float
     test: TableSource | None
     valid: TableSource | None
+    where: str | None
     on_disk: OnDisk
     cache: str | Path | None
     inputs: str | tuple[str, ...] | list[str] | None

@@ -22,6 +22,7 @@ from polytask.fitting.preparing.history import (
 from polytask.fitting.preparing.tasks import (
     resolve_tasks,
 )
+from polytask.fitting.preparing.where import matching
 from polytask.inputs import repeating
 
 
@@ -32,6 +33,7 @@ def inspect_table(config: FitConfig, table: TableSource | None = None) -> tuple[
         raise UserError("there is no table to inspect")
     derivations = [parse_derivation(text) for text in config.derive]
     whole = apply_derivations(read_table(source, options=read_options(config)), derivations)
+    whole = matching(whole, config.where)
     if config.tasks:
         config = resolve_tasks(config, whole)
     check_columns(config, whole)

@@ -38,6 +38,8 @@ def read_data_sets(
     A label column is SET.COLUMN in the joined tables and no column of its set any more, so that two sets
     may call their labels alike; other columns of one name are one input, missing where a set lacks them.
     """
+    if config.where is not None:
+        raise UserError("--where is for one table, but there are several data sets (--data)")
     tables = {}
     for name in config.data:
         with _named(name):

@@ -49,6 +49,7 @@ from polytask.fitting.preparing.tasks import (
     resolve_kinds,
     resolve_tasks,
 )
+from polytask.fitting.preparing.where import matching
 from polytask.fitting.preparing.words import check_words, refuse_words, with_words
 from polytask.inputs import FittedInputs
 from polytask.records import Leak
@@ -211,6 +212,7 @@ def _read_and_split(
     if config.data:
         raise UserError("there is a table beside data sets: give it a name too, --data=NAME=TABLE")
     whole = apply_derivations(read_table(source, options=read_options(config)), derivations)
+    whole = matching(whole, config.where)
     config = resolve_tasks(with_auxiliary_tasks(config, whole.column_names), whole)
     check_columns(config, whole)
     return config, split_table(config, whole, derivations=derivations, named=named)

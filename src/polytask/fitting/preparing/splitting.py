@@ -13,6 +13,7 @@ from polytask.data.readers import TableSource, read_table
 from polytask.data.splits import Split, split_by_cutoffs, split_by_key, split_random
 from polytask.errors import UserError, flag
 from polytask.fitting.preparing.encoding import apply_derivations, read_options
+from polytask.fitting.preparing.where import matching
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,4 +134,5 @@ def _take(table: pa.Table, split: Split, part: str) -> pa.Table | None:
 
 
 def _read(config: FitConfig, source: TableSource, derivations: Sequence[Derivation]) -> pa.Table:
-    return apply_derivations(read_table(source, options=read_options(config)), derivations)
+    table = apply_derivations(read_table(source, options=read_options(config)), derivations)
+    return matching(table, config.where)

@@ -14,6 +14,7 @@ from polytask.columns.values import type_name
 from polytask.config import FitConfig
 from polytask.config.build import build_inputs
 from polytask.data.derive import parse_derivation
+from polytask.data.options import ReadOptions
 from polytask.data.random_cuts import TEST, VALID
 from polytask.data.readers import TableSource, open_scan, read_table
 from polytask.data.scans import Scan
@@ -30,6 +31,7 @@ from polytask.fitting.preparing.prepare import (
 from polytask.fitting.preparing.sample import with_rows_budget
 from polytask.fitting.preparing.splitting import Parts
 from polytask.fitting.preparing.tasks import resolve_tasks
+from polytask.fitting.preparing.where import matching_scan
 from polytask.fitting.storing.counting import count_values
 from polytask.fitting.storing.encoding import MOST_ROWS, Counts, RowEncoder, write_rows
 from polytask.fitting.storing.parts import PART_NAMES, OnePart, PartRule, part_rule, require_rows
@@ -48,7 +50,7 @@ from polytask.inputs.categories import Categories
 from polytask.streams import StoredRows
 from polytask.streams.storing import bytes_on_disk
 
-_INPUTS, _COUNTS = "inputs.json", "counts.json"
+_INPUTS, _COUNTS, _TABLE = "inputs.json", "counts.json", "table.json"
 _counts_adapter: TypeAdapter[Counts] = TypeAdapter(Counts)
 
 
@@ -83,18 +85,26 @@ class _Building:
     scan: Scan
     named: Mapping[str, TableSource]
     sample_rows: int
+    num_rows: int = 0
 
     @cached_property
     def reader(self) -> PieceReader:
+        """Of all rows."""
         derivations = [parse_derivation(text) for text in self.config.derive]
         return PieceReader(self.scan, derivations, read_options(self.config))
+
+    def _matching(self, scan: Scan) -> PieceReader:
+        """Of the rows that --where leaves."""
+        every = replace(self.reader, scan=scan)
+        where = matching_scan(scan, self.config.where, every.derivations, every.options)
+        return replace(every, scan=where)
 
     @cached_property
     def given(self) -> dict[str, Scan]:
         """Validation and test tables of their own."""
         found = {part: self.named.get(part, getattr(self.config, part)) for part in PART_NAMES[1:]}
         return {
-            part: _scan_of(source, self.reader)
+            part: _scan_of(source, self.reader.options)
             for part, source in found.items()
             if source is not None
         }
@@ -113,31 +123,32 @@ class _Building:
         found = [[*scan.fingerprint()] for scan in (self.scan, *self.given.values())]
         return [[f"a sample of {self.sample_rows}"], *found] if all(found) else None
 
-    @cached_property
-    def rule(self) -> PartRule:
-        return part_rule(self.config, self.reader, given=self.given)
-
     def build(self, part: Path) -> None:
         """Draw the sample, fit on it, count values, encode all rows."""
         with unchanged(self.scan.fingerprint, "the table"):
-            seed = self.config.split_seed
-            write_sample(part, self.reader, self.rule, num_rows=self.sample_rows, seed=seed)
+            matching, seed = self._matching(self.scan), self.config.split_seed
+            self.num_rows = matching.scan.num_rows
+            rule = part_rule(self.config, matching, given=self.given)
+            write_sample(part, matching, rule, num_rows=self.sample_rows, seed=seed)
             fitted = self.fitted = self._fitted(part)
-            reader = replace(self.reader, options=read_options(fitted.config, fitted.inputs))
-            inputs, num_rows = self._counted(part, fitted, reader)
+            reader = replace(matching, options=read_options(fitted.config, fitted.inputs))
+            inputs, num_rows = self._counted(part, fitted, reader, rule)
             encoder = RowEncoder(fitted.config, inputs, fitted.targets)
-            walks = [self.rule.walk(reader, encoder.columns)]
+            walks = [rule.walk(reader, encoder.columns)]
             for name, scan in self.given.items():
+                own = replace(self._matching(scan), options=reader.options)
                 number = PART_NAMES.index(name)
-                walks.append(OnePart(number).walk(replace(reader, scan=scan), encoder.columns))
-                num_rows[number] = scan.num_rows
+                walks.append(OnePart(number).walk(own, encoder.columns))
+                num_rows[number] = own.scan.num_rows
             require_space(part, bytes_on_disk(fitted.train) * int(num_rows[0]))
             counts = write_rows(part, encoder, walks, num_rows.tolist(), seed=seed)
             (part / _INPUTS).write_text(inputs.to_json())
             (part / _COUNTS).write_bytes(_counts_adapter.dump_json(counts))
+            (part / _TABLE).write_text(json.dumps({"num_rows": self.num_rows}))
 
     def opened(self, folder: Path) -> Prepared:
         """What the store holds, as if it had just been read."""
+        self.num_rows = json.loads((folder / _TABLE).read_text())["num_rows"]
         fitted = self.__dict__.get("fitted") or self._fitted(folder)
         counts = _counts_adapter.validate_python(json.loads((folder / _COUNTS).read_text()))
         parts = {name: StoredRows.open(folder / name) for name in PART_NAMES if name in counts}
@@ -179,14 +190,14 @@ class _Building:
         return fitted
 
     def _counted(
-        self, folder: Path, fitted: Prepared, reader: PieceReader
+        self, folder: Path, fitted: Prepared, reader: PieceReader, rule: PartRule
     ) -> tuple[FittedInputs, np.ndarray]:
         """The inputs with vocabularies of all rows, and the rows of each part."""
         if self.is_whole:
             return fitted.inputs, np.bincount(read_sample(folder, self.reader).part_B, minlength=3)
         by_name = dict(fitted.inputs.by_name)
         columns = by_name["categorical"].columns if "categorical" in by_name else ()
-        counts, num_rows = count_values(self.rule.walk(reader, columns), columns)
+        counts, num_rows = count_values(rule.walk(reader, columns), columns)
         require_rows(fitted.config, num_rows, given=self.given)
         if columns:
             sample = read_sample(folder, self.reader).table
@@ -199,14 +210,14 @@ class _Building:
     @property
     def is_whole(self) -> bool:
         """Whether the sample is the table."""
-        return self.scan.num_rows <= self.sample_rows
+        return self.num_rows <= self.sample_rows
 
     def _notes(self, batches: Mapping[str, object]) -> list[str]:
         found = ["encoded rows are on disk (polytask cache list)"]
         found += [self.scan.note] if self.scan.note else []
         if not self.is_whole:
             found.append(
-                f"kinds, scales and leaks are judged by {self.sample_rows:,} of {self.scan.num_rows:,} "
+                f"kinds, scales and leaks are judged by {self.sample_rows:,} of {self.num_rows:,} "
                 "rows, drawn at random; vocabularies and counts are of all"
             )
         for name, number in (("valid", VALID), ("test", TEST)):
@@ -232,6 +243,6 @@ def _refuse_what_needs_memory(config: FitConfig) -> None:
             raise UserError(f"the table is read from disk, but {reason}: {_ADVICE}")
 
 
-def _scan_of(source: TableSource, reader: PieceReader) -> Scan:
-    scan = open_scan(source, options=reader.options)
-    return scan or Scan.of_table(read_table(source, options=reader.options))
+def _scan_of(source: TableSource, options: ReadOptions) -> Scan:
+    scan = open_scan(source, options=options)
+    return scan or Scan.of_table(read_table(source, options=options))
