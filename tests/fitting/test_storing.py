@@ -335,3 +335,35 @@ def test_a_formula_that_no_row_meets_or_that_is_none_is_refused(tmp_path: Path) 
         for where, message in refused.items():
             with pytest.raises(UserError, match=message):
                 prepare_table(config_of(folder, tmp_path, on_disk=on_disk, where=where))
+
+
+def test_a_store_is_of_the_folders_that_its_files_are_in(tmp_path: Path) -> None:
+    """A day's file that is moved to another day's folder, with its time, is another row's day."""
+    day = tmp_path / "log" / "day=1"
+    day.mkdir(parents=True)
+    pq.write_table(log(), day / "part.parquet")
+    scan = open_scan(tmp_path / "log")
+    assert scan is not None
+    before = scan.fingerprint()
+    day.rename(tmp_path / "log" / "day=2")
+    moved = open_scan(tmp_path / "log")
+    assert moved is not None and moved.fingerprint() != before
+
+
+def test_a_store_that_grows_is_of_the_run_that_it_grows_from(tmp_path: Path) -> None:
+    folder = written(tmp_path / "log", log())
+    options = {"grow": True, "init_from": tmp_path / "run"}
+    values = []
+    for price in (1.0, 3.0):
+        earlier = log().set_column(3, "price", pa.array(log()["price"].to_numpy() * price))
+        polytask.fit(
+            earlier,
+            ["click", "like", "watch:regression"],
+            epochs=1,
+            baseline="none",
+            out=tmp_path / "run",
+            overwrite=True,
+        )
+        on_disk = prepare_table(config_of(folder, tmp_path, **options))
+        values.append(on_disk.inputs.by_name["numeric"])
+    assert values[0] != values[1]

@@ -31,7 +31,6 @@ def scan_of(dataset: ds.Dataset, schema: pa.Schema) -> Scan | None:
     return Scan(
         schema.names,
         sum(fragment.metadata.num_rows for fragment in fragments),
-        sum(_info(fragment).size or 0 for fragment in fragments),
         pieces,
         lambda: tuple(_state(fragment) for fragment in fragments),
     )
@@ -45,11 +44,13 @@ def _info(fragment: ds.ParquetFileFragment) -> fs.FileInfo:
 
 
 def _state(fragment: ds.ParquetFileFragment) -> str:
-    """What changes when a file is written anew; the file's own name, for folders may move."""
+    """What changes when a file is written anew or becomes part of another folder KEY=VALUE; the file's
+    own name, for folders may move."""
     info = _info(fragment)
     if not info.is_file:
         raise UserError(f"{fragment.path} is gone")
-    return f"{info.base_name} {info.size} {info.mtime_ns}"
+    keys = ds.get_partition_keys(fragment.partition_expression)
+    return f"{info.base_name} {keys} {info.size} {info.mtime_ns}"
 
 
 def _pieces(fragment: ds.ParquetFileFragment, schema: pa.Schema) -> Iterator[pa.Table]:

@@ -13,8 +13,8 @@ Pieces = Callable[[Sequence[str]], Iterator[pa.Table]]
 class Scan:
     """A table whose rows come in order, as often as they are asked for.
 
-    num_bytes: what it takes on disk, or in memory. fingerprint: what changes when its content does, such as
-    each file's size and time; empty where nothing says so, as of a table in memory. note: what was left out.
+    fingerprint: what changes when its content does, such as each file's size and time; empty where
+    nothing says so, as of a table in memory. note: what was left out.
 
     >>> scan = Scan.of_table(pa.table({"x": range(5)}))
     >>> [piece["x"].to_pylist() for piece in scan.batches(["x"], 2)]
@@ -23,7 +23,6 @@ class Scan:
 
     names: Sequence[str]
     num_rows: int
-    num_bytes: int
     pieces: Pieces
     fingerprint: Callable[[], tuple[str, ...]] = tuple
     note: str = ""
@@ -34,7 +33,6 @@ class Scan:
         return cls(
             table.column_names,
             table.num_rows,
-            table.nbytes,
             lambda columns: iter((table.select(list(columns)),)),
         )
 

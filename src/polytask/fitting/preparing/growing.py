@@ -1,14 +1,25 @@
 """--grow: the inputs of an earlier run go on, with the values that are new since."""
 
+import hashlib
+
 from polytask.config import FitConfig
 from polytask.errors import UserError
 from polytask.inputs import FittedInputs
+from polytask.records.layout import ENCODER
 
 
 def check_growth(config: FitConfig) -> None:
     """UserError for a growth of nothing."""
     if config.grow and config.init_from is None:
         raise UserError("--grow needs --init-from: the run whose inputs go on")
+
+
+def earlier_state(config: FitConfig) -> str:
+    """What changes when the run whose inputs go on is another one; empty where none does."""
+    if not config.grow or config.init_from is None:
+        return ""
+    encoder = config.init_from / ENCODER
+    return hashlib.sha256(encoder.read_bytes()).hexdigest() if encoder.is_file() else ""
 
 
 def grown(config: FitConfig, fitted: FittedInputs) -> FittedInputs:

@@ -22,7 +22,7 @@ from polytask.errors import UserError, flag
 from polytask.fitting.preparing.auxiliaries import with_auxiliary_tasks
 from polytask.fitting.preparing.columns import check_columns
 from polytask.fitting.preparing.encoding import read_options
-from polytask.fitting.preparing.growing import grown
+from polytask.fitting.preparing.growing import earlier_state, grown
 from polytask.fitting.preparing.prepare import (
     Prepared,
     prepare_parts,
@@ -47,7 +47,7 @@ from polytask.fitting.storing.store import (
 )
 from polytask.inputs import FittedInputs
 from polytask.inputs.categories import Categories
-from polytask.streams import StoredRows
+from polytask.streams import Batch, StoredRows
 from polytask.streams.storing import bytes_on_disk
 
 _INPUTS, _COUNTS, _TABLE = "inputs.json", "counts.json", "table.json"
@@ -121,7 +121,9 @@ class _Building:
     def states(self) -> list[list[str]] | None:
         """What the files are like now; None where a table is in memory."""
         found = [[*scan.fingerprint()] for scan in (self.scan, *self.given.values())]
-        return [[f"a sample of {self.sample_rows}"], *found] if all(found) else None
+        if not all(found):
+            return None
+        return [[f"a sample of {self.sample_rows}", earlier_state(self.config)], *found]
 
     def build(self, part: Path) -> None:
         """Draw the sample, fit on it, count values, encode all rows."""
@@ -212,7 +214,7 @@ class _Building:
         """Whether the sample is the table."""
         return self.num_rows <= self.sample_rows
 
-    def _notes(self, batches: Mapping[str, object]) -> list[str]:
+    def _notes(self, batches: Mapping[str, Batch]) -> list[str]:
         found = ["encoded rows are on disk (polytask cache list)"]
         found += [self.scan.note] if self.scan.note else []
         if not self.is_whole:
@@ -222,8 +224,8 @@ class _Building:
             )
         for name, number in (("valid", VALID), ("test", TEST)):
             rows = batches.get(name)
-            if rows is not None and len(rows) >= 0.99 * MOST_ROWS[number]:  # type: ignore[arg-type]
-                found.append(f"{name}: {len(rows):,} rows, drawn at random")  # type: ignore[arg-type]
+            if rows is not None and len(rows) >= 0.99 * MOST_ROWS[number]:
+                found.append(f"{name}: {len(rows):,} rows, drawn at random")
         return found
 
 
