@@ -41,19 +41,24 @@ class ByKernel:
         dy_BH: Tensor,
         *,
         needs_bias: bool,
+        needs_below: bool,
     ) -> FoldGradients:
-        """y are the outputs if they were rectified."""
+        """y are the outputs if they were rectified. What lies below the ReLU is written only for who needs it."""
         dy_BH, dweight_HD = dy_BH.contiguous(), weight_HD.new_empty(weight_HD.shape)
-        below_BH = dy_BH if y_BH is None else torch.empty_like(dy_BH)
+        below_BH: Tensor | None = dy_BH
+        if y_BH is not None:
+            is_read = needs_below or not self._has_rest
+            below_BH = torch.empty_like(dy_BH) if is_read else None
         dbias_H = dy_BH.new_empty(dy_BH.shape[1]) if needs_bias else None
         dtables = self._fold.backward(
             weight_HD.contiguous(),
             y_BH,
             dy_BH,
-            dz_BH=None if y_BH is None else below_BH,
+            dz_BH=None if below_BH is dy_BH else below_BH,
             dweight_HD=dweight_HD,
             dbias_H=dbias_H,
         )
         if not self._has_rest:
+            assert below_BH is not None
             add_rest(self._layout, self._rest_BR, below_BH, dweight_HD)
         return FoldGradients(below_BH, dweight_HD, dbias_H, dtables)

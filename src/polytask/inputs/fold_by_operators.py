@@ -72,7 +72,13 @@ class ByOperators:
         return y_BH.relu_() if is_rectified else y_BH
 
     def gradients(
-        self, weight_HD: Tensor, y_BH: Tensor | None, dy_BH: Tensor, *, needs_bias: bool
+        self,
+        weight_HD: Tensor,
+        y_BH: Tensor | None,
+        dy_BH: Tensor,
+        *,
+        needs_bias: bool,
+        needs_below: bool,
     ) -> FoldGradients:
         """y are the outputs if they were rectified."""
         layout, vectors, weight_FH = self._layout, self._vectors, self._ordered(weight_HD)

@@ -10,9 +10,9 @@ from polytask.products import product, weight_gradient
 
 
 class FoldGradients(NamedTuple):
-    """Gradients of y = max(0, x W^T + b): below the ReLU; of W; of b; of the tables."""
+    """Gradients of y = max(0, x W^T + b): below the ReLU, if asked for; of W; of b; of the tables."""
 
-    below_BH: Tensor
+    below_BH: Tensor | None
     weight_HD: Tensor
     bias_H: Tensor | None
     tables: Sequence[Tensor | None]

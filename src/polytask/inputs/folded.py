@@ -158,9 +158,12 @@ class _FoldedLinear(torch.autograd.Function):
         weight_HD, *outputs = ctx.saved_tensors
         y_BH = outputs[0] if outputs else None
         needs_bias, needs_rest = ctx.needs_input_grad[3:5]
-        found = ctx.rows.columns.gradients(weight_HD, y_BH, dy_BH, needs_bias=needs_bias)
+        found = ctx.rows.columns.gradients(
+            weight_HD, y_BH, dy_BH, needs_bias=needs_bias, needs_below=needs_rest
+        )
         drest_BR = None
         if needs_rest:
+            assert found.below_BH is not None
             rest_R = ctx.rows.layout.rest_R
             drest_BR = product(found.below_BH, weight_HD.index_select(1, rest_R).t())
         return None, None, found.weight_HD, found.bias_H, drest_BR, *found.tables

@@ -80,10 +80,7 @@ static inline const float *vectors_of(const fold *f, const column *c) {
 /* W^T (inputs, SOME) of some outputs from h on, filled up with zeros. */
 static void turned(const fold *f, int64_t h, int64_t some, float *weight) {
     if (some < SOME) memset(weight, 0, sizeof(float) * f->inputs * SOME);
-    for (int64_t j = 0; j < some; j++) {
-        const float *from = f->weight + (h + j) * f->inputs;
-        for (int64_t d = 0; d < f->inputs; d++) weight[d * SOME + j] = from[d];
-    }
+    transpose(f->weight + h * f->inputs, f->inputs, some, f->inputs, weight, SOME);
 }
 
 /* The table of some outputs, less what most rows have; the sum of that. */
@@ -183,8 +180,7 @@ static void to_weights(const fold *f, int64_t h, int64_t some, const float *tabl
             write(plus(read(into, SOME), s), into, SOME);
         }
     }
-    for (int64_t j = 0; j < some; j++)
-        for (int64_t d = 0; d < f->inputs; d++) dweight[(h + j) * f->inputs + d] = turned[d * SOME + j];
+    transpose(turned, SOME, f->inputs, some, dweight + h * f->inputs, f->inputs);
 }
 
 /* LANES columns of W from d on, at one output; where they end with W, those that there are. */

@@ -38,6 +38,51 @@ static inline float sum_of(floats x) {
     return left[0];
 }
 
+/* LANES floats of a and b: those of a where the lane's bit of `half` is 0, and then b's from `half` before; or
+   a's from `half` after, and then b's. */
+static inline void swapped(floats *a, floats *b, int half) {
+    floats first = *a, second = *b;
+#ifdef __clang__
+    for (int l = 0; l < LANES; l++) {
+        (*a)[l] = l & half ? second[l - half] : first[l];
+        (*b)[l] = l & half ? second[l] : first[l + half];
+    }
+#else
+    masks low, high;
+    for (int l = 0; l < LANES; l++) {
+        low[l] = l & half ? LANES + l - half : l;
+        high[l] = l & half ? LANES + l : l + half;
+    }
+    *a = __builtin_shuffle(first, second, low), *b = __builtin_shuffle(first, second, high);
+#endif
+}
+
+/* `rows` rows of `columns` floats, LANES of both at most, into as many rows: the transpose. */
+static inline void transposed(const float *from, int64_t down, int64_t rows, int64_t columns, float *into,
+                              int64_t into_down) {
+    if (rows < LANES || columns < LANES) {
+        for (int64_t i = 0; i < rows; i++)
+            for (int64_t k = 0; k < columns; k++) into[k * into_down + i] = from[i * down + k];
+        return;
+    }
+    floats tile[LANES];
+    for (int i = 0; i < LANES; i++) tile[i] = at(from + i * down);
+#pragma GCC unroll 4
+    for (int half = LANES / 2; half; half /= 2)
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES; i++)
+            if (!(i & half)) swapped(tile + i, tile + i + half, half);
+    for (int i = 0; i < LANES; i++) put(tile[i], into + i * into_down);
+}
+
+/* Of a matrix of any size. */
+static inline void transpose(const float *from, int64_t down, int64_t rows, int64_t columns, float *into, int64_t into_down) {
+    for (int64_t k = 0; k < columns; k += LANES)
+        for (int64_t i = 0; i < rows; i += LANES)
+            transposed(from + i * down + k, down, rows - i < LANES ? rows - i : LANES,
+                       columns - k < LANES ? columns - k : LANES, into + k * into_down + i, into_down);
+}
+
 /* Rows of a wide matrix lie too far apart for the processor to see what comes next. */
 #define AHEAD 6
 static inline void ahead(const float *from) { EACH(i) __builtin_prefetch(from + i * LANES); }

@@ -1,11 +1,10 @@
-"""AdamW around torch's own arithmetic, without the compiler that torch's class brings along."""
+"""AdamW around torch's own arithmetic, without the compiler and the checks that torch's class brings along."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypedDict
 
 import torch
 from torch import Tensor
-from torch.optim.adamw import adamw
 
 _BETAS = (0.9, 0.999)
 _EPSILON = 1e-8
@@ -37,25 +36,25 @@ class AdamW:
         """Move every parameter that has a gradient."""
         for group in self.param_groups:
             moved = [p for p in group["params"] if p.grad is not None]
-            if not moved:
-                continue
-            states = [self._state_of(parameter) for parameter in moved]
-            adamw(
-                moved,
-                [p.grad for p in moved if p.grad is not None],
-                [state["exp_avg"] for state in states],
-                [state["exp_avg_sq"] for state in states],
-                [],
-                [state["step"] for state in states],
-                fused=True,
-                amsgrad=False,
-                beta1=_BETAS[0],
-                beta2=_BETAS[1],
-                lr=group["lr"],
-                weight_decay=group["weight_decay"],
-                eps=_EPSILON,
-                maximize=False,
-            )
+            for alike in _alike(moved):
+                states = [self._state_of(parameter) for parameter in alike]
+                steps = [state["step"] for state in states]
+                torch._foreach_add_(steps, 1)
+                torch._fused_adamw_(
+                    alike,
+                    [p.grad for p in alike if p.grad is not None],
+                    [state["exp_avg"] for state in states],
+                    [state["exp_avg_sq"] for state in states],
+                    [],
+                    steps,
+                    amsgrad=False,
+                    lr=group["lr"],
+                    beta1=_BETAS[0],
+                    beta2=_BETAS[1],
+                    weight_decay=group["weight_decay"],
+                    eps=_EPSILON,
+                    maximize=False,
+                )
 
     def state_dict(self) -> dict[str, dict[int, dict[str, Tensor]]]:
         """`state`: by the parameter's place, its count of steps and the two running means."""
@@ -84,3 +83,11 @@ class AdamW:
                 "exp_avg_sq": torch.zeros_like(parameter, memory_format=torch.preserve_format),
             }
         return state
+
+
+def _alike(parameters: Sequence[Tensor]) -> Iterable[list[Tensor]]:
+    """Those of one device and type together, as the kernel wants them; mostly all are."""
+    found: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
+    for parameter in parameters:
+        found.setdefault((parameter.device, parameter.dtype), []).append(parameter)
+    return found.values()
