@@ -5,6 +5,10 @@ import pyarrow.compute as pc
 
 _LOOKED_AT = 1000
 _LARGEST_EXACT = 2.0**53
+_AS_THEY_ARE = frozenset(
+    {pa.lib.Type_INT64, pa.lib.Type_INT32, pa.lib.Type_STRING, pa.lib.Type_LARGE_STRING}
+)
+"""The commonest types that need nothing; others that need nothing are asked for one by one."""
 
 
 def normalised(table: pa.Table) -> pa.Table:
@@ -37,6 +41,8 @@ def _are_whole(column: pa.ChunkedArray) -> bool:
 
 def _normalised(column: pa.ChunkedArray) -> pa.ChunkedArray:
     kind = column.type
+    if kind.id in _AS_THEY_ARE:
+        return column
     if isinstance(kind, pa.BaseExtensionType):
         storage = [chunk.storage for chunk in column.chunks]
         return _normalised(pa.chunked_array(storage, type=kind.storage_type))
