@@ -138,6 +138,34 @@ def test_a_gram_matrix(count: int, length: int, seed: int) -> None:
 
 
 @needs_kernels
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 6), st.integers(1, 3000), st.integers(0, 99))
+def test_sums_over_tasks(count: int, length: int, seed: int) -> None:
+    vectors = [drawn(seed + t, length) for t in range(count)]
+    weights = drawn(seed + 9, count).tolist()
+    expected = sum(weight * vector for weight, vector in zip(weights, vectors))
+    torch.testing.assert_close(kernels.weighted(vectors, weights), expected, rtol=1e-4, atol=1e-5)
+
+
+@needs_kernels
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 6), st.integers(1, 3000), st.integers(0, 99))
+def test_one_sign_a_coordinate(count: int, length: int, seed: int) -> None:
+    jacobian = drawn(seed, count, length)
+    jacobian[:, ::7] = 0.0
+    uniform, leak = drawn(seed + 1, length).sigmoid(), drawn(seed + 2, count).sigmoid()
+    rising, falling = jacobian.clamp(min=0).double(), jacobian.clamp(max=0).double()
+    up, down = rising.sum(0), falling.sum(0)
+    kept = torch.where(
+        up > uniform * (up - down),
+        up + (leak[:, None] * falling).sum(0),
+        down + (leak[:, None] * rising).sum(0),
+    )
+    found = kernels.one_sign([*jacobian], uniform, leak)
+    torch.testing.assert_close(found, kept.float(), rtol=1e-4, atol=1e-4)
+
+
+@needs_kernels
 def test_what_is_not_a_number_stays_so() -> None:
     """Training stops at it: a ReLU must not make a zero of it."""
     x = torch.full((3, 1, 16), torch.nan)

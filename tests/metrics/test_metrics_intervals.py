@@ -171,16 +171,24 @@ def test_counts_are_multinomial_and_do_not_depend_on_the_chunks(monkeypatch):
             return counts_RU[:, 0]
 
     spy = Spy()
-    whole = intervals.resample([spy], 50, num_resamples=2000, seed=3)
+    draws = intervals.Draws(num_resamples=2000, seed=3)
+    whole = intervals.resample([spy], 50, draws)
     counts = np.concatenate(spy.seen)
     assert counts.shape == (2000, 50)
     assert (counts.sum(axis=1) == 50).all()
     np.testing.assert_allclose(counts.mean(axis=0), 1, atol=0.12)
     assert counts.var() == pytest.approx(1 - 1 / 50, rel=0.05)
     monkeypatch.setattr(intervals, "_CELLS_AT_ONCE", 7 * 50)
-    np.testing.assert_array_equal(
-        intervals.resample([Spy()], 50, num_resamples=2000, seed=3), whole
-    )
+    fresh = intervals.Draws(num_resamples=2000, seed=3)
+    np.testing.assert_array_equal(intervals.resample([Spy()], 50, fresh), whole)
+    # Drawn once and kept, or drawn again: the same.
+    np.testing.assert_array_equal(intervals.resample([Spy()], 50, draws), whole)
+    intervals.resample([Spy()], 20, draws)
+    np.testing.assert_array_equal(intervals.resample([Spy()], 50, draws), whole)
+    monkeypatch.setattr(intervals, "_MOST_KEPT", 0)
+    too_many = intervals.Draws(num_resamples=2000, seed=3)
+    for _ in range(2):
+        np.testing.assert_array_equal(intervals.resample([Spy()], 50, too_many), whole)
 
 
 def test_percentiles_of_200_resamples_leave_out_a_fortieth_on_each_side():

@@ -50,8 +50,9 @@ def settle(
     """Decide, with the Gram matrix of `tasks` if anything was measured; the others keep their gradient."""
     left_out_T = torch.zeros_like(measured.active_T)
     if gram_TT is not None:
+        squares = gram_TT.diagonal().tolist()
         for task in sorted(tasks):
-            if not gram_TT[task, task].isfinite():
+            if not math.isfinite(squares[task]):
                 raise ValueError(
                     f"the gradient of task {task} is not finite, though its loss is: nothing was "
                     "written to .grad; look for a square root or logarithm at 0, or clip the input"

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from polytask import kernels
 from polytask.balancing.balancer import CoordinateRule
 from polytask.balancing.gradients import block_size
 from polytask.balancing.measurement import Measurement
@@ -28,6 +29,8 @@ def grad_drop(jacobian_TP: Tensor, uniform_P: Tensor, leak_T: Tensor) -> Tensor:
     tensor([-3.,  3.])
     """
     leak_T = leak_T.to(jacobian_TP)
+    if jacobian_TP.is_contiguous() and kernels.suits(len(uniform_P), jacobian_TP, uniform_P):
+        return kernels.one_sign([*jacobian_TP], uniform_P, leak_T)
     # Blocks whose intermediate values, a row a task, stay in the cache.
     size = max(1, block_size(jacobian_TP.device) // len(jacobian_TP))
     blocks = zip(torch.split(jacobian_TP, size, dim=1), torch.split(uniform_P, size))

@@ -49,10 +49,11 @@ class Rows:
 
     def weighted_sum(self, weights: Sequence[float]) -> Tensor | None:
         """sum_i w_i g_i, a new tensor; 16-bit gradients are summed in float32. None if there is none."""
+        present = [(row, w) for row, w in zip(self.by_task, weights) if row is not None]
+        if len(present) > 1 and _suits_kernels([row for row, _ in present]):
+            return kernels.weighted(*zip(*present))
         total: Tensor | None = None
-        for row, weight in zip(self.by_task, weights):
-            if row is None:
-                continue
+        for row, weight in present:
             wide = row.float() if row.element_size() < 4 else row
             total = wide * weight if total is None else total.add_(wide, alpha=weight)
         example = self.example()
@@ -139,7 +140,7 @@ def accumulate(leaf: Tensor, gradient: Tensor | None) -> None:
 
 def _dense_gram(gradients: Sequence[Tensor]) -> Tensor:
     flat = [gradient.reshape(-1) for gradient in gradients]
-    if kernels.suits(len(flat[0]), *flat) and all(vector.is_contiguous() for vector in flat):
+    if _suits_kernels(flat):
         return kernels.gram(flat)
     device = flat[0].device
     dtype = torch.float32 if device.type == "mps" else torch.float64
@@ -156,6 +157,13 @@ def _dense_gram(gradients: Sequence[Tensor]) -> Tensor:
         else:
             gram_AA.addmm_(part_AN, part_AN.T)
     return gram_AA.cpu().double()
+
+
+def _suits_kernels(vectors: Sequence[Tensor]) -> bool:
+    """Whether these are long, dense and without gaps, as kernels take them."""
+    return not any(v.is_sparse or not v.is_contiguous() for v in vectors) and (
+        kernels.suits(vectors[0].numel(), *vectors)
+    )
 
 
 def _sparse_gram(gradients: Sequence[Tensor]) -> Tensor:

@@ -154,4 +154,4 @@ def narrowed(
 
 
 def _at(graph: Reach, leaves: Iterable[Tensor]) -> list[Place]:
-    return [Place.at(leaf, graph.leaves[leaf]) for leaf in leaves]
+    return [Place(GradientEdge(graph.nodes[leaf], 0), graph.leaves[leaf], leaf) for leaf in leaves]

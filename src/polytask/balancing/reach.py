@@ -32,7 +32,7 @@ _COMPILED = "CompiledFunctionBackward"
 class Reach:
     """The losses that reach each leaf (a parameter, or an input that requires a gradient).
 
-    `consumers` are the operations that read a leaf directly, `reached` the losses of every node, in an
+    `nodes` are where the leaves' gradients end, `consumers` the operations that read a leaf directly, `reached` the losses of every node, in an
     order in which a node stands before all that it was computed from; `cut` are the losses of every
     seam tensor above which the walk stayed.
 
@@ -43,6 +43,7 @@ class Reach:
     """
 
     leaves: dict[Tensor, Tasks]
+    nodes: dict[Tensor, Node]
     consumers: dict[Tensor, tuple[Node, ...]]
     reached: dict[Node, Tasks]
     cut: dict[Edge, Tasks]
@@ -79,26 +80,33 @@ def reach(losses: Losses, *, above: Sequence[Tensor] = ()) -> Reach:
     roots = {task: edge_of(loss) for task, loss in enumerate(losses) if loss is not None}
     stops: set[Edge] = {edge_of(tensor) for tensor in above if tensor.requires_grad}
     order = _topological_order(roots.values(), stops)
-    reached: dict[Node, set[int]] = {node: set() for node in order}
+    # A bit a task: sets of tasks, made once for each that occurs, would be most of the walk.
+    masks = dict.fromkeys(order, 0)
     for task, edge in roots.items():
         if edge not in stops:
-            reached[edge[0]].add(task)
+            masks[edge[0]] |= 1 << task
     consumers: dict[Node, list[Node]] = {}
-    cut: dict[Edge, Tasks] = {}
+    cut: dict[Edge, int] = {}
     for node in order:
         for below in node.next_functions:
             if below in stops:
-                cut[below] = cut.get(below, frozenset()) | reached[node]
+                cut[below] = cut.get(below, 0) | masks[node]
             elif below[0] is not None:
-                reached[below[0]] |= reached[node]
+                masks[below[0]] |= masks[node]
                 consumers.setdefault(below[0], []).append(node)
+    sets = {mask: _tasks_of(mask) for mask in {*masks.values(), *cut.values()}}
     leaf_nodes = [(node, node.variable) for node in order if hasattr(node, "variable")]
     return Reach(
-        leaves={leaf: frozenset(reached[node]) for node, leaf in leaf_nodes},
+        leaves={leaf: sets[masks[node]] for node, leaf in leaf_nodes},
+        nodes={leaf: node for node, leaf in leaf_nodes},
         consumers={leaf: tuple(consumers.get(node, ())) for node, leaf in leaf_nodes},
-        reached={node: frozenset(tasks) for node, tasks in reached.items()},
-        cut=cut,
+        reached={node: sets[mask] for node, mask in masks.items()},
+        cut={edge: sets[mask] for edge, mask in cut.items()},
     )
+
+
+def _tasks_of(mask: int) -> Tasks:
+    return frozenset(task for task in range(mask.bit_length()) if mask >> task & 1)
 
 
 def leaves_below(seam: Sequence[Tensor]) -> set[Tensor]:
@@ -175,6 +183,8 @@ def branches_of_joined_losses(reached: Reach, losses: Losses) -> list[list[Tenso
 
 def compiled_together(losses: Losses, graph: Reach) -> bool:
     """Whether losses read different outputs of one operation that torch.compile made."""
+    if all(node.name() != _COMPILED for node in graph.reached):
+        return False
     readers: dict[Node, dict[int, Tasks]] = {}
     read: list[tuple[Edge, Tasks]] = [
         (edge_of(loss), frozenset({task})) for task, loss in enumerate(losses) if loss is not None
@@ -234,6 +244,9 @@ def _is_lookup(node: Node) -> bool:
 
 
 def edge_of(tensor: Tensor) -> tuple[Node, int]:
+    made_by = tensor.grad_fn
+    if made_by is not None:
+        return made_by, tensor.output_nr
     edge = get_gradient_edge(tensor)
     return edge.node, edge.output_nr
 

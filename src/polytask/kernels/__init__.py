@@ -5,6 +5,7 @@ from polytask.kernels.experts import experts_backward, experts_forward, mix_back
 from polytask.kernels.fold import MOST_REST, Columns, FoldKernel
 from polytask.kernels.gram import gram
 from polytask.kernels.suited import LANES, suits
+from polytask.kernels.weighing import one_sign, weighted
 
 __all__ = [
     "LANES",
@@ -17,6 +18,8 @@ __all__ = [
     "library",
     "mix_backward",
     "mix_forward",
+    "one_sign",
     "state",
     "suits",
+    "weighted",
 ]

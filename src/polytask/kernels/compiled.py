@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 _HERE = Path(__file__).parent
-_SOURCES = (("fold.c",), ("fold.c", "-DFEW"), ("experts.c",), ("gram.c",))
+_SOURCES = (("fold.c",), ("fold.c", "-DFEW"), ("experts.c",), ("gram.c",), ("weighing.c",))
 """With the options of each."""
 
 _FLAGS = ("-O3", "-march=native", "-std=gnu11", "-fPIC", "-fno-math-errno", "-fvisibility=default")

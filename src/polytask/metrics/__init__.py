@@ -13,6 +13,7 @@ from polytask.metrics.evaluate import compare as compare
 from polytask.metrics.evaluate import evaluate as evaluate
 from polytask.metrics.evaluate import quick_metric as quick_metric
 from polytask.metrics.evaluate import resampled as resampled
+from polytask.metrics.intervals import Draws as Draws
 from polytask.metrics.intervals import Interval as Interval
 from polytask.metrics.rows import Rows as Rows
 from polytask.metrics.spaces import UNKNOWN_CLASS as UNKNOWN_CLASS

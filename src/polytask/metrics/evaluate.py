@@ -9,6 +9,7 @@ from polytask.errors import UserError
 from polytask.metrics.arrays import Floats
 from polytask.metrics.definitions import Definition, Scored, definition_of
 from polytask.metrics.intervals import (
+    Draws,
     Interval,
     interval_of_difference,
     interval_of_resamples,
@@ -31,6 +32,7 @@ def evaluate(
     num_resamples: int = 200,
     seed: int = 0,
     intervals: bool = True,
+    draws: Draws | None = None,
 ) -> Evaluation:
     """The metrics of one task, each with its 95 % interval.
 
@@ -40,7 +42,7 @@ def evaluate(
     weight of 0 drops the row; `groups`: (B,), any values, for the metrics within groups (gauc, gxauc),
     and then intervals treat groups, not rows, as independent. A row whose group is missing is a group
     of its own. Intervals: in closed form for AUC without groups (DeLong), macro-AUC and XAUC; else
-    by `num_resamples` resamples of rows or groups.
+    by `num_resamples` resamples of rows or groups; `draws` are those of several tasks, drawn once.
     """
     rows = read_rows(kind.space, predictions, labels, weights=weights, groups=groups)
     if not len(rows):
@@ -52,7 +54,8 @@ def evaluate(
     notes += [f"no {d.name}: {d.absent_if}" for d, s in found if np.isnan(s.value)]
     spread: Sequence[Interval | None] = [None] * len(measured)
     if intervals:
-        spread = _intervals([s for _, s in measured], rows, num_resamples=num_resamples, seed=seed)
+        draws = draws or Draws(num_resamples=num_resamples, seed=seed)
+        spread = _intervals([s for _, s in measured], rows, draws)
         notes += [
             f"no interval of {definition.name}: these {_units(rows)} do not show how it varies"
             for (definition, _), interval in zip(measured, spread)
@@ -75,6 +78,7 @@ def compare(
     groups: ArrayLike | None = None,
     num_resamples: int = 200,
     seed: int = 0,
+    draws: Draws | None = None,
 ) -> tuple[Gain, ...]:
     """How much better model a is than model b on the same rows, with a paired 95 % interval.
 
@@ -89,7 +93,8 @@ def compare(
     triples = [(each, each.statistic(rows_a), each.statistic(rows_b)) for each in definitions]
     triples = [(d, a, b) for d, a, b in triples if not np.isnan(a.value - b.value)]
     resampled = [s for _, a, b in triples for s in (a, b) if s.influence_U is None]
-    values = iter(resample(resampled, rows_a.num_units, num_resamples=num_resamples, seed=seed))
+    draws = draws or Draws(num_resamples=num_resamples, seed=seed)
+    values = iter(resample(resampled, rows_a.num_units, draws))
     gains = []
     for definition, a, b in triples:
         gain = float(definition.advantage(np.asarray(a.value), np.asarray(b.value)))
@@ -121,12 +126,10 @@ def quick_metric(
     return definition.statistic(rows).value if len(rows) else float("nan")
 
 
-def _intervals(
-    statistics: Sequence[Statistic], rows: Rows, *, num_resamples: int, seed: int
-) -> list[Interval | None]:
+def _intervals(statistics: Sequence[Statistic], rows: Rows, draws: Draws) -> list[Interval | None]:
     """In closed form where a statistic has one; the others on the same resamples."""
     resampled = [s for s in statistics if s.influence_U is None]
-    values = iter(resample(resampled, rows.num_units, num_resamples=num_resamples, seed=seed))
+    values = iter(resample(resampled, rows.num_units, draws))
     found = [
         interval_of_resamples(next(values))
         if statistic.influence_U is None
@@ -202,4 +205,5 @@ def resampled(
     statistics = [definition.statistic(each) for each in rows]
     values_S = np.array([statistic.value for statistic in statistics])
     num_units = rows[0].num_units
-    return values_S, resample(statistics, num_units, num_resamples=num_resamples, seed=seed)
+    draws = Draws(num_resamples=num_resamples, seed=seed)
+    return values_S, resample(statistics, num_units, draws)

@@ -1,10 +1,11 @@
 """95 % intervals: from a sampling error in closed form, or from resamples."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from polytask.errors import UserError
 from polytask.metrics.arrays import Floats
@@ -22,6 +23,8 @@ _LEAST_DEFINED = 0.9
 
 _CELLS_AT_ONCE = 1 << 21
 """Counts drawn at once: 16 MB."""
+
+_MOST_KEPT, _LARGEST_BYTE = 1 << 28, 255
 
 
 class Interval(NamedTuple):
@@ -71,24 +74,53 @@ def interval_of_resamples(values_R: Floats) -> Interval | None:
     return Interval(float(low), float(high))
 
 
-def resample(
-    statistics: Sequence[Statistic], num_units: int, *, num_resamples: int, seed: int
-) -> Floats:
-    """Values (S, R) of the statistics on the same resamples of units (rows or whole groups).
+class Draws:
+    """Resamples that are drawn once for all that have as many units: tasks on the same rows, models beside each other.
 
-    Each resample draws `num_units` units with replacement: multinomial counts, no sorting.
+    A resample draws `num_units` units with replacement: multinomial counts, no sorting. They are kept as
+    bytes, up to 256 MB of them; of more units each pass draws them anew, and finds the same.
     """
-    if num_resamples < _LEAST_RESAMPLES:
-        raise UserError(f"{num_resamples=} gives no 95 % interval; use {_LEAST_RESAMPLES} or more")
-    generator = np.random.default_rng(seed)
-    values_SR = np.empty((len(statistics), num_resamples))
-    chunk = max(1, _CELLS_AT_ONCE // num_units)
-    for begin in range(0, num_resamples, chunk):
-        end = min(begin + chunk, num_resamples)
-        counts_RU = np.empty((end - begin, num_units))
-        for counts_U in counts_RU:
-            drawn_U = generator.integers(num_units, size=num_units, dtype=np.uint32)
-            counts_U[:] = np.bincount(drawn_U, minlength=num_units)
-        for values_R, statistic in zip(values_SR, statistics):
-            values_R[begin:end] = statistic.values(counts_RU)
+
+    def __init__(self, *, num_resamples: int = 200, seed: int = 0) -> None:
+        if num_resamples < _LEAST_RESAMPLES:
+            raise UserError(
+                f"{num_resamples=} gives no 95 % interval; use {_LEAST_RESAMPLES} or more"
+            )
+        self.num_resamples, self.seed = num_resamples, seed
+        self._kept: NDArray[np.uint8] | None = None
+
+    def counts(self, num_units: int) -> Iterator[tuple[slice, Floats]]:
+        """Which resamples, and how often each unit is in them (R, U), some at a time."""
+        chunk = max(1, _CELLS_AT_ONCE // num_units)
+        chosen = [
+            slice(begin, min(begin + chunk, self.num_resamples))
+            for begin in range(0, self.num_resamples, chunk)
+        ]
+        kept = self._kept
+        if kept is not None and kept.shape[1] == num_units:
+            yield from ((some, kept[some].astype(np.float64)) for some in chosen)
+            return
+        is_small = self.num_resamples * num_units <= _MOST_KEPT
+        drawn = np.empty((self.num_resamples, num_units), np.uint8) if is_small else None
+        generator = np.random.default_rng(self.seed)
+        for some in chosen:
+            counts_RU = np.empty((some.stop - some.start, num_units))
+            for counts_U in counts_RU:
+                drawn_U = generator.integers(num_units, size=num_units, dtype=np.uint32)
+                counts_U[:] = np.bincount(drawn_U, minlength=num_units)
+            if drawn is not None and counts_RU.max() <= _LARGEST_BYTE:
+                drawn[some] = counts_RU
+            else:
+                drawn = None
+            yield some, counts_RU
+        self._kept = drawn
+
+
+def resample(statistics: Sequence[Statistic], num_units: int, draws: Draws) -> Floats:
+    """Values (S, R) of the statistics on the same resamples of units (rows or whole groups)."""
+    values_SR = np.empty((len(statistics), draws.num_resamples))
+    if statistics:
+        for some, counts_RU in draws.counts(num_units):
+            for values_R, statistic in zip(values_SR, statistics):
+                values_R[some] = statistic.values(counts_RU)
     return values_SR

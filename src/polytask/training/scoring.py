@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from polytask.errors import UserError, nearest
-from polytask.metrics import Definition, LabelSpace, compare, evaluate, quick_metric
+from polytask.metrics import Definition, Draws, LabelSpace, compare, evaluate, quick_metric
 from polytask.model.words import at_words, row_of_words
 from polytask.records import Evaluation, Gain
 from polytask.streams import Batch
@@ -65,8 +65,8 @@ class TaskRows:
             name, kind, self.predictions, self.labels, self.groups, weights=self.weights
         )
 
-    def evaluate(self, *, intervals: bool = True) -> Evaluation:
-        """All metrics of the task's kind."""
+    def evaluate(self, *, intervals: bool = True, draws: Draws | None = None) -> Evaluation:
+        """All metrics of the task's kind; tasks on the same rows may share what is drawn."""
         return evaluate(
             self.task.kind,
             self.predictions,
@@ -74,9 +74,10 @@ class TaskRows:
             weights=self.weights,
             groups=self.groups,
             intervals=intervals,
+            draws=draws,
         )
 
-    def gain_over(self, theirs: "TaskRows") -> tuple[Gain, ...]:
+    def gain_over(self, theirs: "TaskRows", *, draws: Draws | None = None) -> tuple[Gain, ...]:
         """The gain of these predictions over those of another model for the same rows."""
         return compare(
             self.task.kind,
@@ -85,6 +86,7 @@ class TaskRows:
             self.labels,
             weights=self.weights,
             groups=self.groups,
+            draws=draws,
         )
 
     def main_gain_over(self, theirs: "TaskRows") -> Gain | None:

@@ -12,7 +12,7 @@ from polytask.fitting.mixing import data_set_records
 from polytask.fitting.plan import ModelPlan
 from polytask.fitting.preparing.prepare import Prepared
 from polytask.fitting.processes.environment import environment
-from polytask.metrics import glossary
+from polytask.metrics import Draws, glossary
 from polytask.model import MultiTaskModel
 from polytask.records import (
     Cost,
@@ -121,6 +121,7 @@ def summarize(
 def _results(multi: Trained, singles: Sequence[Trained]) -> dict[str, TaskResult]:
     """Each goal that was evaluated, in the order of the tasks."""
     found: dict[str, TaskResult] = {}
+    draws = Draws()
     single_of = {task.name: single for single in singles for task in single.model.tasks}
     for task in multi.model.tasks:
         scores, single = multi.of_task(task.name), single_of.get(task.name)
@@ -129,15 +130,15 @@ def _results(multi: Trained, singles: Sequence[Trained]) -> dict[str, TaskResult
         if single is None:
             found[task.name] = TaskResult(scores)
         else:
-            gains = _gains(task, multi, single)
+            gains = _gains(task, multi, single, draws)
             found[task.name] = TaskResult(scores, single.of_task(task.name), gains)
     return found
 
 
-def _gains(task: Task, multi: Trained, single: Trained) -> tuple[Gain, ...]:
+def _gains(task: Task, multi: Trained, single: Trained, draws: Draws) -> tuple[Gain, ...]:
     if task.name not in multi.rows or task.name not in single.rows:
         return ()
-    return multi.rows[task.name].gain_over(single.rows[task.name])
+    return multi.rows[task.name].gain_over(single.rows[task.name], draws=draws)
 
 
 def _data(prepared: Prepared) -> DataRecord:

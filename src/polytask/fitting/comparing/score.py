@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from polytask.metrics import Draws
 from polytask.records import Evaluation
 from polytask.streams import Batch
 from polytask.task import Task
@@ -30,14 +31,16 @@ def score_tasks(
     *,
     intervals: bool = True,
     notes: Mapping[str, str] | None = None,
+    draws: Draws | None = None,
 ) -> dict[str, Evaluation]:
-    """Every goal's evaluation on its rows; `notes` are by task.
+    """Every goal's evaluation on its rows; `notes` are by task, `draws` those of other models on the same rows.
 
     A task given another has that of p(task | parent) too, on the rows where the parent is yes.
     """
+    draws = draws or Draws()
     return {
         name: _noted(
-            task_rows.evaluate(intervals=intervals),
+            task_rows.evaluate(intervals=intervals, draws=draws),
             note=(notes or {}).get(name),
             conditional=_conditional(task_rows, predictions, table, intervals=intervals),
         )
