@@ -8,7 +8,8 @@
 A step is forward, `balanced_backward`, Adam (fused). The model is a perceptron of 1.2 M parameters
 with a linear head a task, batch 256, float32. All variants take one step in turn, again and again
 until `--seconds` are over; a figure is the median over rounds of a variant's processor time divided by
-Equal's in the same round, so that a machine that slows down does so for both.
+Equal's in the same round, so that a machine that slows down does so for both. As in training, malloc keeps what
+is freed: else the gradients of eleven tasks are pages that the system clears at every step.
 
 Peers: `pip install -c constraints.txt "torchjd[full]==0.18.0"` into the same environment; without it
 ours runs alone. TorchJD is called as its documentation says, with features handed over. LibMTL is no
@@ -42,11 +43,17 @@ from balancing_variants import (
 )
 
 from polytask.balancing import BALANCERS, Need
+from polytask.training.memory import freed_memory_kept
 from polytask.trunks import TRUNKS
 
 
 def rounds_of(variants: Sequence[Variant], *, seconds: float) -> dict[str, list[float]]:
-    """Seconds a step in every round, after two steps of warming up."""
+    """Seconds a step in every round, after a step of warming up; freed memory is kept, as in training."""
+    with freed_memory_kept():
+        return _rounds_of(variants, seconds=seconds)
+
+
+def _rounds_of(variants: Sequence[Variant], *, seconds: float) -> dict[str, list[float]]:
     times: dict[str, list[float]] = {one.name: [] for one in variants}
     for one in variants:
         one.step()

@@ -5,8 +5,8 @@
 MMoE with embeddings of 8, 8 experts 64-32, towers 16 (or PLE, two levels of 4 + 4 such experts),
 batches of 1,024, Adam at a constant 1e-3 (ours after a warm-up of a twentieth of the steps). All read
 the same encoded rows, numbers standardised, and use the same number of threads: "polytask" is the peers'
-network, "unfolded" the same with products of rows alone; "piecewise numbers" reads numbers in bins, "defaults" has
-frequent values and cross layers as well. "floor" are the products of the peers' network alone, forward and back. The runs are interleaved, each in a process
+network, "unfolded" the same with products of rows alone, "without kernels" by torch's operators; "piecewise numbers" reads numbers in bins, "defaults" has
+frequent values and cross layers as well. "floor" are the products of the peers' network alone, forward and back, by torch. The runs are interleaved, each in a process
 of its own; a ratio is that of the medians. The peers get an environment of their own, build/peers,
 at the first call. Reads the data from POLYTASK_DATA (else ../shared/data).
 
@@ -45,6 +45,7 @@ PLAIN = ("--numeric-values", "none", "--cross-layers", "0")
 OURS = {
     "polytask": ("--numeric-encoding", "standard", *PLAIN),
     "polytask, unfolded": ("--numeric-encoding", "standard", "--fold", "false", *PLAIN),
+    "polytask, without kernels": ("--numeric-encoding", "standard", *PLAIN),
     "polytask, piecewise numbers": PLAIN,
     "polytask, defaults": (),
     "polytask, bf16": ("--numeric-encoding", "standard", "--precision", "bf16", *PLAIN),
@@ -80,7 +81,7 @@ def main() -> None:
     if options.profile:
         return profile(options.trunk)
     if options.one == FLOOR:
-        print(json.dumps(run_floor()))
+        print(json.dumps(run_floor(options.trunk)))
         return None
     if options.one:
         print(json.dumps(run_ours(options.one, options.trunk, options.epochs)))
@@ -101,8 +102,9 @@ def main() -> None:
     results: dict[str, list[dict]] = {name: [] for name in commands}
     for _ in range(options.repeats):
         for name, command in commands.items():
+            kernels = {"POLYTASK_KERNELS": "off"} if name.endswith("without kernels") else {}
             done = subprocess.run(
-                command, check=True, capture_output=True, text=True, env=environment
+                command, check=True, capture_output=True, text=True, env=environment | kernels
             )
             results[name].append(json.loads(done.stdout.splitlines()[-1]))
             print(name, results[name][-1], file=sys.stderr, flush=True)
@@ -220,12 +222,26 @@ def run_ours(name: str, trunk: str, epochs: int) -> dict[str, object]:
     return {"rows_per_second": epochs * len(plan.train) / seconds, "auc": auc}
 
 
-def run_floor() -> dict[str, object]:
-    """The products of the peers' MMoE by torch alone: each layer's output, and the gradients of both factors."""
+def layers_of(trunk: str) -> list[tuple[int, int, int]]:
+    """The peers' network as products: how many side by side, inputs, outputs."""
     width = 32 * EMBEDDING_DIM + 8
     hidden, narrow = EXPERT_HIDDEN
-    layers = [(1, width, NUM_EXPERTS * hidden), (NUM_EXPERTS, hidden, narrow)]
-    layers += [(1, width, NUM_EXPERTS)] * 2 + [(1, narrow, 16)] * 2
+    towers = [(1, narrow, 16)] * 2
+    if trunk == "mmoe":
+        experts = [(1, width, NUM_EXPERTS * hidden), (NUM_EXPERTS, hidden, narrow)]
+        return [*experts, *[(1, width, NUM_EXPERTS)] * 2, *towers]
+    assert NUM_LEVELS == 2
+    own, all_experts = NUM_OWN + NUM_SHARED, 2 * NUM_OWN + NUM_SHARED
+    first = [(1, width, all_experts * hidden), (all_experts, hidden, narrow)]
+    first += [(1, width, own)] * 2 + [(1, width, all_experts)]
+    second = [(1, narrow, NUM_OWN * hidden)] * 2 + [(1, narrow, NUM_SHARED * hidden)]
+    second += [(all_experts, hidden, narrow), *[(1, narrow, own)] * 2]
+    return [*first, *second, *towers]
+
+
+def run_floor(trunk: str) -> dict[str, object]:
+    """The products of the peers' network by torch alone: each layer's output, and the gradients of both factors."""
+    layers = layers_of(trunk)
     tensors = [
         (torch.randn(n, BATCH_SIZE, i), torch.randn(n, i, o), torch.randn(n, BATCH_SIZE, o))
         for n, i, o in layers

@@ -1,5 +1,6 @@
 """Freed memory is kept: a step faults in no page twice."""
 
+import gc
 import os
 import platform
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from forked import Forked
-from polytask.training.memory import freed_memory_kept
+from polytask.training.memory import collector_spared, freed_memory_kept
 
 _GLIBC = platform.libc_ver()[0] == "glibc"
 
@@ -56,6 +57,17 @@ def test_the_caller_s_process_has_its_settings_again(monkeypatch: pytest.MonkeyP
         raise KeyError
     assert sorted(libc.settings.values()) == [32 << 20, 64 << 20]
     assert libc.trimmed
+
+
+def test_the_collector_looks_at_new_objects_alone_for_as_long() -> None:
+    before = gc.get_freeze_count()
+    with pytest.raises(KeyError), collector_spared():
+        assert gc.get_freeze_count() > before
+        with collector_spared():
+            pass
+        assert gc.get_freeze_count() > before, "who came second has let the objects go"
+        raise KeyError
+    assert gc.get_freeze_count() == before
 
 
 class _Recorded:

@@ -61,6 +61,8 @@ def settle(
         left_out_T = measured.active_T & ~joined_T
         measured = replace(measured, active_T=joined_T, gram_TT=gram_TT)
     weights = decide(balancer, measured)
+    if not left_out_T.any():
+        return measured, weights
     return measured, Weights(*(weights_T.masked_fill(left_out_T, 1.0) for weights_T in weights))
 
 

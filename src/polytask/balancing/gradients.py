@@ -89,11 +89,15 @@ def gram_of(rows: Sequence[Rows], num_tasks: int) -> Tensor:
         gradients = [gradient for gradient in row.by_task if gradient is not None]
         if not gradients:
             continue
+        product = _sparse_gram if any(g.is_sparse for g in gradients) else _dense_gram
+        gram_AA = product(gradients)
+        if len(gradients) == num_tasks:
+            gram_TT += gram_AA
+            continue
         tasks_A = torch.tensor(
             [t for t, gradient in enumerate(row.by_task) if gradient is not None]
         )
-        product = _sparse_gram if any(g.is_sparse for g in gradients) else _dense_gram
-        gram_TT[tasks_A[:, None], tasks_A] += product(gradients)
+        gram_TT[tasks_A[:, None], tasks_A] += gram_AA
     return gram_TT
 
 

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from polytask.records import Gain
 
@@ -64,6 +63,13 @@ def _with_interval(each: Measured, variance: float, freedom: int) -> Gain:
     reach = 0.0
     if total > 0:
         degrees = freedom * (total / of_seeds) ** 2 if of_seeds > 0 else math.inf
-        quantile = float(stats.t.ppf(0.975, degrees)) if math.isfinite(degrees) else NORMAL
+        quantile = _quantile_of_t(degrees) if math.isfinite(degrees) else NORMAL
         reach = quantile * math.sqrt(total)
     return Gain(each.metric, each.mean, each.mean - reach, each.mean + reach)
+
+
+def _quantile_of_t(degrees: float) -> float:
+    # Not scipy.stats, which takes a second to import.
+    from scipy.special import stdtrit
+
+    return float(stdtrit(degrees, 0.975))

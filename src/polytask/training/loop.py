@@ -17,7 +17,7 @@ from polytask.model import Added, Counts
 from polytask.streams import Batch, Stream
 from polytask.training.calibrating import calibrate
 from polytask.training.evaluation import Validation, validate
-from polytask.training.memory import freed_memory_kept
+from polytask.training.memory import collector_spared, freed_memory_kept
 from polytask.training.optimizer import learning_rate_at
 from polytask.training.randomness import drawn_from
 from polytask.training.run import TrainingRun, autocast, device_of
@@ -73,7 +73,7 @@ def train(run: TrainingRun, stream: Stream, *, valid: Batch | None = None) -> It
     6 ['click', 'watch']
     """
     share_state(run)
-    with freed_memory_kept():
+    with freed_memory_kept(), collector_spared():
         yield from _steps(run, stream, valid)
     if valid is not None:
         run.restore_best()
