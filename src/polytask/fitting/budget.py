@@ -71,6 +71,7 @@ def budget_in_words(config: FitConfig, num_rows: int) -> str:
         f"{config.epochs} epochs of batches of {config.batch_size}: {steps:,} steps at most, "
         f"patience for {config.patience} validations"
         + (f"; an ensemble of {members} networks in one" if members > 1 else "")
+        + (f"; {config.bag} times over, averaged" if config.bag > 1 else "")
     )
 
 

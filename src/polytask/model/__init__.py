@@ -1,5 +1,6 @@
 """The model: an encoder, a trunk, and a tower and head of its own for each task."""
 
+from polytask.model.bag import Bag, Network, first_of
 from polytask.model.multi_task import Added, MultiTaskModel
 from polytask.model.objective import Objective, reverse_gradient
 from polytask.model.outputs import Outputs
@@ -7,10 +8,13 @@ from polytask.model.reduction import Counts, labelled_rows
 
 __all__ = [
     "Added",
+    "Bag",
     "Counts",
     "MultiTaskModel",
+    "Network",
     "Objective",
     "Outputs",
+    "first_of",
     "labelled_rows",
     "reverse_gradient",
 ]
