@@ -203,6 +203,8 @@ class FitConfig(_Strict):
     """A matrix of its own for each task before the trunk, the identity at first (Wu et al., 2020)."""
     ensemble: Count | None = None
     """Networks in one, whose outputs are averaged. By the rows."""
+    linear: bool | None = None
+    """Add a linear regression on the numbers where it explains a quantity. By the rows."""
     bag: Count = 1
     """Networks trained one after another, whose outputs are averaged; few rows are held out in turns."""
 
