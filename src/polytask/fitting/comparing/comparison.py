@@ -1,9 +1,10 @@
 """All that was measured of a fit: the run record, which is metrics.json."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from polytask.balancing import Ranks
 from polytask.config import FitConfig
 from polytask.fitting.comparing.cost import measure_cost, total_cost
 from polytask.fitting.comparing.labels import label_records
@@ -13,7 +14,7 @@ from polytask.fitting.plan import ModelPlan
 from polytask.fitting.preparing.prepare import Prepared
 from polytask.fitting.processes.environment import environment
 from polytask.metrics import Draws, glossary
-from polytask.model import MultiTaskModel
+from polytask.model import Network
 from polytask.records import (
     Cost,
     Costs,
@@ -25,6 +26,7 @@ from polytask.records import (
     TaskResult,
     TaskScores,
 )
+from polytask.streams import Batch
 from polytask.task import Task
 from polytask.training.evaluation import Predictions, predict_together
 from polytask.training.run import TrainingRun
@@ -32,11 +34,35 @@ from polytask.training.scoring import TaskRows
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class TrainedNetwork:
+    """What came of a training: what predicts, and what it took."""
+
+    network: Network
+    seconds: float
+    rows: int
+    best_step: int
+    steps: int
+
+    @classmethod
+    def of(cls, run: TrainingRun) -> "TrainedNetwork":
+        progress = run.progress
+        return cls(
+            run.model, progress.train_seconds, progress.rows, progress.best_step, progress.step
+        )
+
+    def with_others(self, network: Network, others: Sequence["TrainedNetwork"]) -> "TrainedNetwork":
+        """Of a network of several, trained one after another; the steps are those of one."""
+        seconds = sum((each.seconds for each in others), self.seconds)
+        rows = sum((each.rows for each in others), self.rows)
+        return replace(self, network=network, seconds=seconds, rows=rows)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Trained:
     """A trained model with its scores by part ("valid", "test") and its predictions on the test."""
 
     name: str
-    model: MultiTaskModel
+    model: Network
     scores: dict[str, dict[str, Evaluation]]
     rows: dict[str, TaskRows]
     cost: Cost
@@ -47,7 +73,7 @@ class Trained:
     def of(
         cls,
         plan: ModelPlan,
-        run: TrainingRun,
+        training: TrainedNetwork,
         prepared: Prepared,
         predicted_parts: Mapping[str, Predictions],
     ) -> "Trained":
@@ -58,7 +84,7 @@ class Trained:
             predictions = predicted_parts[part]
             # The last part wins: gains are told on the test, or on validation if there is none.
             rows, scores[part] = {}, {}
-            for tasks, place in plan.tasks_and_rows(part, run.model.tasks):
+            for tasks, place in plan.tasks_and_rows(part, training.network.tasks):
                 predicted, table = predictions.at(place), examples[place]
                 own = rows_by_task(tasks, predicted, table)
                 rows |= own
@@ -71,12 +97,18 @@ class Trained:
                 )
         return cls(
             plan.name,
-            run.model,
+            training.network,
             scores,
             rows,
-            measure_cost(run, plan.train),
-            run.progress.best_step,
-            run.progress.step,
+            measure_cost(
+                training.network,
+                plan.train,
+                seconds=training.seconds,
+                rows=training.rows,
+                precision=plan.config.precision,
+            ),
+            training.best_step,
+            training.steps,
         )
 
     def of_task(self, name: str) -> TaskScores:
@@ -84,13 +116,19 @@ class Trained:
         return TaskScores(*(self.scores.get(part, {}).get(name) for part in ("valid", "test")))
 
 
-def predicted_parts(plan: ModelPlan, run: TrainingRun) -> dict[str, Predictions]:
-    """The held-out rows as the model predicts them: by all ranks, for the first one; empty on the others."""
-    found = {
-        part: predict_together(run.model, rows, run.ranks, precision=plan.config.precision)
-        for part, rows in plan.held_out.items()
-    }
+def predicted_parts(
+    plan: ModelPlan, network: Network, ranks: Ranks | None
+) -> dict[str, Predictions]:
+    """The held-out rows as the network predicts them: by all ranks, for the first one; empty on the others."""
+    found = {part: predicted(plan, rows, network, ranks) for part, rows in plan.held_out.items()}
     return {part: each for part, each in found.items() if each is not None}
+
+
+def predicted(
+    plan: ModelPlan, rows: Batch, network: Network, ranks: Ranks | None
+) -> Predictions | None:
+    """Rows as a network predicts them: by all ranks, for the first one."""
+    return predict_together(network, rows, ranks, precision=plan.config.precision)
 
 
 def summarize(

@@ -67,6 +67,7 @@ class Prepared:
     `lengths_B` are of the training rows, where their batches are to be of like length.
     `stored` are all training rows, where they are on disk: `train` is then a sample of
     them. `kept` is what must live as long as this, such as a temporary folder.
+    `valid_is_random`: the validation rows were drawn among those to train on, each by itself.
     """
 
     config: FitConfig
@@ -87,6 +88,7 @@ class Prepared:
     lengths_B: Tensor | None = None
     stored: StoredRows | None = None
     kept: object = None
+    valid_is_random: bool = False
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -190,7 +192,13 @@ def prepare_parts(
         auxiliaries,
         data_sets,
         lengths.by_B,
+        valid_is_random=_valid_is_random(config, named),
     )
+
+
+def _valid_is_random(config: FitConfig, named: Collection[str]) -> bool:
+    is_own = config.valid is not None or "valid" in named
+    return not is_own and config.time_column is None and config.split_by is None
 
 
 def _giveaways(config: FitConfig, derivations: Sequence[Derivation]) -> frozenset[str]:
