@@ -63,9 +63,12 @@ def main() -> None:
         started = time.perf_counter()
         subprocess.run([*command, "--out", str(out), "--overwrite"], check=True)
         seconds = time.perf_counter() - started
-        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024**2
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
         show(name, read_metrics(out), metrics)
-        print(f"\n{seconds:.0f} s in all, {peak:.2f} GiB resident at most\n")
+        print(
+            f"\n{seconds:.0f} s in all, {used.ru_utime + used.ru_stime:.0f} of the processor so far, "
+            f"{used.ru_maxrss / 1024**2:.2f} GiB resident at most\n"
+        )
 
 
 def show(name: str, record: RunRecord, metrics: Sequence[str]) -> None:
