@@ -29,29 +29,33 @@ def read_few(
     [7, None, 12]
     """
     rows = listed(column)
-    different = {text.strip() for text in set(rows) if isinstance(text, str)}
+    texts = {text for text in set(rows) if isinstance(text, str)}
+    different = {text.strip() for text in texts}
     lost = words & different
     if lost:
         is_plain = not pa.types.is_dictionary(column.type) and _WORD_THAT_IS_A_CODE not in lost
-        if is_plain and stays_text and not known and _are_as_written(rows, lost):
-            return True, _without(rows, lost, column.type)
+        if is_plain and stays_text and not known and _are_as_written(texts, lost):
+            return True, _without(rows, texts, lost, column.type)
         return False, None
     if not known and (stays_text or _DIGITS.isdisjoint("".join(different))):
         return True, None
     if not stays_text and different and all(map(_WHOLE.fullmatch, different)):
-        whole = [int(text) if isinstance(text, str) else None for text in rows]
+        number_of: dict[object, int] = {text: int(text) for text in texts}
+        whole = [*map(number_of.get, rows)]
         return True, (pa.chunked_array([pa.array(whole, pa.int64())]), "text read as numbers")
     return False, None
 
 
-def _are_as_written(rows: list[object], words: Collection[str]) -> bool:
+def _are_as_written(texts: Collection[str], words: Collection[str]) -> bool:
     """Whether the words stand as they are, or behind one space, as they are looked for among many rows."""
     written = {f"{space}{word}" for word in words for space in ("", " ")}
-    return all(not isinstance(t, str) or t in written or t.strip() not in words for t in set(rows))
+    return all(text in written or text.strip() not in words for text in texts)
 
 
-def _without(rows: list[object], words: Collection[str], dtype: pa.DataType) -> Change:
-    written = {text for text in set(rows) if isinstance(text, str) and text.strip() in words}
+def _without(
+    rows: list[object], texts: Collection[str], words: Collection[str], dtype: pa.DataType
+) -> Change:
+    written = {text for text in texts if text.strip() in words}
     lost = [text in written for text in rows]
     cleaned = [None if is_lost else text for text, is_lost in zip(rows, lost)]
     shown = [repr(text) for text in dict.fromkeys(compress(rows, lost)) if str(text).strip()]
