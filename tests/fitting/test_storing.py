@@ -367,3 +367,36 @@ def test_a_store_that_grows_is_of_the_run_that_it_grows_from(tmp_path: Path) -> 
         on_disk = prepare_table(config_of(folder, tmp_path, **options))
         values.append(on_disk.inputs.by_name["numeric"])
     assert values[0] != values[1]
+
+
+def test_all_test_rows_are_scored_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The metrics, gains and counts of a test that is larger than what is scored at once."""
+    table = log()
+    folder = written(tmp_path / "log", table)
+    options = {"on_disk": "always", "cache": tmp_path / "cache", "epochs": 2}
+    options |= {"split_by": "user_id", "test_fraction": 0.5, "group": "user_id"}
+    tasks = [
+        "click:binary",
+        {"name": "like", "column": "like", "given": "click"},
+        "watch:regression",
+    ]
+    whole = polytask.fit(folder, tasks, **options)  # type: ignore[arg-type]
+    for module in ("fitting.comparing.spool", "fitting.storing.preparing"):
+        monkeypatch.setattr(f"polytask.{module}.PART_ROWS", 400)
+    monkeypatch.setattr("polytask.fitting.comparing.comparison.PREDICTED_ROWS", 300)
+    parted = polytask.fit(folder, tasks, **options)  # type: ignore[arg-type]
+    assert parted.metrics.data.rows == whole.metrics.data.rows
+    for name, due in whole.metrics.tasks.items():
+        mine = parted.metrics.tasks[name]
+        assert mine.multi.test is not None and due.multi.test is not None
+        counts = ("num_rows", "num_unlabelled", "num_positive", "num_groups")
+        for each in counts:
+            assert getattr(mine.multi.test, each) == getattr(due.multi.test, each)
+        assert "random parts" in mine.multi.test.notes[0]
+        for found, expected in zip(mine.multi.test.all_metrics(), due.multi.test.all_metrics()):
+            assert found.name == expected.name
+            if found.name.endswith(("log_loss", "mae")):
+                assert found.value == pytest.approx(expected.value, rel=1e-6)
+            if found.name == "auc":
+                assert found.value == pytest.approx(expected.value, abs=0.03)
+        assert {gain.name for gain in mine.gains} == {gain.name for gain in due.gains}

@@ -49,7 +49,7 @@ class Lookup:
 
 
 def _can_search(dtype: pa.DataType) -> bool:
-    """Arrow searches sorted text since its version 23."""
+    """Older Arrows do not search sorted text."""
     return bool(
         dtype == pa.int64() or (dtype == pa.large_string() and hasattr(pc, "search_sorted"))
     )

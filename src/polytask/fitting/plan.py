@@ -62,6 +62,7 @@ class ModelPlan:
     batches: tuple[int, ...] = ()
     lengths_B: Tensor | None = None
     stored: StoredRows | None = None
+    stored_test: StoredRows | None = None
 
     @property
     def held_out(self) -> dict[str, Batch]:
@@ -200,6 +201,7 @@ def multi_task(config: FitConfig, prepared: Prepared) -> ModelPlan:
         tuple(batches_by_set(config, prepared.data_sets).values()),
         lengths_B=prepared.lengths_B,
         stored=prepared.stored,
+        stored_test=prepared.stored_test,
     )
 
 
@@ -225,6 +227,7 @@ def single_task(config: FitConfig, prepared: Prepared, position: int) -> ModelPl
         augmented=_augmented(prepared),
         lengths_B=prepared.lengths_B,
         stored=prepared.stored,
+        stored_test=prepared.stored_test,
     )
     mine = [each for each in prepared.data_sets if task.name in each.tasks]
     return _on_its_own_rows(plan, mine[0], config, prepared) if mine else plan
@@ -254,6 +257,7 @@ def joint(
         augmented=_augmented(prepared),
         lengths_B=prepared.lengths_B,
         stored=prepared.stored,
+        stored_test=prepared.stored_test,
     )
 
 

@@ -13,7 +13,7 @@ from polytask.files.lock import Lock
 from polytask.fitting.budget import advice
 from polytask.fitting.building import start_training, try_out
 from polytask.fitting.comparing.auxiliary import auxiliary_record
-from polytask.fitting.comparing.comparison import Trained, predicted_parts, summarize
+from polytask.fitting.comparing.comparison import Trained, predicted_parts, spooled_test, summarize
 from polytask.fitting.events import Event, ModelFinished, ModelStarted, Notice
 from polytask.fitting.figures.explain import explain_trunk
 from polytask.fitting.figures.figures import make_figures
@@ -108,10 +108,11 @@ class Session:
         if self.checkpoints is not None:
             self.checkpoints.after_training(run, number, is_main=plan.role == "main")
         predictions = predicted_parts(plan, run) if plan.role != "stage" else {}
+        spool = spooled_test(plan, run) if plan.role != "stage" else None
         if is_first(self.ranks):
             self.models[plan.name] = run.model
             if plan.role != "stage":
-                self.trained[plan.name] = Trained.of(plan, run, self.prepared, predictions)
+                self.trained[plan.name] = Trained.of(plan, run, self.prepared, predictions, spool)
             elif plan.name == PRE_TRAINING:
                 self.pretraining_seconds = run.progress.train_seconds
         yield ModelFinished(plan.name, run)

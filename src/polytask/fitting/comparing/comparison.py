@@ -8,6 +8,7 @@ from polytask.config import FitConfig
 from polytask.fitting.comparing.cost import measure_cost, total_cost
 from polytask.fitting.comparing.labels import label_records
 from polytask.fitting.comparing.score import rows_by_task, score_tasks
+from polytask.fitting.comparing.spool import Spool
 from polytask.fitting.mixing import data_set_records
 from polytask.fitting.plan import ModelPlan
 from polytask.fitting.preparing.prepare import Prepared
@@ -30,10 +31,16 @@ from polytask.training.evaluation import Predictions, predict_together
 from polytask.training.run import TrainingRun
 from polytask.training.scoring import TaskRows
 
+PREDICTED_ROWS = 1 << 18
+"""Rows of a stored test that are predicted at a time."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trained:
-    """A trained model with its scores by part ("valid", "test") and its predictions on the test."""
+    """A trained model with its scores by part ("valid", "test") and its predictions on the test.
+
+    `spool` has those of all test rows, where they are more than `rows`, a draw of them.
+    """
 
     name: str
     model: MultiTaskModel
@@ -42,6 +49,7 @@ class Trained:
     cost: Cost
     best_step: int
     steps: int
+    spool: Spool | None = None
 
     @classmethod
     def of(
@@ -50,6 +58,7 @@ class Trained:
         run: TrainingRun,
         prepared: Prepared,
         predicted_parts: Mapping[str, Predictions],
+        spool: Spool | None = None,
     ) -> "Trained":
         """Evaluate once: validation rows, and test rows if there are any."""
         scores: dict[str, dict[str, Evaluation]] = {}
@@ -58,17 +67,17 @@ class Trained:
             predictions = predicted_parts[part]
             # The last part wins: gains are told on the test, or on validation if there is none.
             rows, scores[part] = {}, {}
+            notes, intervals = prepared.unknown_classes.get(part), plan.config.intervals
             for tasks, place in plan.tasks_and_rows(part, run.model.tasks):
                 predicted, table = predictions.at(place), examples[place]
                 own = rows_by_task(tasks, predicted, table)
                 rows |= own
-                scores[part] |= score_tasks(
-                    own,
-                    predicted,
-                    table,
-                    intervals=plan.config.intervals,
-                    notes=prepared.unknown_classes.get(part),
-                )
+                if part != "test" or spool is None:
+                    scores[part] |= score_tasks(
+                        own, predicted, table, intervals=intervals, notes=notes
+                    )
+            if part == "test" and spool is not None:
+                scores[part] = spool.score(intervals=intervals, notes=notes)
         return cls(
             plan.name,
             run.model,
@@ -77,6 +86,7 @@ class Trained:
             measure_cost(run, plan.train),
             run.progress.best_step,
             run.progress.step,
+            spool,
         )
 
     def of_task(self, name: str) -> TaskScores:
@@ -91,6 +101,20 @@ def predicted_parts(plan: ModelPlan, run: TrainingRun) -> dict[str, Predictions]
         for part, rows in plan.held_out.items()
     }
     return {part: each for part, each in found.items() if each is not None}
+
+
+def spooled_test(plan: ModelPlan, run: TrainingRun) -> Spool | None:
+    """All test rows as the model predicts them, where they are too many for memory: on the first rank."""
+    stored, spool = plan.stored_test, None
+    if stored is None:
+        return None
+    for start in range(0, len(stored), PREDICTED_ROWS):
+        table = stored[start : start + PREDICTED_ROWS]
+        found = predict_together(run.model, table, run.ranks, precision=plan.config.precision)
+        if found is not None:
+            spool = spool or Spool(len(stored))
+            spool.add(run.model.tasks, found, table)
+    return spool
 
 
 def summarize(
@@ -137,14 +161,14 @@ def _results(multi: Trained, singles: Sequence[Trained]) -> dict[str, TaskResult
 def _gains(task: Task, multi: Trained, single: Trained) -> tuple[Gain, ...]:
     if task.name not in multi.rows or task.name not in single.rows:
         return ()
+    if multi.spool is not None and single.spool is not None:
+        return multi.spool.by_task[task.name].gain_over(single.spool.by_task[task.name])
     return multi.rows[task.name].gain_over(single.rows[task.name])
 
 
 def _data(prepared: Prepared) -> DataRecord:
-    parts = {"train": prepared.train, "valid": prepared.valid, "test": prepared.test}
     return DataRecord(
-        rows={name: len(part) for name, part in parts.items() if part is not None}
-        | {"train": prepared.num_train},
+        rows=prepared.num_rows,
         inputs={name: one.columns for name, one in prepared.inputs.by_name.items()},
         labels=label_records(prepared),
         leaks=prepared.leaks,

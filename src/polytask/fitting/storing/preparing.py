@@ -15,10 +15,11 @@ from polytask.config import FitConfig
 from polytask.config.build import build_inputs
 from polytask.data.derive import parse_derivation
 from polytask.data.options import ReadOptions
-from polytask.data.random_cuts import TEST, VALID
+from polytask.data.random_cuts import TEST
 from polytask.data.readers import TableSource, open_scan, read_table
 from polytask.data.scans import Scan
 from polytask.errors import UserError, flag
+from polytask.fitting.comparing.spool import PART_ROWS
 from polytask.fitting.preparing.auxiliaries import with_auxiliary_tasks
 from polytask.fitting.preparing.columns import check_columns
 from polytask.fitting.preparing.encoding import read_options
@@ -33,7 +34,7 @@ from polytask.fitting.preparing.splitting import Parts
 from polytask.fitting.preparing.tasks import resolve_tasks
 from polytask.fitting.preparing.where import matching_scan
 from polytask.fitting.storing.counting import count_values
-from polytask.fitting.storing.encoding import MOST_ROWS, Counts, RowEncoder, write_rows
+from polytask.fitting.storing.encoding import MOST_VALID_ROWS, Counts, RowEncoder, write_rows
 from polytask.fitting.storing.parts import PART_NAMES, OnePart, PartRule, part_rule, require_rows
 from polytask.fitting.storing.pieces import PieceReader
 from polytask.fitting.storing.sampling import SAMPLE_ROWS, read_sample, write_sample
@@ -142,7 +143,7 @@ class _Building:
                 number = PART_NAMES.index(name)
                 walks.append(OnePart(number).walk(own, encoder.columns))
                 num_rows[number] = own.scan.num_rows
-            require_space(part, bytes_on_disk(fitted.train) * int(num_rows[0]))
+            require_space(part, bytes_on_disk(fitted.train) * int(num_rows[0] + num_rows[TEST]))
             counts = write_rows(part, encoder, walks, num_rows.tolist(), seed=seed)
             (part / _INPUTS).write_text(inputs.to_json())
             (part / _COUNTS).write_bytes(_counts_adapter.dump_json(counts))
@@ -154,8 +155,10 @@ class _Building:
         fitted = self.__dict__.get("fitted") or self._fitted(folder)
         counts = _counts_adapter.validate_python(json.loads((folder / _COUNTS).read_text()))
         parts = {name: StoredRows.open(folder / name) for name in PART_NAMES if name in counts}
-        batches = {name: rows[0 : len(rows)] for name, rows in parts.items() if name != "train"}
-        stored = parts["train"]
+        # Rows are in random order: the first ones of the test are a draw of them.
+        batches = {name: rows[0:PART_ROWS] for name, rows in parts.items() if name != "train"}
+        stored, stored_test = parts["train"], parts.get("test")
+        is_large = stored_test is not None and len(stored_test) > PART_ROWS
         return replace(
             fitted,
             config=with_rows_budget(fitted.config, self.config, len(stored)),
@@ -164,6 +167,7 @@ class _Building:
             test=batches.get("test"),
             label_counts=counts["train"],
             notes=(*fitted.notes, *self._notes(batches)),
+            stored_test=stored_test if is_large else None,
             unknown_classes={name: unknown_classes(each) for name, each in counts.items()},
             stored=stored,
             kept=getattr(self, "_temporary", None),
@@ -222,10 +226,8 @@ class _Building:
                 f"kinds, scales and leaks are judged by {self.sample_rows:,} of {self.num_rows:,} "
                 "rows, drawn at random; vocabularies and counts are of all"
             )
-        for name, number in (("valid", VALID), ("test", TEST)):
-            rows = batches.get(name)
-            if rows is not None and len(rows) >= 0.99 * MOST_ROWS[number]:
-                found.append(f"{name}: {len(rows):,} rows, drawn at random")
+        if "valid" in batches and len(batches["valid"]) >= 0.99 * MOST_VALID_ROWS:
+            found.append(f"valid: {len(batches['valid']):,} rows, drawn at random")
         return found
 
 
