@@ -13,7 +13,7 @@ OnBadFile = Literal["stop", "skip"]
 Shares = Literal["proportional", "sqrt", "uniform"]
 BatchBy = Literal["length", "chance"]
 Schedule = Literal["cosine", "constant"]
-Preset = Literal["fast", "default"]
+Preset = Literal["fast", "default", "best"]
 OnDisk = Literal["auto", "always", "never"]
 
 KIND_NAMES = ("binary", "multiclass", "regression", "count", "quantile", "tags")

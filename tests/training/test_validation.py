@@ -136,7 +136,7 @@ def test_what_is_calibrated_counts_rows_by_their_weights(
         kind = Regression(transform="log1p", std=3.0)
         run.model.tasks = (run.model.tasks[0], replace(run.model.tasks[1], kind=kind))
         before = run.model.tasks[0]
-        calibrating.calibrate(run, InMemoryStream(table, batch_size=70))
+        calibrating.calibrate(run.model, InMemoryStream(table, batch_size=70), run.settings)
         assert run.model.tasks[0] is before
         factors.append(run.model.tasks[1].kind.smearing_factor)
     assert factors[0] == pytest.approx(factors[1], rel=1e-6)

@@ -61,7 +61,7 @@ def with_transfer_options(command: Callable[[Mapping[str, object]], None]) -> Ca
     """The command with the options of a fit, but for its baseline, and those of a study of transfer."""
     left_out = (
         *("baseline", "compare_auxiliary", "init_from", "intervals", "log_every"),
-        "checkpoint_every",
+        *("checkpoint_every", "bag"),
     )
     names = [name for name in FitConfig.model_fields if name not in left_out]
     own = (
@@ -289,7 +289,7 @@ _COMPARISON = "The study"
 _NOT_OF_A_STUDY = (
     *("baseline", "init_from", "intervals", "log_every", "checkpoint_every", "balancer"),
     *("auxiliary", "pretrain", "pretrain_epochs", "pretrain_rate", "compare_auxiliary"),
-    *("data", "shares"),
+    *("data", "shares", "bag"),
 )
 _PANELS = {
     "inputs": "Columns",

@@ -17,7 +17,7 @@ from polytask.config.spellings import Options, split_commas
 from polytask.errors import UserError, flag, nearest
 from polytask.inputs import INPUTS, FittedInputs, Input
 from polytask.inputs.fitted import Fit
-from polytask.model import MultiTaskModel, Objective
+from polytask.model import LinearPart, MultiTaskModel, Objective
 from polytask.task import Task
 from polytask.training.monitor import Monitor, Term
 from polytask.training.run import Settings
@@ -73,8 +73,16 @@ def build_model(
         tower_hidden=config.tower_hidden,
         dropout=config.dropout,
         ensemble=config.ensemble or 1,
+        linear=_linear_part(config, inputs, len(tasks)),
         objectives=[_objective(each, made, num_steps) for each in auxiliaries],
     )
+
+
+def _linear_part(config: FitConfig, inputs: FittedInputs, num_tasks: int) -> LinearPart | None:
+    numbers = inputs.by_name.get("numeric")
+    if not config.linear or numbers is None or "words" in inputs.by_name:
+        return None
+    return LinearPart(num_columns=len(numbers.columns), num_tasks=num_tasks)
 
 
 def _objective(auxiliary: Auxiliary, trunk: Trunk, num_steps: int) -> Objective:

@@ -186,7 +186,7 @@ class FitConfig(_Strict):
 
     # The model
     preset: Preset = "default"
-    """A set of options in the place of those not given: fast or default."""
+    """A set of options in the place of those not given: fast, default or best."""
     trunk: Options = "mmoe"
     """What tasks share: NAME or {name: NAME, OPTION: VALUE}."""
     hidden: Widths | None = None
@@ -203,6 +203,10 @@ class FitConfig(_Strict):
     """A matrix of its own for each task before the trunk, the identity at first (Wu et al., 2020)."""
     ensemble: Count | None = None
     """Networks in one, whose outputs are averaged. By the rows."""
+    linear: bool | None = None
+    """Add a linear regression on the numbers where it explains a quantity. By the rows."""
+    bag: Count = 1
+    """Networks trained one after another, whose outputs are averaged; few rows are held out in turns."""
 
     # How tasks are weighed
     balancer: Options = "equal"

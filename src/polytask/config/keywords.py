@@ -82,6 +82,8 @@ class FitOptions(TypedDict, total=False):
     dropout: float
     align: bool
     ensemble: int | None
+    linear: bool | None
+    bag: int
     measure_at: Literal["seam", "parameters"]
     auxiliary: Spec | Sequence[Spec]
     pretrain: str | tuple[str, ...] | list[str]

@@ -25,7 +25,7 @@ def with_budget(config: FitConfig, num_rows: int, *, words_a_row: float = 1.0) -
     About 50 batches an epoch, of 16 to 1,024 rows; 1,000 steps or more, in 6 to 40 epochs; patience
     for 250 steps, in 3 validations or more. From about 170,000 rows on that is batches of 1,024
     for 6 epochs; small tables get steps enough to learn from. Up to 10,000 rows the model is an
-    ensemble of 8, above it has 2 cross layers. Of labels of words it is the words that count.
+    ensemble of 8 beside a linear part, above it has 2 cross layers. Of labels of words it is the words that count.
 
     >>> with_budget(FitConfig(), 400).epochs, with_budget(FitConfig(), 400).batch_size
     (40, 16)
@@ -52,6 +52,7 @@ def with_budget(config: FitConfig, num_rows: int, *, words_a_row: float = 1.0) -
         "patience": patience,
         "ensemble": ensemble,
         "cross_layers": cross_layers,
+        "linear": config.linear if config.linear is not None else is_small,
     }
     return config.model_copy(update=changes)
 
@@ -71,6 +72,7 @@ def budget_in_words(config: FitConfig, num_rows: int) -> str:
         f"{config.epochs} epochs of batches of {config.batch_size}: {steps:,} steps at most, "
         f"patience for {config.patience} validations"
         + (f"; an ensemble of {members} networks in one" if members > 1 else "")
+        + (f"; {config.bag} times over, averaged" if config.bag > 1 else "")
     )
 
 

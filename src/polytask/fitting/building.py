@@ -21,6 +21,7 @@ from polytask.fitting.preparing.prepare import Prepared
 from polytask.fitting.sizes import require_memory, sketched
 from polytask.inputs import FittedInputs
 from polytask.model import MultiTaskModel
+from polytask.streams import Batch
 from polytask.task import Task
 from polytask.training.randomness import drawn_from
 from polytask.training.run import TrainingRun
@@ -65,6 +66,7 @@ def start_training(
     """A model with fresh weights, drawn from the run's seed alone, on its device."""
     with drawn_from(plan.config.seed):
         model = model_of(plan, prepared.inputs, own)
+    fit_linear_part(model, plan.train)
     return TrainingRun.start(
         model.to(device),
         balancer_of(plan, own),
@@ -72,6 +74,20 @@ def start_training(
         monitor=build_monitor(plan.config.monitor, plan.tasks),
         ranks=ranks,
     )
+
+
+def fit_linear_part(model: MultiTaskModel, train: Batch) -> None:
+    """The regressions of its quantities on the training rows, where the model has such a part."""
+    if model.linear is None:
+        return
+    quantities = {
+        place: task.name
+        for place, task in enumerate(model.tasks)
+        if task.kind.is_squared_error and task.name in train.labels
+    }
+    labels = {place: train.labels[name] for place, name in quantities.items()}
+    weights = {p: train.weights[name] for p, name in quantities.items() if name in train.weights}
+    model.linear.fit(train.inputs["numeric"], labels, weights)
 
 
 def model_of(plan: ModelPlan, inputs: FittedInputs, own: OwnParts) -> MultiTaskModel:

@@ -14,6 +14,7 @@ from polytask.config.keywords import FitOptions, described_options
 from polytask.data.readers import TableSource
 from polytask.errors import UserError, flag
 from polytask.files.writing import CannotWriteError
+from polytask.fitting.bagging import bagged
 from polytask.fitting.data_sources import data_sources, plain_data_sets
 from polytask.fitting.events import Event, Finished
 from polytask.fitting.own_parts import BalancerChoice, OwnParts, TrunkChoice, taken_apart
@@ -126,7 +127,7 @@ def train_and_compare(
     with borrowed(config.threads):
         device = raise_on_all(ranks, lambda: pick_device(config.device, ranks))
         prepared = prepare_on_ranks(config, table, parts=parts, ranks=ranks)
-        plans = plans_of(prepared.config, prepared)
+        plans = bagged(plans_of(prepared.config, prepared), prepared)
         pairs = raise_on_all(ranks, lambda: with_and_without(prepared.config, prepared))
         session = Session(
             prepared.config,

@@ -29,7 +29,7 @@ from polytask.task import Task
 MULTI_TASK = "multi-task"
 PRE_TRAINING = "pre-training"
 
-Role = Literal["main", "baseline", "stage", "with", "without"]
+Role = Literal["main", "baseline", "stage", "member", "with", "without"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,9 @@ class ModelPlan:
     """One model to be trained: its tasks, its rows, its options, and where it starts.
 
     The `main` model is the run's; a `baseline` is compared with it; a `stage` is there for the
-    plans that start `From` it, and is not reported. `with` and `without` are the main model once more,
+    plans that start `From` it, and is not reported; a `member` is one of the networks whose outputs
+    are averaged with those of a later plan, which names them in its `bag`. `held_out_apart` are the
+    rows that its members are validated on, where they are others than `valid`. `with` and `without` are the main model once more,
     with and without what is auxiliary. `config` holds the options of this model.
     """
 
@@ -63,6 +65,8 @@ class ModelPlan:
     lengths_B: Tensor | None = None
     stored: StoredRows | None = None
     stored_test: StoredRows | None = None
+    bag: tuple[str, ...] = ()
+    held_out_apart: tuple[Batch, ...] = ()
 
     @property
     def held_out(self) -> dict[str, Batch]:

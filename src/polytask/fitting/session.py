@@ -10,10 +10,17 @@ import torch
 from polytask.balancing import Need, Ranks
 from polytask.config import FitConfig
 from polytask.files.lock import Lock
+from polytask.fitting.bagging import Member, bag_of
 from polytask.fitting.budget import advice
 from polytask.fitting.building import start_training, try_out
 from polytask.fitting.comparing.auxiliary import auxiliary_record
-from polytask.fitting.comparing.comparison import Trained, predicted_parts, spooled_test, summarize
+from polytask.fitting.comparing.comparison import (
+    Trained,
+    TrainedNetwork,
+    predicted_parts,
+    spooled_test,
+    summarize,
+)
 from polytask.fitting.events import Event, ModelFinished, ModelStarted, Notice
 from polytask.fitting.figures.explain import explain_trunk
 from polytask.fitting.figures.figures import make_figures
@@ -29,9 +36,10 @@ from polytask.fitting.run_folder.run import Run, write_records
 from polytask.fitting.run_folder.run_checkpoints import RunCheckpoints
 from polytask.fitting.run_folder.run_records import RecordsInMemory
 from polytask.fitting.warm_start import warm_start
-from polytask.model import MultiTaskModel
+from polytask.model import MultiTaskModel, first_of
 from polytask.records import History, HistoryRecord, ValidationRecord, append_history, read_history
 from polytask.report import write_report
+from polytask.training.evaluation import Predictions
 from polytask.training.loop import TrainStep, train
 from polytask.training.run import TrainingRun
 
@@ -52,6 +60,7 @@ class Session:
     history: History = field(default_factory=History)
     models: dict[str, MultiTaskModel] = field(default_factory=dict)
     trained: dict[str, Trained] = field(default_factory=dict)
+    members: dict[str, Member] = field(default_factory=dict)
     has_warned: bool = False
     unscored: set[str] = field(default_factory=set)
     lock: Lock | None = None
@@ -101,23 +110,40 @@ class Session:
             if is_first(self.ranks):
                 self._log(plan.name, run, step)
             if self.checkpoints is not None:
-                self.checkpoints.after_step(run, step, number, is_main=plan.role == "main")
+                is_alone = plan.role == "main" and not plan.bag
+                self.checkpoints.after_step(run, step, number, is_main=is_alone)
             yield step
             yield from self._warn_of_collapse(run, step, plan)
             yield from self._warn_of_no_score(step, plan)
-        if self.checkpoints is not None:
-            self.checkpoints.after_training(run, number, is_main=plan.role == "main")
-        predictions = predicted_parts(plan, run) if plan.role != "stage" else {}
-        spool = spooled_test(plan, run) if plan.role != "stage" else None
-        if is_first(self.ranks):
-            self.models[plan.name] = run.model
-            if plan.role != "stage":
-                self.trained[plan.name] = Trained.of(plan, run, self.prepared, predictions, spool)
-            elif plan.name == PRE_TRAINING:
-                self.pretraining_seconds = run.progress.train_seconds
+        self._keep(plan, run, number)
         yield ModelFinished(plan.name, run)
         if plan.role == "main" and is_first(self.ranks):
             yield from map(Notice, self._advice(plan))
+
+    def _keep(self, plan: ModelPlan, run: TrainingRun, number: int) -> None:
+        """A trained model, its weights on disk before it is judged."""
+        judged, training = plan, TrainedNetwork.of(run)
+        predictions: dict[str, Predictions] = {}
+        if plan.bag:
+            judged, training, predictions = bag_of(plan, run, self.members, self.ranks)
+        if self.checkpoints is not None:
+            predictor = training.network if plan.role == "main" else None
+            self.checkpoints.after_training(run, number, predictor=predictor)
+        if plan.role == "member":
+            self.members[plan.name] = Member.of(plan, run)
+        elif plan.role != "stage" and not plan.bag:
+            predictions = predicted_parts(plan, run.model, self.ranks)
+        is_judged = plan.role not in ("stage", "member")
+        spool = spooled_test(plan, training.network, self.ranks) if is_judged else None
+        if not is_first(self.ranks):
+            return
+        self.models[plan.name] = run.model
+        if is_judged:
+            self.trained[plan.name] = Trained.of(
+                judged, training, self.prepared, predictions, spool
+            )
+        elif plan.name == PRE_TRAINING:
+            self.pretraining_seconds = run.progress.train_seconds
 
     def _advice(self, plan: ModelPlan) -> list[str]:
         scores = [
@@ -195,7 +221,7 @@ class Session:
             warm_start(model, inputs, self.models[source], inputs)
             return
         earlier = load(source)
-        warm_start(model, inputs, earlier.model, earlier.inputs)
+        warm_start(model, inputs, first_of(earlier.model), earlier.inputs)
 
     def _warn_of_collapse(
         self, run: TrainingRun, step: TrainStep, plan: ModelPlan

@@ -3,13 +3,15 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from polytask.errors import UserError
-from polytask.model import MultiTaskModel
+
+ModelT = TypeVar("ModelT", bound=nn.Module)
 
 _CGROUP = Path("/sys/fs/cgroup/memory.max")
 _COPIES = 4
@@ -43,7 +45,7 @@ class _Undrawn(TorchFunctionMode):
         return undrawn(*args, **named)
 
 
-def sketched(build: Callable[[], MultiTaskModel]) -> MultiTaskModel:
+def sketched(build: Callable[[], ModelT]) -> ModelT:
     """The model without memory for its weights; UserError where a size is beyond any machine's."""
     try:
         with torch.device("meta"), _Undrawn():
@@ -55,7 +57,7 @@ def sketched(build: Callable[[], MultiTaskModel]) -> MultiTaskModel:
         raise UserError(f"the options make a model of an impossible size: {first}") from error
 
 
-def require_memory(sketch: MultiTaskModel, device: torch.device) -> None:
+def require_memory(sketch: nn.Module, device: torch.device) -> None:
     """UserError, with the size that it needs, where a model cannot be trained in the machine's memory."""
     tensors = [*sketch.parameters(), *sketch.buffers()]
     needed = _COPIES * sum(tensor.numel() * tensor.element_size() for tensor in tensors)

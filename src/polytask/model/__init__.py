@@ -1,5 +1,7 @@
 """The model: an encoder, a trunk, and a tower and head of its own for each task."""
 
+from polytask.model.bag import Bag, Network, first_of
+from polytask.model.linear_part import LinearPart
 from polytask.model.multi_task import Added, MultiTaskModel
 from polytask.model.objective import Objective, reverse_gradient
 from polytask.model.outputs import Outputs
@@ -7,10 +9,14 @@ from polytask.model.reduction import Counts, labelled_rows
 
 __all__ = [
     "Added",
+    "Bag",
     "Counts",
+    "LinearPart",
     "MultiTaskModel",
+    "Network",
     "Objective",
     "Outputs",
+    "first_of",
     "labelled_rows",
     "reverse_gradient",
 ]

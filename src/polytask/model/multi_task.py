@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol, cast, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from polytask.model.linear_part import LinearPart
 from polytask.model.members import Members, head_of
 from polytask.model.objective import Objective, TaskObjective
 from polytask.model.outputs import Outputs
@@ -42,6 +43,7 @@ class MultiTaskModel(nn.Module):
     perceptrons of the widths `tower_hidden`; heads are linear. Both are above the seam and never
     shared. With an `ensemble` of K > 1 the model is K networks in one (see Members): in training every
     output has B * K rows, the members of a row side by side; in evaluation it is their mean.
+    `linear` adds what a linear regression on the numbers says to the outputs of tasks that it explains.
     `objectives` are losses beside the tasks' own: a balancer weighs the `num_losses` losses
     of the tasks and then of the objectives that are weighed.
 
@@ -66,6 +68,7 @@ class MultiTaskModel(nn.Module):
         tower_hidden: Sequence[int] = (),
         dropout: float = 0.0,
         ensemble: int = 1,
+        linear: LinearPart | None = None,
         objectives: Sequence[Objective] = (),
     ) -> None:
         super().__init__()
@@ -85,6 +88,7 @@ class MultiTaskModel(nn.Module):
         self.heads = nn.ModuleList(
             head_of(width, task, num_members=ensemble) for task in self.tasks
         )
+        self.linear = linear
         self._positions = {task.name: t for t, task in enumerate(self.tasks)}
         # Modules of their own, so that a model without objectives has the parameters of the tasks alone.
         self.objectives = nn.ModuleList(objectives)
@@ -101,7 +105,7 @@ class MultiTaskModel(nn.Module):
         folded = None if needs_seam else self._folded(inputs)
         if folded is not None:
             features = self.trunk.split(self.trunk.share(folded))
-            outputs, own = self._outputs(features)
+            outputs, own = self._outputs(features, inputs)
             return Outputs(outputs, own, features, (), features[0].new_empty(0))
         x_BD = self.encoder(inputs)
         num_words_B = None
@@ -110,7 +114,7 @@ class MultiTaskModel(nn.Module):
         shared = self.trunk.share(self._trunk_input(x_BD))
         seam = tuple(tensor.view_as(tensor) for tensor in shared)
         features = self.trunk.split(seam)
-        outputs, own = self._outputs(features)
+        outputs, own = self._outputs(features, inputs)
         if self.members is not None:
             features = [self.members.average(h_NH) for h_NH in features]
         # What objectives read of x, and trunks of their seam, is the same where x is in the seam.
@@ -119,11 +123,15 @@ class MultiTaskModel(nn.Module):
         shared_features = self.trunk.num_shared_features
         return Outputs(outputs, own, features, seam, x_BD, shared_features, num_words_B)
 
-    def _outputs(self, features: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    def _outputs(
+        self, features: Sequence[Tensor], inputs: Mapping[str, Tensor]
+    ) -> tuple[list[Tensor], list[Tensor]]:
         """Each task's output and its own one, the conditional one of a task with `given`."""
         own = [head(tower(h_BH)) for head, tower, h_BH in zip(self.heads, self.towers, features)]
         if self.members is not None and not self.training:
             own = [self.members.average(each) for each in own]
+        if self.linear is not None:
+            own = _added(own, self.linear(inputs))
         joint: dict[int, Tensor] = {}
         return [self._joint(t, own, joint) for t in range(len(own))], own
 
@@ -234,6 +242,19 @@ class MultiTaskModel(nn.Module):
             parent = self._joint(self._positions[given], own, joint)
             joint[t] = joint_logit(parent, own[t])
         return joint[t]
+
+
+def _added(outputs: Sequence[Tensor], linear_BT: Tensor) -> list[Tensor]:
+    """The first entry of each output, the prediction of a quantity, with the linear part; of an ensemble each member's."""
+    found = []
+    for output, linear_B in zip(outputs, linear_BT.unbind(1)):
+        copies = output.shape[0] // linear_B.shape[0]
+        linear_N1 = linear_B.repeat_interleave(copies)[:, None] if copies > 1 else linear_B[:, None]
+        rest = output.shape[1] - 1
+        found.append(
+            output + nn.functional.pad(linear_N1, (0, rest)) if rest else output + linear_N1
+        )
+    return found
 
 
 def _members(encoder: nn.Module, num_members: int) -> Members:

@@ -6,6 +6,7 @@ import torch
 
 from polytask.config.study import Places, StudyConfig
 from polytask.errors import UserError
+from polytask.fitting.bagging import refuse_bag
 from polytask.fitting.building import try_out
 from polytask.fitting.own_parts import OwnParts
 from polytask.fitting.preparing.prepare import Prepared
@@ -20,6 +21,7 @@ def check(
 ) -> None:
     """UserError for what cannot be built, with the place of the part that is to blame."""
     refuse_words(prepared.tasks, "a study")
+    refuse_bag(prepared.config, "a study")
     space = network_space(config.search, prepared.config)
     widest = space.defaults | {"width": max(space.choices["width"])}
     for each in compared:

@@ -6,33 +6,32 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from polytask.model import MultiTaskModel
+from polytask.model import Network
 from polytask.streams import Batch, Stream
 from polytask.task import Task
 from polytask.training.evaluation import evaluating
-from polytask.training.run import Precision, TrainingRun, device_of
+from polytask.training.run import Precision, Settings, device_of
 
 _CALIBRATION_ROWS = 100_000
 
 
-def calibrate(run: TrainingRun, stream: Stream) -> None:
+def calibrate(model: Network, stream: Stream, settings: Settings) -> None:
     """What kinds settle after training, such as the smearing factor, on some 100,000 training rows."""
-    model = run.model
     if not any(task.kind.needs_calibration for task in model.tasks):
         return
     pieces, num_rows = [], 0
     for index in range(stream.num_batches(0)):
         if num_rows < _CALIBRATION_ROWS:
-            pieces.append(stream.batch(run.settings.seed, 0, index))
+            pieces.append(stream.batch(settings.seed, 0, index))
             num_rows += len(pieces[-1])
-    outputs = [_outputs(model, batch, run.settings.precision) for batch in pieces]
+    outputs = [_outputs(model, batch, settings.precision) for batch in pieces]
     model.tasks = tuple(
         _calibrated(task, [each[t] for each in outputs], pieces)
         for t, task in enumerate(model.tasks)
     )
 
 
-def _outputs(model: MultiTaskModel, batch: Batch, precision: Precision) -> list[Tensor]:
+def _outputs(model: Network, batch: Batch, precision: Precision) -> list[Tensor]:
     with evaluating(model, precision):
         return [each.cpu() for each in model(batch.to(device_of(model)).inputs).outputs]
 

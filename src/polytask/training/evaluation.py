@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from polytask.balancing import Ranks
-from polytask.model import MultiTaskModel, Outputs
+from polytask.model import MultiTaskModel, Network, Outputs
 from polytask.streams import Batch
 from polytask.training.run import Precision, TrainingRun, autocast, device_of
 from polytask.training.scoring import Array, TaskRows
@@ -63,7 +63,7 @@ class Validation:
 
 
 def predict(
-    model: MultiTaskModel,
+    model: Network,
     batch: Batch,
     *,
     precision: Precision = "fp32",
@@ -82,7 +82,7 @@ def predict(
 
 
 def predict_together(
-    model: MultiTaskModel, batch: Batch, ranks: Ranks | None, *, precision: Precision = "fp32"
+    model: Network, batch: Batch, ranks: Ranks | None, *, precision: Precision = "fp32"
 ) -> Predictions | None:
     """`predict` by ranks that hold the same model and table, each a share; None on all but the first."""
     together = predicting_ranks(model, ranks)
@@ -163,7 +163,7 @@ class _MeanLosses:
 
 
 def _predict(
-    model: MultiTaskModel,
+    model: Network,
     batch: Batch,
     precision: Precision,
     batch_size: int,
@@ -213,7 +213,7 @@ def _entries(values: Tensor) -> int:
 
 
 @contextmanager
-def evaluating(model: MultiTaskModel, precision: Precision) -> Iterator[None]:
+def evaluating(model: Network, precision: Precision) -> Iterator[None]:
     """Evaluation mode, no gradients, the run's precision; the mode is put back afterwards."""
     was_training = model.training
     # A walk over all modules, which for one row takes as long as the network does.

@@ -77,7 +77,7 @@ def train(run: TrainingRun, stream: Stream, *, valid: Batch | None = None) -> It
         yield from _steps(run, stream, valid)
     if valid is not None:
         run.restore_best()
-    calibrate(run, stream)
+    calibrate(run.model, stream, run.settings)
 
 
 def _steps(run: TrainingRun, stream: Stream, valid: Batch | None) -> Iterator[TrainStep]:
@@ -96,7 +96,7 @@ def _steps(run: TrainingRun, stream: Stream, valid: Batch | None) -> Iterator[Tr
             progress.epoch, progress.batch = progress.epoch + 1, 0
         if valid is not None and validate_now:
             run.optimizers.settle()
-            calibrate(run, stream)
+            calibrate(run.model, stream, run.settings)
             step = replace(step, validation=validate(run, valid))
         yield step
     run.optimizers.settle()

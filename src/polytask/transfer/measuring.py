@@ -11,6 +11,7 @@ from polytask.config import FitConfig, validate_config
 from polytask.config.keywords import FitOptions
 from polytask.data.readers import TableSource
 from polytask.errors import UserError
+from polytask.fitting.bagging import refuse_bag
 from polytask.fitting.budget import budget_in_words
 from polytask.fitting.events import Notice
 from polytask.fitting.preparing.prepare import Prepared
@@ -108,6 +109,7 @@ def transfer_events(
         device = pick_device(config.device)
         prepared = prepare_table(config, table)
         refuse_words(prepared.tasks, "transfer")
+        refuse_bag(prepared.config, "transfer")
         _check(prepared)
         yield prepared
         prepared = drawn(prepared, config, options.rows)

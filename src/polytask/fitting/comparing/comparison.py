@@ -1,9 +1,10 @@
 """All that was measured of a fit: the run record, which is metrics.json."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from polytask.balancing import Ranks
 from polytask.config import FitConfig
 from polytask.fitting.comparing.cost import measure_cost, total_cost
 from polytask.fitting.comparing.labels import label_records
@@ -14,7 +15,7 @@ from polytask.fitting.plan import ModelPlan
 from polytask.fitting.preparing.prepare import Prepared
 from polytask.fitting.processes.environment import environment
 from polytask.metrics import glossary
-from polytask.model import MultiTaskModel
+from polytask.model import Network
 from polytask.records import (
     Cost,
     Costs,
@@ -26,6 +27,7 @@ from polytask.records import (
     TaskResult,
     TaskScores,
 )
+from polytask.streams import Batch
 from polytask.task import Task
 from polytask.training.evaluation import Predictions, predict_together
 from polytask.training.run import TrainingRun
@@ -36,6 +38,30 @@ PREDICTED_ROWS = 1 << 18
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class TrainedNetwork:
+    """What came of a training: what predicts, and what it took."""
+
+    network: Network
+    seconds: float
+    rows: int
+    best_step: int
+    steps: int
+
+    @classmethod
+    def of(cls, run: TrainingRun) -> "TrainedNetwork":
+        progress = run.progress
+        return cls(
+            run.model, progress.train_seconds, progress.rows, progress.best_step, progress.step
+        )
+
+    def with_others(self, network: Network, others: Sequence["TrainedNetwork"]) -> "TrainedNetwork":
+        """Of a network of several, trained one after another; the steps are those of one."""
+        seconds = sum((each.seconds for each in others), self.seconds)
+        rows = sum((each.rows for each in others), self.rows)
+        return replace(self, network=network, seconds=seconds, rows=rows)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Trained:
     """A trained model with its scores by part ("valid", "test") and its predictions on the test.
 
@@ -43,7 +69,7 @@ class Trained:
     """
 
     name: str
-    model: MultiTaskModel
+    model: Network
     scores: dict[str, dict[str, Evaluation]]
     rows: dict[str, TaskRows]
     cost: Cost
@@ -55,7 +81,7 @@ class Trained:
     def of(
         cls,
         plan: ModelPlan,
-        run: TrainingRun,
+        training: TrainedNetwork,
         prepared: Prepared,
         predicted_parts: Mapping[str, Predictions],
         spool: Spool | None = None,
@@ -68,7 +94,7 @@ class Trained:
             # The last part wins: gains are told on the test, or on validation if there is none.
             rows, scores[part] = {}, {}
             notes, intervals = prepared.unknown_classes.get(part), plan.config.intervals
-            for tasks, place in plan.tasks_and_rows(part, run.model.tasks):
+            for tasks, place in plan.tasks_and_rows(part, training.network.tasks):
                 predicted, table = predictions.at(place), examples[place]
                 own = rows_by_task(tasks, predicted, table)
                 rows |= own
@@ -80,12 +106,18 @@ class Trained:
                 scores[part] = spool.score(intervals=intervals, notes=notes)
         return cls(
             plan.name,
-            run.model,
+            training.network,
             scores,
             rows,
-            measure_cost(run, plan.train),
-            run.progress.best_step,
-            run.progress.step,
+            measure_cost(
+                training.network,
+                plan.train,
+                seconds=training.seconds,
+                rows=training.rows,
+                precision=plan.config.precision,
+            ),
+            training.best_step,
+            training.steps,
             spool,
         )
 
@@ -94,27 +126,33 @@ class Trained:
         return TaskScores(*(self.scores.get(part, {}).get(name) for part in ("valid", "test")))
 
 
-def predicted_parts(plan: ModelPlan, run: TrainingRun) -> dict[str, Predictions]:
-    """The held-out rows as the model predicts them: by all ranks, for the first one; empty on the others."""
-    found = {
-        part: predict_together(run.model, rows, run.ranks, precision=plan.config.precision)
-        for part, rows in plan.held_out.items()
-    }
+def predicted_parts(
+    plan: ModelPlan, network: Network, ranks: Ranks | None
+) -> dict[str, Predictions]:
+    """The held-out rows as the network predicts them: by all ranks, for the first one; empty on the others."""
+    found = {part: predicted(plan, rows, network, ranks) for part, rows in plan.held_out.items()}
     return {part: each for part, each in found.items() if each is not None}
 
 
-def spooled_test(plan: ModelPlan, run: TrainingRun) -> Spool | None:
-    """All test rows as the model predicts them, where they are too many for memory: on the first rank."""
+def spooled_test(plan: ModelPlan, network: Network, ranks: Ranks | None) -> Spool | None:
+    """All test rows as the network predicts them, where they are too many for memory: on the first rank."""
     stored, spool = plan.stored_test, None
     if stored is None:
         return None
     for start in range(0, len(stored), PREDICTED_ROWS):
         table = stored[start : start + PREDICTED_ROWS]
-        found = predict_together(run.model, table, run.ranks, precision=plan.config.precision)
+        found = predicted(plan, table, network, ranks)
         if found is not None:
             spool = spool or Spool(len(stored))
-            spool.add(run.model.tasks, found, table)
+            spool.add(network.tasks, found, table)
     return spool
+
+
+def predicted(
+    plan: ModelPlan, rows: Batch, network: Network, ranks: Ranks | None
+) -> Predictions | None:
+    """Rows as a network predicts them: by all ranks, for the first one."""
+    return predict_together(network, rows, ranks, precision=plan.config.precision)
 
 
 def summarize(

@@ -4,28 +4,30 @@ import statistics
 import time
 from collections.abc import Iterator
 
+from polytask.model import Network
 from polytask.records import Cost
 from polytask.streams import Batch
 from polytask.training.evaluation import predict, rows_at_once
-from polytask.training.run import TrainingRun
+from polytask.training.run import Precision
 
 _TIMED_ROWS = 16_384
 
 
-def measure_cost(run: TrainingRun, table: Batch) -> Cost:
-    """Parameters, training time, and the median of three predictions of some thousand rows."""
-    rows = table[: min(_TIMED_ROWS, 2 * rows_at_once(table))]
-    seconds = []
+def measure_cost(
+    network: Network, table: Batch, *, seconds: float, rows: int, precision: Precision
+) -> Cost:
+    """Parameters, the time and rows of the training, and the median of three predictions of some thousand rows."""
+    some = table[: min(_TIMED_ROWS, 2 * rows_at_once(table))]
+    timed = []
     for _ in range(3):
         started = time.perf_counter()
-        predict(run.model, rows, precision=run.settings.precision)
-        seconds.append(time.perf_counter() - started)
-    progress = run.progress
+        predict(network, some, precision=precision)
+        timed.append(time.perf_counter() - started)
     return Cost(
-        parameters=sum(p.numel() for p in run.model.parameters()),
-        train_seconds=progress.train_seconds,
-        train_rows_per_second=progress.rows / max(progress.train_seconds, 1e-9),
-        microseconds_per_row=1e6 * statistics.median(seconds) / len(rows),
+        parameters=sum(p.numel() for p in network.parameters()),
+        train_seconds=seconds,
+        train_rows_per_second=rows / max(seconds, 1e-9),
+        microseconds_per_row=1e6 * statistics.median(timed) / len(some),
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from polytask.model import MultiTaskModel
+from polytask.model import Network
 from polytask.records import GateFigures, MaskFigures, StitchFigures
 from polytask.streams import Batch
 from polytask.training.evaluation import rows_at_once
@@ -27,7 +27,7 @@ class Inside:
 
 
 @torch.inference_mode()
-def explain_trunk(model: MultiTaskModel, table: Batch, *, most_rows: int = MOST_ROWS) -> Inside:
+def explain_trunk(model: Network, table: Batch, *, most_rows: int = MOST_ROWS) -> Inside:
     """What the trunk does on at most `most_rows` rows, spread evenly, in evaluation mode."""
     explanation = _explain(model, table, most_rows)
     names = tuple(task.name for task in model.tasks)
@@ -54,7 +54,7 @@ def explain_trunk(model: MultiTaskModel, table: Batch, *, most_rows: int = MOST_
     )
 
 
-def _explain(model: MultiTaskModel, table: Batch, most_rows: int) -> Explanation:
+def _explain(model: Network, table: Batch, most_rows: int) -> Explanation:
     size = min(len(table), most_rows, rows_at_once(table))
     index = torch.linspace(0, len(table) - 1, size).round().long()
     device, was_training = device_of(model), model.training

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from polytask.fitting.figures.calibration import calibration_bins, histogram
 from polytask.fitting.figures.explain import MOST_ROWS, explain_trunk
 from polytask.fitting.preparing.prepare import Prepared
-from polytask.model import MultiTaskModel
+from polytask.model import Network
 from polytask.records import Figures, ScoreFigures
 from polytask.records.scales import Floats
 from polytask.training.scoring import TaskRows
@@ -21,7 +21,7 @@ _CERTAIN = 1e-6
 """Scores nearer to 0 or 1 are drawn there: a logit has no end."""
 
 
-def make_figures(prepared: Prepared, model: MultiTaskModel, rows: dict[str, TaskRows]) -> Figures:
+def make_figures(prepared: Prepared, model: Network, rows: dict[str, TaskRows]) -> Figures:
     """Figures of a trained model; `rows` are its predictions on the test, else on validation."""
     parts = {"test": prepared.test, "valid": prepared.valid, "train": prepared.train}
     part, examples = next((name, rows) for name, rows in parts.items() if rows is not None)

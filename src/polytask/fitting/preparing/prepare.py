@@ -66,7 +66,9 @@ class Prepared:
     `data_sets` are the tables that were joined, where there are several.
     `lengths_B` are of the training rows, where their batches are to be of like length.
     `stored` are all training rows, where they are on disk: `train` is then a sample of
-    them; `stored_test` all rows of a test that is larger than `test`, a draw of them. `kept` is what must live as long as this, such as a temporary folder.
+    them; `stored_test` all rows of a test that is larger than `test`, a draw of them. `kept` is
+    what must live as long as this, such as a temporary folder.
+    `valid_is_random`: the validation rows were drawn among those to train on, each by itself.
     """
 
     config: FitConfig
@@ -88,6 +90,7 @@ class Prepared:
     stored: StoredRows | None = None
     stored_test: StoredRows | None = None
     kept: object = None
+    valid_is_random: bool = False
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -200,7 +203,13 @@ def prepare_parts(
         auxiliaries,
         data_sets,
         lengths.by_B,
+        valid_is_random=_valid_is_random(config, named),
     )
+
+
+def _valid_is_random(config: FitConfig, named: Collection[str]) -> bool:
+    is_own = config.valid is not None or "valid" in named
+    return not is_own and config.time_column is None and config.split_by is None
 
 
 def _giveaways(config: FitConfig, derivations: Sequence[Derivation]) -> frozenset[str]:

@@ -1,6 +1,7 @@
 """The folder of a run: what lies in it, and when it may be written."""
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +38,8 @@ from polytask.training.tensor_files import (
     read_tensors,
     write_tensors,
 )
+
+_OF_TRAINING = re.compile(r"(networks\.\d+\.)?objectives\.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,7 @@ class RunFolder:
         Extra losses are there for the training alone.
         """
         notes = notes_for_weights(config, text)
-        state = {k: v for k, v in model.state_dict().items() if not k.startswith("objectives.")}
+        state = {k: v for k, v in model.state_dict().items() if not _OF_TRAINING.match(k)}
         write_tensors(self.path / WEIGHTS, state, notes)
 
     def require_there(self) -> None:

@@ -12,7 +12,7 @@ from polytask.fitting.run_folder.folder import RunFolder
 from polytask.fitting.run_folder.run import Run
 from polytask.fitting.run_folder.run_records import RecordsOnDisk
 from polytask.fitting.sizes import sketched
-from polytask.model import MultiTaskModel
+from polytask.model import Bag, MultiTaskModel, Network
 from polytask.trunks import Trunk
 
 
@@ -35,7 +35,7 @@ def _load(folder: RunFolder, own: OwnParts) -> Run:
     inputs, targets = folder.read_encoders()
     check_agreement(config, targets, where=folder.path)
 
-    def build() -> MultiTaskModel:
+    def network() -> MultiTaskModel:
         return build_model(
             config,
             targets.tasks,
@@ -43,6 +43,9 @@ def _load(folder: RunFolder, own: OwnParts) -> Run:
             encoder=own.fresh_encoder(),
             trunk=own.fresh_trunk,
         )
+
+    def build() -> Network:
+        return network() if config.bag == 1 else Bag([network() for _ in range(config.bag)])
 
     # Sizes are compared before memory is taken for them.
     folder.check_weights(sketched(build), config)

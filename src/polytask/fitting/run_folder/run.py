@@ -32,7 +32,7 @@ from polytask.fitting.processes.environment import borrowed
 from polytask.fitting.run_folder.folder import RunFolder, encoder_text, inputs_text
 from polytask.fitting.run_folder.run_records import Records, RecordsInMemory
 from polytask.inputs import FittedInputs
-from polytask.model import MultiTaskModel
+from polytask.model import Network
 from polytask.records import (
     Evaluation,
     Figures,
@@ -62,7 +62,7 @@ class Run:
     config: FitConfig
     inputs: FittedInputs
     targets: LabelEncoder
-    model: MultiTaskModel
+    model: Network
     records: Records
 
     def __post_init__(self) -> None:

@@ -14,6 +14,7 @@ from polytask.fitting.own_parts import OwnParts
 from polytask.fitting.preparing.prepare import Prepared
 from polytask.fitting.run_folder.fingerprint import fingerprint_of
 from polytask.fitting.run_folder.folder import RunFolder, encoder_text, inputs_text
+from polytask.model import Network
 from polytask.training.checkpoint import Checkpoints, Restored
 from polytask.training.loop import TrainStep
 from polytask.training.run import TrainingRun
@@ -77,15 +78,17 @@ class RunCheckpoints:
     def after_step(self, run: TrainingRun, step: TrainStep, number: int, *, is_main: bool) -> None:
         """The weights of the main model where they are the best so far; a checkpoint."""
         if is_main and step.validation is not None and step.validation.is_best:
-            self._write_model(run)
+            self._write_model(run.model)
         checkpoints = self._checkpoints(number)
         if checkpoints.is_due(run, step):
             self._save(run, number)
 
-    def after_training(self, run: TrainingRun, number: int, *, is_main: bool) -> None:
-        """The final weights: they are not trained again."""
-        if is_main:
-            self._write_model(run)
+    def after_training(
+        self, run: TrainingRun, number: int, *, predictor: Network | None = None
+    ) -> None:
+        """The final state: it is not trained again; the weights of what predicts, of the main model."""
+        if predictor is not None:
+            self._write_model(predictor)
         if not self.is_resuming:
             self._save(run, number, is_finished=True)
 
@@ -94,10 +97,10 @@ class RunCheckpoints:
         log_bytes = self.folder.log_bytes()
         self._checkpoints(number).save(run, log_bytes=log_bytes, is_finished=is_finished)
 
-    def _write_model(self, run: TrainingRun) -> None:
+    def _write_model(self, network: Network) -> None:
         """The weights, and before them encoder.json where it has changed: the two belong together."""
-        self._write_encoders(replace(self.prepared.targets, tasks=run.model.tasks))
-        self.folder.write_weights(run.model, self.config, self.written)
+        self._write_encoders(replace(self.prepared.targets, tasks=network.tasks))
+        self.folder.write_weights(network, self.config, self.written)
 
     def _write_encoders(self, targets: LabelEncoder) -> None:
         # Of a million categories the text takes seconds, and is the same each time.

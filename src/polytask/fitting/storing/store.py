@@ -27,7 +27,17 @@ _SHAPES_NO_ROW = {
     *("table", "test", "valid", "out", "overwrite", "init_from", "threads", "device"),
     *("log_every", "checkpoint_every", "intervals", "baseline", "compare_auxiliary", "cache"),
     *("on_disk", "preset", "trunk", "hidden", "num_experts", "expert_hidden", "tower_hidden"),
-    *("dropout", "align", "ensemble", "balancer", "measure_at", "cross_layers", "cross_rank"),
+    *(
+        "dropout",
+        "align",
+        "ensemble",
+        "linear",
+        "bag",
+        "balancer",
+        "measure_at",
+        "cross_layers",
+        "cross_rank",
+    ),
     *("fold", "seed", "batch_by", "monitor", "pretrain", "pretrain_epochs", "pretrain_rate"),
     *("auxiliary", "batch_size", "epochs", "patience", "allow"),
 }
