@@ -13,9 +13,12 @@ import torch
 import polytask
 from polytask.config import FitConfig, validate_config
 from polytask.config.presets import with_preset
+from polytask.data.derive.necessary import necessary
+from polytask.data.options import ReadOptions
 from polytask.data.readers import open_scan
 from polytask.errors import UserError
 from polytask.fitting.preparing.prepare import Prepared, prepare
+from polytask.fitting.preparing.where import matching, matching_scan
 from polytask.fitting.storing import pieces
 from polytask.fitting.storing.choosing import prepare_table
 from polytask.fitting.storing.preparing import prepare_on_disk
@@ -400,3 +403,32 @@ def test_all_test_rows_are_scored_in_parts(tmp_path: Path, monkeypatch: pytest.M
             if found.name == "auc":
                 assert found.value == pytest.approx(expected.value, abs=0.03)
         assert {gain.name for gain in mine.gains} == {gain.name for gain in due.gains}
+
+
+WHERE = {
+    "user_id < 30": 1,
+    "when >= '2026-01-03'": 0.5,
+    "3000 > row and row >= 2500 and city == 'city 1'": 0.3,
+    "row in [5, 1200]": 0.5,
+    "row == 7 or row > 2900": 0.6,
+    "row < 100 or age > 30": 1,
+    "row + 0 < 100": 1,
+}
+
+
+@pytest.mark.parametrize("where", WHERE)
+def test_a_formula_reads_the_row_groups_that_it_needs(tmp_path: Path, where: str) -> None:
+    """The same rows as of the whole table, and of the file no more than a share of its bytes."""
+    table = log().append_column("row", pa.array(range(NUM_ROWS)))
+    folder = written(tmp_path / "log", table, (1501,))
+    scan = open_scan(folder)
+    assert scan is not None and scan.narrowed is not None
+    due = matching(table, where)
+    narrow = matching_scan(scan, where, (), ReadOptions())
+    found = pa.concat_tables(narrow.pieces(table.column_names))
+    assert found["row"].to_pylist() == due["row"].to_pylist() and narrow.num_rows == due.num_rows
+    condition = necessary(where, scan.schema, derived=())
+    read = scan if condition is None else scan.narrowed(condition)
+    num_read = sum(piece.num_rows for piece in read.pieces(["row"]))
+    assert num_read <= WHERE[where] * NUM_ROWS
+    assert (num_read == NUM_ROWS) == (WHERE[where] == 1)
