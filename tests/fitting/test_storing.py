@@ -432,3 +432,19 @@ def test_a_formula_reads_the_row_groups_that_it_needs(tmp_path: Path, where: str
     num_read = sum(piece.num_rows for piece in read.pieces(["row"]))
     assert num_read <= WHERE[where] * NUM_ROWS
     assert (num_read == NUM_ROWS) == (WHERE[where] == 1)
+
+
+def test_ids_of_the_table_that_look_like_one_a_row_in_the_sample_are_ids(tmp_path: Path) -> None:
+    """Each session twice, far apart: a sample of a few rows sees hardly one of them again."""
+    session = np.random.default_rng(0).permutation(np.arange(NUM_ROWS) // 2)
+    table = log().append_column("session_id", pa.array([f"s{each}" for each in session]))
+    table = table.append_column("request_id", pa.array([f"r{row}" for row in range(NUM_ROWS)]))
+    config = config_of(written(tmp_path / "log", table), tmp_path)
+    for _ in range(2):
+        scan = open_scan(tmp_path / "log")
+        assert scan is not None
+        prepared = prepare_on_disk(config, scan, named={}, sample_rows=200)
+        assert "session_id" in prepared.inputs.by_name["categorical"].columns
+        assert prepared.config.categorical == ("session_id",)
+        assert "request_id" in {column.name for column in prepared.schema.unused}
+        assert any("session_id: ids" in note for note in prepared.notes)
