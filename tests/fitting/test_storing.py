@@ -19,6 +19,7 @@ from polytask.data.readers import open_scan
 from polytask.errors import UserError
 from polytask.fitting.preparing.prepare import Prepared, prepare
 from polytask.fitting.preparing.where import matching, matching_scan
+from polytask.fitting.run_folder.predicting import evaluated_in_pieces
 from polytask.fitting.storing import pieces
 from polytask.fitting.storing.choosing import prepare_table
 from polytask.fitting.storing.preparing import prepare_on_disk
@@ -448,3 +449,20 @@ def test_ids_of_the_table_that_look_like_one_a_row_in_the_sample_are_ids(tmp_pat
         assert prepared.config.categorical == ("session_id",)
         assert "request_id" in {column.name for column in prepared.schema.unused}
         assert any("session_id: ids" in note for note in prepared.notes)
+
+
+def test_a_table_is_evaluated_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = written(tmp_path / "log", log())
+    run = polytask.fit(folder, ["click:binary", "watch:regression"], epochs=1, baseline="none")
+    other = written(tmp_path / "other", log(2000, seed=3).drop_columns(["watch"]))
+    due = evaluated_in_pieces(run, other)
+    monkeypatch.setattr("polytask.fitting.comparing.spool.PART_ROWS", 700)
+    monkeypatch.setattr("polytask.fitting.run_folder.predicting.PART_ROWS", 700)
+    monkeypatch.setattr("polytask.fitting.run_folder.predicting._PIECE_ROWS", 300)
+    found = evaluated_in_pieces(run, other)
+    assert found["click"].num_rows == due["click"].num_rows == 2000
+    assert any("3 random parts" in note for note in found["click"].notes)
+    log_loss = due["click"]["log_loss"].value
+    assert found["click"]["log_loss"].value == pytest.approx(log_loss, rel=1e-6)
+    assert found["click"]["auc"].value == pytest.approx(due["click"]["auc"].value, abs=0.02)
+    assert any("lacks column 'watch'" in note for note in found["watch"].notes)

@@ -84,7 +84,7 @@ def write_rows(
             if not len(places_B):
                 continue
             batch, labelled = _encoded(encoder, piece, places_B, with_groups=part != 0)
-            counts[name] = _added(counts.get(name), labelled)
+            counts[name] = added_counts(counts.get(name), labelled)
             if part == VALID:
                 drawn.append(batch)
             else:
@@ -108,9 +108,10 @@ def _encoded(
         raise placed(error, piece.first_row) from error
 
 
-def _added(
+def added_counts(
     before: tuple[LabelCount, ...] | None, more: tuple[LabelCount, ...]
 ) -> tuple[LabelCount, ...]:
+    """How the rows of two pieces are labelled."""
     if before is None:
         return more
     return tuple(
