@@ -13,9 +13,13 @@ import torch
 import polytask
 from polytask.config import FitConfig, validate_config
 from polytask.config.presets import with_preset
+from polytask.data.derive.necessary import necessary
+from polytask.data.options import ReadOptions
 from polytask.data.readers import open_scan
 from polytask.errors import UserError
 from polytask.fitting.preparing.prepare import Prepared, prepare
+from polytask.fitting.preparing.where import matching, matching_scan
+from polytask.fitting.run_folder.predicting import evaluated_in_pieces
 from polytask.fitting.storing import pieces
 from polytask.fitting.storing.choosing import prepare_table
 from polytask.fitting.storing.preparing import prepare_on_disk
@@ -367,3 +371,98 @@ def test_a_store_that_grows_is_of_the_run_that_it_grows_from(tmp_path: Path) -> 
         on_disk = prepare_table(config_of(folder, tmp_path, **options))
         values.append(on_disk.inputs.by_name["numeric"])
     assert values[0] != values[1]
+
+
+def test_all_test_rows_are_scored_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The metrics, gains and counts of a test that is larger than what is scored at once."""
+    table = log()
+    folder = written(tmp_path / "log", table)
+    options = {"on_disk": "always", "cache": tmp_path / "cache", "epochs": 2}
+    options |= {"split_by": "user_id", "test_fraction": 0.5, "group": "user_id"}
+    tasks = [
+        "click:binary",
+        {"name": "like", "column": "like", "given": "click"},
+        "watch:regression",
+    ]
+    whole = polytask.fit(folder, tasks, **options)  # type: ignore[arg-type]
+    for module in ("fitting.comparing.spool", "fitting.storing.preparing"):
+        monkeypatch.setattr(f"polytask.{module}.PART_ROWS", 400)
+    monkeypatch.setattr("polytask.fitting.comparing.comparison.PREDICTED_ROWS", 300)
+    parted = polytask.fit(folder, tasks, **options)  # type: ignore[arg-type]
+    assert parted.metrics.data.rows == whole.metrics.data.rows
+    for name, due in whole.metrics.tasks.items():
+        mine = parted.metrics.tasks[name]
+        assert mine.multi.test is not None and due.multi.test is not None
+        counts = ("num_rows", "num_unlabelled", "num_positive", "num_groups")
+        for each in counts:
+            assert getattr(mine.multi.test, each) == getattr(due.multi.test, each)
+        assert "random parts" in mine.multi.test.notes[0]
+        for found, expected in zip(mine.multi.test.all_metrics(), due.multi.test.all_metrics()):
+            assert found.name == expected.name
+            if found.name.endswith(("log_loss", "mae")):
+                assert found.value == pytest.approx(expected.value, rel=1e-6)
+            if found.name == "auc":
+                assert found.value == pytest.approx(expected.value, abs=0.03)
+        assert {gain.name for gain in mine.gains} == {gain.name for gain in due.gains}
+
+
+WHERE = {
+    "user_id < 30": 1,
+    "when >= '2026-01-03'": 0.5,
+    "3000 > row and row >= 2500 and city == 'city 1'": 0.3,
+    "row in [5, 1200]": 0.5,
+    "row == 7 or row > 2900": 0.6,
+    "row < 100 or age > 30": 1,
+    "row + 0 < 100": 1,
+}
+
+
+@pytest.mark.parametrize("where", WHERE)
+def test_a_formula_reads_the_row_groups_that_it_needs(tmp_path: Path, where: str) -> None:
+    """The same rows as of the whole table, and of the file no more than a share of its bytes."""
+    table = log().append_column("row", pa.array(range(NUM_ROWS)))
+    folder = written(tmp_path / "log", table, (1501,))
+    scan = open_scan(folder)
+    assert scan is not None and scan.narrowed is not None
+    due = matching(table, where)
+    narrow = matching_scan(scan, where, (), ReadOptions())
+    found = pa.concat_tables(narrow.pieces(table.column_names))
+    assert found["row"].to_pylist() == due["row"].to_pylist() and narrow.num_rows == due.num_rows
+    condition = necessary(where, scan.schema, derived=())
+    read = scan if condition is None else scan.narrowed(condition)
+    num_read = sum(piece.num_rows for piece in read.pieces(["row"]))
+    assert num_read <= WHERE[where] * NUM_ROWS
+    assert (num_read == NUM_ROWS) == (WHERE[where] == 1)
+
+
+def test_ids_of_the_table_that_look_like_one_a_row_in_the_sample_are_ids(tmp_path: Path) -> None:
+    """Each session twice, far apart: a sample of a few rows sees hardly one of them again."""
+    session = np.random.default_rng(0).permutation(np.arange(NUM_ROWS) // 2)
+    table = log().append_column("session_id", pa.array([f"s{each}" for each in session]))
+    table = table.append_column("request_id", pa.array([f"r{row}" for row in range(NUM_ROWS)]))
+    config = config_of(written(tmp_path / "log", table), tmp_path)
+    for _ in range(2):
+        scan = open_scan(tmp_path / "log")
+        assert scan is not None
+        prepared = prepare_on_disk(config, scan, named={}, sample_rows=200)
+        assert "session_id" in prepared.inputs.by_name["categorical"].columns
+        assert prepared.config.categorical == ("session_id",)
+        assert "request_id" in {column.name for column in prepared.schema.unused}
+        assert any("session_id: ids" in note for note in prepared.notes)
+
+
+def test_a_table_is_evaluated_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = written(tmp_path / "log", log())
+    run = polytask.fit(folder, ["click:binary", "watch:regression"], epochs=1, baseline="none")
+    other = written(tmp_path / "other", log(2000, seed=3).drop_columns(["watch"]))
+    due = evaluated_in_pieces(run, other)
+    monkeypatch.setattr("polytask.fitting.comparing.spool.PART_ROWS", 700)
+    monkeypatch.setattr("polytask.fitting.run_folder.predicting.PART_ROWS", 700)
+    monkeypatch.setattr("polytask.fitting.run_folder.predicting._PIECE_ROWS", 300)
+    found = evaluated_in_pieces(run, other)
+    assert found["click"].num_rows == due["click"].num_rows == 2000
+    assert any("3 random parts" in note for note in found["click"].notes)
+    log_loss = due["click"]["log_loss"].value
+    assert found["click"]["log_loss"].value == pytest.approx(log_loss, rel=1e-6)
+    assert found["click"]["auc"].value == pytest.approx(due["click"]["auc"].value, abs=0.02)
+    assert any("lacks column 'watch'" in note for note in found["watch"].notes)

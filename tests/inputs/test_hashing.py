@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import polytask
+from polytask.columns.value_list import ValueList
 from polytask.errors import UserError
 from polytask.inputs.categories import Categories
 from polytask.inputs.vocabulary import FIRST_ID, MISSING_ID, UNSEEN_ID, Vocabulary
@@ -33,8 +34,8 @@ def test_the_others_share_buckets_by_their_text() -> None:
     # A value has one bucket, alone as among others, and whatever its type is.
     alone = [fitted.encode(new.slice(row, 1))[0, 0].item() for row in range(5)]
     assert alone == codes[:5].tolist()
-    numbers = Vocabulary("int64", (5,), 11)
-    texts = Vocabulary("string", ("5",), 11)
+    numbers = Vocabulary("int64", ValueList.of((5,)), 11)
+    texts = Vocabulary("string", ValueList.of(("5",)), 11)
     column = pa.chunked_array([[5, 17, 18]])
     assert (numbers.encode(column, "it") == texts.encode(column.cast(pa.string()), "it")).all()
 

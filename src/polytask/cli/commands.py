@@ -218,11 +218,12 @@ def evaluate(
     """Evaluate a run on another table, per task; counted in its metrics.json."""
     from polytask.cli.tables import console_for_tables, show_evaluation
     from polytask.fitting import load
+    from polytask.fitting.run_folder.predicting import evaluated_in_pieces
     from polytask.records import count_test_evaluation, read_metrics
 
     loaded = load(run)
     read_metrics(run)  # Damage is told before the work is done.
-    evaluations = loaded.evaluate(table, data=data)
+    evaluations = evaluated_in_pieces(loaded, table, data=data)
     trained_on = loaded.config.table
     if trained_on is not None and table.exists() and trained_on.resolve() == table.resolve():
         typer.echo("note: the run was trained on rows of this very table", err=True)

@@ -1,7 +1,10 @@
 """Where values stand among others, for many questions to the same ones."""
 
+from functools import cached_property
+
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from polytask.columns.values import positions
@@ -11,7 +14,7 @@ _MANY = 1 << 14
 
 
 class Lookup:
-    """The places of values, built once.
+    """The places of values, which are sorted once.
 
     >>> Lookup(pa.array([30, 10])).places(pa.array([10, 20, 30])).tolist()
     [1, -1, 0]
@@ -19,30 +22,34 @@ class Lookup:
 
     def __init__(self, among: pa.Array) -> None:
         self.among = among
-        self.sorted_V: NDArray[np.int64] | None = None
-        self.place_of: dict[object, int] | None = None
-        if len(among) < _MANY:
-            return
-        if among.type == pa.int64():
-            numbers: NDArray[np.int64] = among.to_numpy()
-            self.order_V = np.argsort(numbers, kind="stable")
-            self.sorted_V = numbers[self.order_V]
-        else:
-            self.place_of = {value: place for place, value in enumerate(among.to_pylist())}
 
     def places(self, values: pa.Array) -> NDArray[np.int64]:
         """The place of each value, -1 where it has none."""
-        if self.sorted_V is not None and values.type == pa.int64() and not values.null_count:
-            return self._among_numbers(values.to_numpy())
-        if self.place_of is not None and values.type == self.among.type:
-            find = self.place_of.get
-            return np.array([find(value, -1) for value in values.to_pylist()], dtype=np.int64)
-        return positions(values, self.among)
-
-    def _among_numbers(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-        assert self.sorted_V is not None
-        found = np.searchsorted(self.sorted_V, numbers).clip(max=len(self.sorted_V) - 1)
-        places: NDArray[np.int64] = np.where(
-            self.sorted_V[found] == numbers, self.order_V[found], -1
-        )
+        is_many = len(self.among) >= _MANY and values.type == self.among.type
+        if not is_many or values.null_count or not _can_search(values.type):
+            return positions(values, self.among)
+        among, order_V = self._sorted
+        if values.type == pa.int64():
+            numbers, known = values.to_numpy(), among.to_numpy()
+            found = np.searchsorted(known, numbers).clip(max=len(known) - 1)
+            is_same = known[found] == numbers
+        else:
+            found = pc.search_sorted(among, values).to_numpy().astype(np.int64)
+            found = found.clip(max=len(among) - 1)
+            is_same = pc.equal(among.take(pa.array(found)), values)
+            is_same = is_same.to_numpy(zero_copy_only=False)
+        places: NDArray[np.int64] = np.where(is_same, order_V[found].astype(np.int64), -1)
         return places
+
+    @cached_property
+    def _sorted(self) -> tuple[pa.Array, NDArray[np.uint32]]:
+        """The values in ascending order, and where each of them stands among all."""
+        order = pc.sort_indices(self.among).cast(pa.uint32())
+        return self.among.take(order), order.to_numpy()
+
+
+def _can_search(dtype: pa.DataType) -> bool:
+    """Older Arrows do not search sorted text."""
+    return bool(
+        dtype == pa.int64() or (dtype == pa.large_string() and hasattr(pc, "search_sorted"))
+    )

@@ -22,6 +22,7 @@ FEW = 20
 FEW_ON_A_DIAL = 32
 """The same for hours, weekdays, months and days, where 23 stands beside 0."""
 NEARLY_ONE_A_ROW = 0.95
+ONE_A_ROW = "nearly one value a row"
 FREE_TEXT_SHARE = 0.5
 FREE_TEXT_WORDS = 3.0
 LARGEST_EXACT_FLOAT = 2**53
@@ -171,7 +172,7 @@ def _is_one_a_row(statistics: ColumnStatistics) -> bool:
 
 
 def _one_a_row(statistics: ColumnStatistics) -> str:
-    return f"nearly one value a row: {_different(statistics)} in {statistics.num_counted:,} rows"
+    return f"{ONE_A_ROW}: {_different(statistics)} in {statistics.num_counted:,} rows"
 
 
 def _different(statistics: ColumnStatistics) -> str:

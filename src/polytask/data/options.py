@@ -29,7 +29,7 @@ class ReadOptions:
     numbers: Collection[str] = ()
     codes: Collection[str] = ()
     missing: tuple[str, ...] | None = None
-    values: Mapping[str, Collection[str]] = field(default_factory=dict)
+    values: Mapping[str, Collection[object]] = field(default_factory=dict)
     decimal: Decimal | None = None
     encoding: str = "utf-8"
     skip: Collection[str] = ()

@@ -1,8 +1,11 @@
 """Parquet files in pieces: a row group's decoded columns are never in memory as a whole."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from pyarrow import fs
@@ -23,17 +26,37 @@ def scan_of(dataset: ds.Dataset, schema: pa.Schema) -> Scan | None:
     if not fragments or not all(isinstance(each, ds.ParquetFileFragment) for each in fragments):
         return None
 
-    def pieces(columns: Sequence[str]) -> Iterator[pa.Table]:
+    def pieces(
+        columns: Sequence[str], condition: pc.Expression | None = None
+    ) -> Iterator[pa.Table]:
         wanted = pa.schema([schema.field(name) for name in columns])
         for fragment in fragments:
-            yield from _pieces(fragment, wanted)
+            yield from _pieces(fragment, wanted, _row_groups(fragment, schema, condition))
 
-    return Scan(
+    whole = Scan(
         schema.names,
         sum(fragment.metadata.num_rows for fragment in fragments),
         pieces,
         lambda: tuple(_state(fragment) for fragment in fragments),
+        schema=schema,
     )
+
+    def narrowed(condition: pc.Expression) -> Scan:
+        return replace(whole, pieces=partial(pieces, condition=condition))
+
+    return replace(whole, narrowed=narrowed)
+
+
+def _row_groups(
+    fragment: ds.ParquetFileFragment, schema: pa.Schema, condition: pc.Expression | None
+) -> list[int] | None:
+    """The row groups that may have a row of the condition, by their lowest and highest values; None: all."""
+    if condition is None:
+        return None
+    try:
+        return [group.id for group in fragment.subset(condition, schema=schema).row_groups]
+    except pa.ArrowException:
+        return None
 
 
 def _info(fragment: ds.ParquetFileFragment) -> fs.FileInfo:
@@ -53,8 +76,12 @@ def _state(fragment: ds.ParquetFileFragment) -> str:
     return f"{info.base_name} {keys} {info.size} {info.mtime_ns}"
 
 
-def _pieces(fragment: ds.ParquetFileFragment, schema: pa.Schema) -> Iterator[pa.Table]:
+def _pieces(
+    fragment: ds.ParquetFileFragment, schema: pa.Schema, row_groups: list[int] | None
+) -> Iterator[pa.Table]:
     """The rows of one file, in the types of the schema; what the file lacks is missing."""
+    if row_groups == []:
+        return
     try:
         with (
             fragment.filesystem.open_input_file(fragment.path) as opened,
@@ -62,7 +89,7 @@ def _pieces(fragment: ds.ParquetFileFragment, schema: pa.Schema) -> Iterator[pa.
         ):
             there = [name for name in schema.names if name in file.schema_arrow.names]
             constants = ds.get_partition_keys(fragment.partition_expression)
-            for batch in file.iter_batches(_PIECE_ROWS, columns=there):
+            for batch in file.iter_batches(_PIECE_ROWS, row_groups, columns=there):
                 yield _in_types(pa.Table.from_batches([batch]), schema, constants)
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"{fragment.path} cannot be read: {error}") from error

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from polytask.columns.hashing import mixed
 from polytask.errors import UserError
 
 VALID, TEST = 1, 2
@@ -37,7 +38,7 @@ class RandomCuts:
 
     def parts(self, rows_B: NDArray[np.uint64]) -> NDArray[np.int8]:
         """0 for training, 1 for validation, 2 for the test, by the rows' numbers."""
-        hash_B = _mixed(rows_B, self.seed)
+        hash_B = mixed(rows_B, self.seed)
         part_B = np.zeros(len(rows_B), dtype=np.int8)
         part_B[hash_B < self.valid_below] = VALID
         part_B[hash_B < self.test_below] = TEST
@@ -60,7 +61,7 @@ def _hash_of_rank(num_rows: int, rank: int, seed: int) -> int:
 def _hashes(num_rows: int, seed: int) -> Iterator[NDArray[np.uint64]]:
     for start in range(0, num_rows, _ROWS_AT_ONCE):
         stop = min(start + _ROWS_AT_ONCE, num_rows)
-        yield _mixed(np.arange(start, stop, dtype=np.uint64), seed)
+        yield mixed(np.arange(start, stop, dtype=np.uint64), seed)
 
 
 def _leading(hash_B: NDArray[np.uint64]) -> NDArray[np.int64]:
@@ -73,14 +74,3 @@ def check_fractions(valid_fraction: float, test_fraction: float) -> None:
             "fractions must not be negative and must leave rows for training, "
             f"but {valid_fraction=} and {test_fraction=}"
         )
-
-
-def _mixed(values_B: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]:
-    """A random-looking 64-bit number per value: two rounds of splitmix64 (Steele et al., 2014)."""
-    mixed_B = values_B
-    for constant in (seed % 2**64, 0x9E3779B97F4A7C15):
-        mixed_B = mixed_B + np.uint64(constant)
-        mixed_B = (mixed_B ^ (mixed_B >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        mixed_B = (mixed_B ^ (mixed_B >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        mixed_B = mixed_B ^ (mixed_B >> np.uint64(31))
-    return mixed_B

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 Pieces = Callable[[Sequence[str]], Iterator[pa.Table]]
 """The columns that are wanted -> the rows in order, in pieces of whatever size."""
@@ -14,7 +15,9 @@ class Scan:
     """A table whose rows come in order, as often as they are asked for.
 
     fingerprint: what changes when its content does, such as each file's size and time; empty where
-    nothing says so, as of a table in memory. note: what was left out.
+    nothing says so, as of a table in memory. note: what was left out. schema: of files, the types that
+    they have. narrowed: of files, the scan without the stretches that their own figures say no row in meets a
+    condition; `num_rows` are still those of all.
 
     >>> scan = Scan.of_table(pa.table({"x": range(5)}))
     >>> [piece["x"].to_pylist() for piece in scan.batches(["x"], 2)]
@@ -26,6 +29,8 @@ class Scan:
     pieces: Pieces
     fingerprint: Callable[[], tuple[str, ...]] = tuple
     note: str = ""
+    schema: pa.Schema | None = None
+    narrowed: Callable[[pc.Expression], "Scan"] | None = None
 
     @classmethod
     def of_table(cls, table: pa.Table) -> "Scan":

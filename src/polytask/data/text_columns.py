@@ -196,7 +196,8 @@ def words_for(name: str, options: ReadOptions) -> frozenset[str]:
     ['', '-1']
     """
     words = set(USUAL) if options.missing is None else {"", *_named(name, options.missing)}
-    return frozenset(words - set(options.values.get(name, ())))
+    values = options.values.get(name, ())
+    return frozenset(word for word in words if word not in values)
 
 
 def numbers_for(name: str, options: ReadOptions) -> pa.Array:

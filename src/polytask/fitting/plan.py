@@ -64,6 +64,7 @@ class ModelPlan:
     batches: tuple[int, ...] = ()
     lengths_B: Tensor | None = None
     stored: StoredRows | None = None
+    stored_test: StoredRows | None = None
     bag: tuple[str, ...] = ()
     held_out_apart: tuple[Batch, ...] = ()
 
@@ -204,6 +205,7 @@ def multi_task(config: FitConfig, prepared: Prepared) -> ModelPlan:
         tuple(batches_by_set(config, prepared.data_sets).values()),
         lengths_B=prepared.lengths_B,
         stored=prepared.stored,
+        stored_test=prepared.stored_test,
     )
 
 
@@ -229,6 +231,7 @@ def single_task(config: FitConfig, prepared: Prepared, position: int) -> ModelPl
         augmented=_augmented(prepared),
         lengths_B=prepared.lengths_B,
         stored=prepared.stored,
+        stored_test=prepared.stored_test,
     )
     mine = [each for each in prepared.data_sets if task.name in each.tasks]
     return _on_its_own_rows(plan, mine[0], config, prepared) if mine else plan
@@ -258,6 +261,7 @@ def joint(
         augmented=_augmented(prepared),
         lengths_B=prepared.lengths_B,
         stored=prepared.stored,
+        stored_test=prepared.stored_test,
     )
 
 

@@ -18,6 +18,7 @@ from polytask.fitting.comparing.comparison import (
     Trained,
     TrainedNetwork,
     predicted_parts,
+    spooled_test,
     summarize,
 )
 from polytask.fitting.events import Event, ModelFinished, ModelStarted, Notice
@@ -132,11 +133,15 @@ class Session:
             self.members[plan.name] = Member.of(plan, run)
         elif plan.role != "stage" and not plan.bag:
             predictions = predicted_parts(plan, run.model, self.ranks)
+        is_judged = plan.role not in ("stage", "member")
+        spool = spooled_test(plan, training.network, self.ranks) if is_judged else None
         if not is_first(self.ranks):
             return
         self.models[plan.name] = run.model
-        if plan.role not in ("stage", "member"):
-            self.trained[plan.name] = Trained.of(judged, training, self.prepared, predictions)
+        if is_judged:
+            self.trained[plan.name] = Trained.of(
+                judged, training, self.prepared, predictions, spool
+            )
         elif plan.name == PRE_TRAINING:
             self.pretraining_seconds = run.progress.train_seconds
 

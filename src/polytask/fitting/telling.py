@@ -44,10 +44,7 @@ def finished_line(event: ModelFinished) -> str:
 
 def prepared_lines(prepared: Prepared) -> Iterator[str]:
     """Rows, columns, each task with its kind and label rate, and columns that look like leaks."""
-    parts = {"train": prepared.train, "valid": prepared.valid, "test": prepared.test}
-    sizes = {name: len(part) for name, part in parts.items() if part is not None}
-    sizes["train"] = prepared.num_train
-    rows = ", ".join(f"{size:,} {name}" for name, size in sizes.items())
+    rows = ", ".join(f"{size:,} {name}" for name, size in prepared.num_rows.items())
     counts = (f"{len(names)} {name}" for name, names in prepared.schema.inputs.items())
     yield f"{rows} rows; inputs: {', '.join(counts)} columns; split {prepared.split}"
     yield from reading_lines(prepared.schema.unused_summary(), prepared.notes)

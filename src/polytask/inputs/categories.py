@@ -1,7 +1,7 @@
 """Categories: vocabularies of the training rows, and a learned vector for each value."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
@@ -11,13 +11,8 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
-from polytask.columns.lookup import Lookup
-from polytask.columns.values import (
-    is_text,
-    listed,
-    type_name,
-    value_type,
-)
+from polytask.columns.value_list import ValueList
+from polytask.columns.values import is_text, listed, type_name, value_type
 from polytask.errors import UserError
 from polytask.inputs.embeddings import SPARSE_ABOVE, Embeddings, embedding_dim_for, parted
 from polytask.inputs.input import Feature, Input, require_one_each
@@ -31,7 +26,7 @@ from polytask.inputs.vocabulary import (
 )
 
 _MOST_NUMBERS = 1 << 16
-_FEW_ROWS = 256
+_FEW_ROWS, _FEW_VALUES = 256, 1 << 16
 """So few are looked up in Python, which Arrow's calls take longer to begin with."""
 
 
@@ -124,41 +119,30 @@ class Categories(Input):
         ids_BC = np.empty((table.num_rows, len(self.columns)), dtype=np.int64)
         for c, (name, vocabulary) in enumerate(zip(self.columns, self.vocabularies)):
             column = table[name]
-            is_quick = table.num_rows <= _FEW_ROWS and not vocabulary.num_buckets
-            if is_quick and _are_alike(column.type, vocabulary.values):
+            is_few = table.num_rows <= _FEW_ROWS and len(vocabulary.values) <= _FEW_VALUES
+            if is_few and not vocabulary.num_buckets and _are_alike(column.type, vocabulary.values):
                 id_of = self._id_of[c]
                 ids_BC[:, c] = [*map(id_of.get, listed(column), itertools.repeat(UNSEEN_ID))]
             else:
-                lookup = self._lookups[c]
-                ids_BC[:, c] = vocabulary.encode(column, f"column {name!r}", lookup)
+                ids_BC[:, c] = vocabulary.encode(column, f"column {name!r}")
         return torch.from_numpy(ids_BC)
 
     @cached_property
-    def _lookups(self) -> list[Lookup]:
-        return [vocabulary.lookup() for vocabulary in self.vocabularies]
-
-    @cached_property
     def _id_of(self) -> list[dict[object, int]]:
-        """Each column's ids by value."""
+        """The ids by value of each column that has few."""
+        few = [v.values if len(v.values) <= _FEW_VALUES else () for v in self.vocabularies]
         return [
-            {None: MISSING_ID, **{value: i for i, value in enumerate(v.values, start=FIRST_ID)}}
-            for v in self.vocabularies
+            {None: MISSING_ID, **{value: i for i, value in enumerate(values, start=FIRST_ID)}}
+            for values in few
         ]
 
     def module(self) -> "Embeddings":
         sizes = [vocabulary.num_ids for vocabulary in self.vocabularies]
         return Embeddings(sizes, self.embedding_dim, sparse_above=self.sparse_above)
 
-    def known_words(self) -> dict[str, list[str]]:
-        return self._known_words
-
-    @cached_property
-    def _known_words(self) -> dict[str, list[str]]:
-        found = {
-            name: [value for value in vocabulary.values if isinstance(value, str)]
-            for name, vocabulary in zip(self.columns, self.vocabularies)
-        }
-        return {name: words for name, words in found.items() if words}
+    def known_words(self) -> Mapping[str, Collection[object]]:
+        found = zip(self.columns, (vocabulary.values for vocabulary in self.vocabularies))
+        return {name: values for name, values in found if values and values.kind == "text"}
 
     def features(self) -> list[Feature]:
         """Each column's coordinates; columns with sparse gradients stand last."""
@@ -198,11 +182,10 @@ class Categories(Input):
         return num_copied
 
 
-def _are_alike(dtype: pa.DataType, values: tuple[object, ...]) -> bool:
+def _are_alike(dtype: pa.DataType, values: ValueList) -> bool:
     """Whether Python compares the column's values to these as Arrow does: texts, or whole numbers."""
     if not values:
         return False
-    if isinstance(values[0], str):
+    if values.kind == "text":
         return is_text(value_type(dtype))
-    is_whole = isinstance(values[0], int) and not isinstance(values[0], bool)
-    return is_whole and bool(pa.types.is_signed_integer(dtype))
+    return values.kind == "integer" and bool(pa.types.is_signed_integer(dtype))

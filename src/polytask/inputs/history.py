@@ -1,6 +1,6 @@
 """Histories: what was observed of the same user, item or pair before a row's own time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -204,15 +204,9 @@ class KeyHistory(Input):
             for each in self.scales.features()
         ]
 
-    def known_words(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {}
-        for name, vocabulary in chain.from_iterable(
-            zip(past.key, past.vocabularies) for past in self.pasts
-        ):
-            words = [value for value in vocabulary.values if isinstance(value, str)]
-            if words:
-                found[name] = words
-        return found
+    def known_words(self) -> Mapping[str, Collection[object]]:
+        found = chain.from_iterable(zip(past.key, past.vocabularies) for past in self.pasts)
+        return {name: v.values for name, v in found if v.values and v.values.kind == "text"}
 
     def _whats(self) -> list[str]:
         return ["rows before", *(f"mean of {target} before" for target in self.targets)]

@@ -1,7 +1,7 @@
 """The contract of an input: columns of one sort -> a tensor -> entries of x."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Self
@@ -73,7 +73,7 @@ class Input(ABC):
         """Rows of `encode` as training sees them in one epoch, by numbers uniform in [0, 1)."""
         return values
 
-    def known_words(self) -> Mapping[str, Sequence[str]]:
+    def known_words(self) -> Mapping[str, Collection[object]]:
         """The texts that count as values, by column: a table read later keeps them as they are."""
         return {}
 

@@ -92,8 +92,8 @@ def carry_embeddings(
     return num_copied
 
 
-def _same_ids(table: Vocabulary | Bins, earlier: Vocabulary | Bins) -> tuple[list[int], list[int]]:
+def _same_ids(table: Vocabulary | Bins, earlier: Vocabulary | Bins) -> tuple[Tensor, Tensor]:
     if isinstance(table, Vocabulary) and isinstance(earlier, Vocabulary):
         return common_ids(table, earlier)
-    every = list(range(table.num_ids)) if table == earlier else []
+    every = torch.arange(table.num_ids if table == earlier else 0)
     return every, every

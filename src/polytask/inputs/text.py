@@ -10,6 +10,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
+from polytask.columns.value_list import ValueList
 from polytask.columns.values import told
 from polytask.errors import UserError
 from polytask.inputs.input import Feature, Input
@@ -188,7 +189,7 @@ def _vocabulary(found: Sequence[Tokens], *, min_count: int, most: int) -> Vocabu
 def _with_words_of(file: VectorFile, vocabulary: Vocabulary, most: int) -> Vocabulary:
     words = _words(vocabulary)
     more = file.words_beside(words, most - len(words))
-    return Vocabulary(vocabulary.dtype, (*words, *more))
+    return Vocabulary(vocabulary.dtype, ValueList.of((*words, *more)))
 
 
 def _words(vocabulary: Vocabulary) -> tuple[str, ...]:

@@ -2,31 +2,22 @@
 
 import zlib
 from dataclasses import dataclass, replace
-from typing import Annotated, Self
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import torch
 from numpy.typing import NDArray
-from pydantic import Field
+from torch import Tensor
 
-from polytask.columns.lookup import Lookup
-from polytask.columns.values import (
-    Coded,
-    coded,
-    converted,
-    type_name,
-    value_array,
-    value_kind,
-)
+from polytask.columns.value_list import ValueList
+from polytask.columns.values import Coded, coded, converted, type_name, value_kind
 from polytask.errors import UserError
 
 MISSING_ID, UNSEEN_ID, FIRST_ID = 0, 1, 2
 
 _MOST_BUCKETS = 1 << 30
-
-# Of a million texts that are no numbers, one is enough to say so.
-_FIRST = Field(fail_fast=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +31,10 @@ class Vocabulary:
     """
 
     dtype: str
-    values: (
-        Annotated[tuple[bool, ...], _FIRST]
-        | Annotated[tuple[int, ...], _FIRST]
-        | Annotated[tuple[float, ...], _FIRST]
-        | Annotated[tuple[str, ...], _FIRST]
-    )
+    values: ValueList
     num_buckets: int = 0
 
     def __post_init__(self) -> None:
-        if len(set(self.values)) < len(self.values):
-            raise UserError("a value stands twice in a vocabulary")
         if not 0 <= self.num_buckets <= _MOST_BUCKETS:
             raise UserError(f"{self.num_buckets=} must be from 0 to {_MOST_BUCKETS:,}")
 
@@ -78,38 +62,28 @@ class Vocabulary:
         only where a value is left without an id of its own."""
         kept = table.filter(pc.greater_equal(table["count"], max(min_count, 1)))
         ordered = kept.sort_by([("count", "descending"), ("value", "ascending")])
-        values = ordered["value"].slice(0, max_ids).to_numpy().tolist()
+        values = ordered["value"].slice(0, max_ids).combine_chunks()
         is_whole = pc.sum(pc.greater(table["count"], 0)).as_py() == len(values)
-        return cls(dtype, tuple(values), 0 if is_whole else num_buckets)
+        return cls(dtype, ValueList(values), 0 if is_whole else num_buckets)
 
     def grown(self, later: Self) -> Self:
         """The values of both, the own ones first; `later` alone where its values are of another kind."""
-        if self.values and later.values and type(self.values[0]) is not type(later.values[0]):
+        if not self.values or not later.values:
+            values = self.values or later.values
+        elif self.values.kind != later.values.kind:
             return later
-        known = set(self.values)
-        new = tuple(value for value in later.values if value not in known)
-        buckets = max(self.num_buckets, later.num_buckets)
-        return replace(self, values=(*self.values, *new), num_buckets=buckets)
+        else:
+            values = self.values.followed_by(later.values)
+        return replace(self, values=values, num_buckets=max(self.num_buckets, later.num_buckets))
 
-    def lookup(self) -> Lookup:
-        """What finds the places of its values."""
-        return Lookup(value_array(self.values))
-
-    def encode(
-        self, column: pa.ChunkedArray, what: str, lookup: Lookup | None = None
-    ) -> NDArray[np.int64]:
-        """The ids (B,); a column of another type is taken where nothing is lost.
-
-        `lookup` is this vocabulary's own, for callers that encode more than once.
-        """
-        lookup = lookup or self.lookup()
+    def encode(self, column: pa.ChunkedArray, what: str) -> NDArray[np.int64]:
+        """The ids (B,); a column of another type is taken where nothing is lost."""
         found = coded(column, what)
         ids = np.full(len(found.values), UNSEEN_ID, dtype=np.int64)
         if self.values:
-            kind = value_kind(lookup.among.type)
-            _refuse_lost_zeros(found, lookup.among, what)
+            _refuse_lost_zeros(found, self.values.array, what)
             # -1, where a value is not found, becomes the id of unseen values.
-            ids = lookup.places(converted(found, kind, what)) + FIRST_ID
+            ids = self.values.lookup.places(converted(found, self.values.kind, what)) + FIRST_ID
         if self.num_buckets:
             unseen = ids == UNSEEN_ID
             ids[unseen] = self._buckets(found.values.filter(pa.array(unseen)))
@@ -128,19 +102,20 @@ def counted(column: pa.ChunkedArray, what: str) -> pa.Table:
     return pa.table({"value": found.values, "count": found.counts()})
 
 
-def common_ids(new: Vocabulary, old: Vocabulary) -> tuple[list[int], list[int]]:
+def common_ids(new: Vocabulary, old: Vocabulary) -> tuple[Tensor, Tensor]:
     """The ids of missing, of unseen and of the values in both, in the one and in the other."""
-    id_of = {value: i for i, value in enumerate(old.values, start=FIRST_ID)}
-    pairs = [
-        (i, id_of[value]) for i, value in enumerate(new.values, start=FIRST_ID) if value in id_of
-    ]
+    mine = [np.array([MISSING_ID, UNSEEN_ID])]
+    theirs = [*mine]
+    if new.values and old.values and new.values.kind == old.values.kind:
+        places = old.values.lookup.places(new.values.array)
+        known = np.flatnonzero(places >= 0)
+        mine.append(known + FIRST_ID)
+        theirs.append(places[known] + FIRST_ID)
     if new.num_buckets == old.num_buckets:
-        firsts = (new.num_ids - new.num_buckets, old.num_ids - old.num_buckets)
-        pairs += [(firsts[0] + k, firsts[1] + k) for k in range(new.num_buckets)]
-    return (
-        [MISSING_ID, UNSEEN_ID, *(mine for mine, _ in pairs)],
-        [MISSING_ID, UNSEEN_ID, *(theirs for _, theirs in pairs)],
-    )
+        buckets = np.arange(new.num_buckets)
+        mine.append(new.num_ids - new.num_buckets + buckets)
+        theirs.append(old.num_ids - old.num_buckets + buckets)
+    return torch.from_numpy(np.concatenate(mine)), torch.from_numpy(np.concatenate(theirs))
 
 
 def _refuse_lost_zeros(found: Coded, vocabulary: pa.Array, what: str) -> None:

@@ -15,6 +15,9 @@ from polytask.metrics.evaluate import quick_metric as quick_metric
 from polytask.metrics.evaluate import resampled as resampled
 from polytask.metrics.intervals import Draws as Draws
 from polytask.metrics.intervals import Interval as Interval
+from polytask.metrics.parts import PartRows as PartRows
+from polytask.metrics.parts import compare_parts as compare_parts
+from polytask.metrics.parts import evaluate_parts as evaluate_parts
 from polytask.metrics.rows import Rows as Rows
 from polytask.metrics.spaces import UNKNOWN_CLASS as UNKNOWN_CLASS
 from polytask.metrics.spaces import LabelSpace as LabelSpace

@@ -9,6 +9,7 @@ from polytask.config import FitConfig
 from polytask.fitting.comparing.cost import measure_cost, total_cost
 from polytask.fitting.comparing.labels import label_records
 from polytask.fitting.comparing.score import rows_by_task, score_tasks
+from polytask.fitting.comparing.spool import Spool
 from polytask.fitting.mixing import data_set_records
 from polytask.fitting.plan import ModelPlan
 from polytask.fitting.preparing.prepare import Prepared
@@ -31,6 +32,9 @@ from polytask.task import Task
 from polytask.training.evaluation import Predictions, predict_together
 from polytask.training.run import TrainingRun
 from polytask.training.scoring import TaskRows
+
+PREDICTED_ROWS = 1 << 18
+"""Rows of a stored test that are predicted at a time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,7 +63,10 @@ class TrainedNetwork:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trained:
-    """A trained model with its scores by part ("valid", "test") and its predictions on the test."""
+    """A trained model with its scores by part ("valid", "test") and its predictions on the test.
+
+    `spool` has those of all test rows, where they are more than `rows`, a draw of them.
+    """
 
     name: str
     model: Network
@@ -68,6 +75,7 @@ class Trained:
     cost: Cost
     best_step: int
     steps: int
+    spool: Spool | None = None
 
     @classmethod
     def of(
@@ -76,6 +84,7 @@ class Trained:
         training: TrainedNetwork,
         prepared: Prepared,
         predicted_parts: Mapping[str, Predictions],
+        spool: Spool | None = None,
     ) -> "Trained":
         """Evaluate once: validation rows, and test rows if there are any."""
         scores: dict[str, dict[str, Evaluation]] = {}
@@ -84,17 +93,17 @@ class Trained:
             predictions = predicted_parts[part]
             # The last part wins: gains are told on the test, or on validation if there is none.
             rows, scores[part] = {}, {}
+            notes, intervals = prepared.unknown_classes.get(part), plan.config.intervals
             for tasks, place in plan.tasks_and_rows(part, training.network.tasks):
                 predicted, table = predictions.at(place), examples[place]
                 own = rows_by_task(tasks, predicted, table)
                 rows |= own
-                scores[part] |= score_tasks(
-                    own,
-                    predicted,
-                    table,
-                    intervals=plan.config.intervals,
-                    notes=prepared.unknown_classes.get(part),
-                )
+                if part != "test" or spool is None:
+                    scores[part] |= score_tasks(
+                        own, predicted, table, intervals=intervals, notes=notes
+                    )
+            if part == "test" and spool is not None:
+                scores[part] = spool.score(intervals=intervals, notes=notes)
         return cls(
             plan.name,
             training.network,
@@ -109,6 +118,7 @@ class Trained:
             ),
             training.best_step,
             training.steps,
+            spool,
         )
 
     def of_task(self, name: str) -> TaskScores:
@@ -122,6 +132,20 @@ def predicted_parts(
     """The held-out rows as the network predicts them: by all ranks, for the first one; empty on the others."""
     found = {part: predicted(plan, rows, network, ranks) for part, rows in plan.held_out.items()}
     return {part: each for part, each in found.items() if each is not None}
+
+
+def spooled_test(plan: ModelPlan, network: Network, ranks: Ranks | None) -> Spool | None:
+    """All test rows as the network predicts them, where they are too many for memory: on the first rank."""
+    stored, spool = plan.stored_test, None
+    if stored is None:
+        return None
+    for start in range(0, len(stored), PREDICTED_ROWS):
+        table = stored[start : start + PREDICTED_ROWS]
+        found = predicted(plan, table, network, ranks)
+        if found is not None:
+            spool = spool or Spool(len(stored))
+            spool.add(network.tasks, found, table)
+    return spool
 
 
 def predicted(
@@ -176,14 +200,14 @@ def _results(multi: Trained, singles: Sequence[Trained]) -> dict[str, TaskResult
 def _gains(task: Task, multi: Trained, single: Trained, draws: Draws) -> tuple[Gain, ...]:
     if task.name not in multi.rows or task.name not in single.rows:
         return ()
+    if multi.spool is not None and single.spool is not None:
+        return multi.spool.by_task[task.name].gain_over(single.spool.by_task[task.name])
     return multi.rows[task.name].gain_over(single.rows[task.name], draws=draws)
 
 
 def _data(prepared: Prepared) -> DataRecord:
-    parts = {"train": prepared.train, "valid": prepared.valid, "test": prepared.test}
     return DataRecord(
-        rows={name: len(part) for name, part in parts.items() if part is not None}
-        | {"train": prepared.num_train},
+        rows=prepared.num_rows,
         inputs={name: one.columns for name, one in prepared.inputs.by_name.items()},
         labels=label_records(prepared),
         leaks=prepared.leaks,

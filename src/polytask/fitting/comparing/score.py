@@ -37,32 +37,28 @@ def score_tasks(
 
     A task given another has that of p(task | parent) too, on the rows where the parent is yes.
     """
-    draws = draws or Draws()
-    return {
-        name: _noted(
-            task_rows.evaluate(intervals=intervals, draws=draws),
-            note=(notes or {}).get(name),
-            conditional=_conditional(task_rows, predictions, table, intervals=intervals),
-        )
-        for name, task_rows in rows.items()
-    }
+    draws, found = draws or Draws(), {}
+    for name, task_rows in rows.items():
+        given = conditional_rows(task_rows, predictions, table)
+        conditional = None if given is None else given.evaluate(intervals=intervals)
+        evaluation = task_rows.evaluate(intervals=intervals, draws=draws)
+        found[name] = noted(evaluation, note=(notes or {}).get(name), conditional=conditional)
+    return found
 
 
-def _noted(
+def noted(
     evaluation: Evaluation, *, note: str | None, conditional: Evaluation | None
 ) -> Evaluation:
+    """With what else is to be said of a task."""
     notes = evaluation.notes if note is None else (*evaluation.notes, note)
     return replace(evaluation, notes=notes, conditional=conditional)
 
 
-def _conditional(
-    rows: TaskRows, predictions: Predictions, table: Batch, *, intervals: bool
-) -> Evaluation | None:
-    """Of p(task | parent), where the parent is yes."""
+def conditional_rows(rows: TaskRows, predictions: Predictions, table: Batch) -> TaskRows | None:
+    """p(task | parent) of a task given another, with labels where the parent is yes."""
     name, parent = rows.task.name, rows.task.given
     if parent is None:
         return None
     is_yes_B = table.labels[parent].numpy() == 1
     labels = np.where(is_yes_B, rows.labels, np.nan)
-    values = predictions.conditional[name]
-    return replace(rows, predictions=values, labels=labels).evaluate(intervals=intervals)
+    return replace(rows, predictions=predictions.conditional[name], labels=labels)

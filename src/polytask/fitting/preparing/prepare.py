@@ -66,7 +66,8 @@ class Prepared:
     `data_sets` are the tables that were joined, where there are several.
     `lengths_B` are of the training rows, where their batches are to be of like length.
     `stored` are all training rows, where they are on disk: `train` is then a sample of
-    them. `kept` is what must live as long as this, such as a temporary folder.
+    them; `stored_test` all rows of a test that is larger than `test`, a draw of them. `kept` is
+    what must live as long as this, such as a temporary folder.
     `valid_is_random`: the validation rows were drawn among those to train on, each by itself.
     """
 
@@ -87,12 +88,22 @@ class Prepared:
     data_sets: tuple[DataSet, ...] = ()
     lengths_B: Tensor | None = None
     stored: StoredRows | None = None
+    stored_test: StoredRows | None = None
     kept: object = None
     valid_is_random: bool = False
 
     @property
     def tasks(self) -> tuple[Task, ...]:
         return self.targets.tasks
+
+    @property
+    def num_rows(self) -> dict[str, int]:
+        """How many rows each part has that there is."""
+        parts = {"train": self.train, "valid": self.valid, "test": self.test}
+        found = {name: len(part) for name, part in parts.items() if part is not None}
+        if self.stored_test is not None:
+            found["test"] = len(self.stored_test)
+        return found | {"train": self.num_train}
 
     @property
     def num_train(self) -> int:

@@ -9,6 +9,7 @@ from polytask.columns.required import require_names
 from polytask.columns.values import told
 from polytask.data.derive import Derivation
 from polytask.data.derive.grammar import read_formula
+from polytask.data.derive.necessary import necessary
 from polytask.data.options import ReadOptions
 from polytask.data.readers import read_table, require_columns
 from polytask.data.scans import Scan
@@ -32,24 +33,36 @@ def matching(table: pa.Table, where: str | None) -> pa.Table:
 def matching_scan(
     scan: Scan, where: str | None, derivations: Sequence[Derivation], options: ReadOptions
 ) -> Scan:
-    """The same of a table in pieces: its rows are counted in a pass over the columns of the formula."""
+    """The same of a table in pieces: its rows are counted in a pass over the columns of the formula.
+
+    Of files, stretches whose own figures say that no row meets it are not read.
+    """
     if where is None:
         return scan
-    known = [*(name.strip() for name in scan.names), *(each.name for each in derivations)]
-    require_names(known, read_formula(where).columns, flag("where", where))
+    names = [*(name.strip() for name in scan.names), *(each.name for each in derivations)]
+    require_names(names, read_formula(where).columns, flag("where", where))
     needed = derived_from(derivations, frozenset(read_formula(where).columns))
     own = [name for name in scan.names if name.strip() in needed]
     used = [each for each in derivations if each.name in needed]
 
+    read = _narrowed(scan, where, derivations)
+
     def pieces(columns: Sequence[str]) -> Iterator[pa.Table]:
-        for piece in scan.pieces([*columns, *(name for name in own if name not in columns)]):
-            read = apply_derivations(read_table(piece.select(own), options=options), used)
-            yield piece.filter(_mask(read, where)).select(list(columns))
+        for piece in read.pieces([*columns, *(name for name in own if name not in columns)]):
+            known = apply_derivations(read_table(piece.select(own), options=options), used)
+            yield piece.filter(_mask(known, where)).select(list(columns))
 
     num_rows = sum(piece.num_rows for piece in pieces(own))
     if not num_rows:
         raise UserError(f"{flag('where', where)}: no row of {told(scan.num_rows, 'row')} meets it")
     return replace(scan, pieces=pieces, num_rows=num_rows)
+
+
+def _narrowed(scan: Scan, where: str, derivations: Sequence[Derivation]) -> Scan:
+    if scan.narrowed is None or scan.schema is None:
+        return scan
+    condition = necessary(where, scan.schema, derived=[each.name for each in derivations])
+    return scan if condition is None else scan.narrowed(condition)
 
 
 def _mask(table: pa.Table, where: str) -> pa.ChunkedArray:

@@ -1,7 +1,7 @@
-"""Pieces of a table -> encoded rows on disk: all for training, and as many as memory holds of the rest."""
+"""Pieces of a table -> encoded rows on disk: all for training and for the test, and a draw for validation."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,19 +9,20 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
+from polytask.columns.hashing import keys_of
 from polytask.config import FitConfig
 from polytask.data.labels import LabelCount, LabelEncoder
-from polytask.data.random_cuts import TEST, VALID, RandomCuts
-from polytask.errors import UserError
-from polytask.fitting.preparing.encoding import encode_examples, group_codes
+from polytask.data.random_cuts import TEST, VALID
+from polytask.errors import UserError, flag
+from polytask.fitting.preparing.encoding import encode_examples
 from polytask.fitting.storing.parts import PART_NAMES, Walked
 from polytask.fitting.storing.pieces import placed
 from polytask.fitting.storing.sampling import share_of_rows
 from polytask.inputs import FittedInputs
 from polytask.streams import Batch, RowsWriter
 
-MOST_ROWS = {VALID: 1 << 20, TEST: 1 << 21}
-"""So many rows are validated on and tested on, drawn at random: they are scored in memory."""
+MOST_VALID_ROWS = 1 << 20
+"""So many rows are validated on, drawn at random: they are scored in memory, and again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,29 +42,15 @@ class RowEncoder:
         return frozenset({*self.inputs.columns, *labels, *weights, *group})
 
     def encode(
-        self, table: pa.Table, rows_B: NDArray[np.int64]
+        self, table: pa.Table, rows_B: NDArray[np.int64], *, with_groups: bool
     ) -> tuple[Batch, tuple[LabelCount, ...]]:
-        """The rows, without their groups, and how they are labelled."""
+        """The rows, and how they are labelled. Their groups have numbers that hold in every piece."""
+        group = self.config.group if with_groups else None
         config = self.config.model_copy(update={"group": None})
         batch, labels = encode_examples(config, table, self.inputs, self.targets)
-        return replace(batch, rows=torch.from_numpy(rows_B)), labels.counts
-
-
-@dataclass(slots=True)
-class _Held:
-    """Encoded rows in memory, with the values of their groups."""
-
-    chosen: RandomCuts
-    pieces: list[Batch] = field(default_factory=list)
-    groups: list[pa.ChunkedArray] = field(default_factory=list)
-
-    def whole(self, group: str | None) -> Batch:
-        batch = Batch.joined(self.pieces)
-        if group is None:
-            return batch
-        values = [chunk for column in self.groups for chunk in column.chunks]
-        table = pa.table({group: pa.chunked_array(values)})
-        return replace(batch, groups=group_codes(table, group))
+        keys_B = None if group is None else keys_of(table[group], flag("group", group), rows_B)
+        groups = None if keys_B is None else torch.from_numpy(keys_B)
+        return replace(batch, rows=torch.from_numpy(rows_B), groups=groups), labels.counts
 
 
 def write_rows(
@@ -78,47 +65,53 @@ def write_rows(
 
     `walks` are the tables in pieces, `num_rows` the rows of each part in them.
     """
-    train = RowsWriter(folder / PART_NAMES[0], num_rows=num_rows[0], seed=seed)
-    held = {
-        part: _Held(share_of_rows(num_rows[part], most, seed + part))
-        for part, most in MOST_ROWS.items()
+    writers = {
+        part: RowsWriter(folder / PART_NAMES[part], num_rows=num_rows[part], seed=seed)
+        for part in (0, TEST)
+        if num_rows[part]
     }
+    chosen = share_of_rows(num_rows[VALID], MOST_VALID_ROWS, seed + VALID)
     counts: dict[str, tuple[LabelCount, ...]] = {}
-    seen = np.zeros(3, dtype=np.uint64)
+    drawn: list[Batch] = []
+    num_seen = 0
     for piece in (piece for walk in walks for piece in walk):
         for part, name in enumerate(PART_NAMES):
             places_B = piece.rows_of(part)
-            if part in held:
-                among_B = np.arange(len(places_B), dtype=np.uint64) + seen[part]
-                seen[part] += np.uint64(len(places_B))
-                places_B = places_B[held[part].chosen.parts(among_B) == VALID]
+            if part == VALID:
+                among_B = np.arange(num_seen, num_seen + len(places_B), dtype=np.uint64)
+                num_seen += len(places_B)
+                places_B = places_B[chosen.parts(among_B) == VALID]
             if not len(places_B):
                 continue
-            table = piece.table.take(places_B)
-            try:
-                batch, labelled = encoder.encode(table, places_B + piece.first_row)
-            except UserError as error:
-                raise placed(error, piece.first_row) from error
-            counts[name] = _added(counts.get(name), labelled)
-            if part not in held:
-                train.add(batch)
-                continue
-            held[part].pieces.append(batch)
-            if encoder.config.group is not None:
-                held[part].groups.append(table[encoder.config.group])
-    train.finish()
-    for part, rows in held.items():
-        if rows.pieces:
-            batch = rows.whole(encoder.config.group)
-            writer = RowsWriter(folder / PART_NAMES[part], num_rows=len(batch), seed=seed)
-            writer.add(batch)
-            writer.finish()
+            batch, labelled = _encoded(encoder, piece, places_B, with_groups=part != 0)
+            counts[name] = added_counts(counts.get(name), labelled)
+            if part == VALID:
+                drawn.append(batch)
+            else:
+                writers[part].add(batch)
+    if drawn:
+        batch = Batch.joined(drawn)
+        writers[VALID] = RowsWriter(folder / PART_NAMES[VALID], num_rows=len(batch), seed=seed)
+        writers[VALID].add(batch)
+    for writer in writers.values():
+        writer.finish()
     return counts
 
 
-def _added(
+def _encoded(
+    encoder: RowEncoder, piece: Walked, places_B: NDArray[np.int64], *, with_groups: bool
+) -> tuple[Batch, tuple[LabelCount, ...]]:
+    table, rows_B = piece.table.take(places_B), places_B + piece.first_row
+    try:
+        return encoder.encode(table, rows_B, with_groups=with_groups)
+    except UserError as error:
+        raise placed(error, piece.first_row) from error
+
+
+def added_counts(
     before: tuple[LabelCount, ...] | None, more: tuple[LabelCount, ...]
 ) -> tuple[LabelCount, ...]:
+    """How the rows of two pieces are labelled."""
     if before is None:
         return more
     return tuple(

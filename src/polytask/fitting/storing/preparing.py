@@ -14,11 +14,13 @@ from polytask.columns.values import type_name
 from polytask.config import FitConfig
 from polytask.config.build import build_inputs
 from polytask.data.derive import parse_derivation
+from polytask.data.inference import ONE_A_ROW
 from polytask.data.options import ReadOptions
-from polytask.data.random_cuts import TEST, VALID
+from polytask.data.random_cuts import TEST
 from polytask.data.readers import TableSource, open_scan, read_table
 from polytask.data.scans import Scan
 from polytask.errors import UserError, flag
+from polytask.fitting.comparing.spool import PART_ROWS
 from polytask.fitting.preparing.auxiliaries import with_auxiliary_tasks
 from polytask.fitting.preparing.columns import check_columns
 from polytask.fitting.preparing.encoding import read_options
@@ -33,7 +35,8 @@ from polytask.fitting.preparing.splitting import Parts
 from polytask.fitting.preparing.tasks import resolve_tasks
 from polytask.fitting.preparing.where import matching_scan
 from polytask.fitting.storing.counting import count_values
-from polytask.fitting.storing.encoding import MOST_ROWS, Counts, RowEncoder, write_rows
+from polytask.fitting.storing.distinct import repeating_columns
+from polytask.fitting.storing.encoding import MOST_VALID_ROWS, Counts, RowEncoder, write_rows
 from polytask.fitting.storing.parts import PART_NAMES, OnePart, PartRule, part_rule, require_rows
 from polytask.fitting.storing.pieces import PieceReader
 from polytask.fitting.storing.sampling import SAMPLE_ROWS, read_sample, write_sample
@@ -86,6 +89,7 @@ class _Building:
     named: Mapping[str, TableSource]
     sample_rows: int
     num_rows: int = 0
+    ids: tuple[str, ...] = ()
 
     @cached_property
     def reader(self) -> PieceReader:
@@ -132,7 +136,7 @@ class _Building:
             self.num_rows = matching.scan.num_rows
             rule = part_rule(self.config, matching, given=self.given)
             write_sample(part, matching, rule, num_rows=self.sample_rows, seed=seed)
-            fitted = self.fitted = self._fitted(part)
+            fitted = self.fitted = self._fitted_on_all(part, matching, rule)
             reader = replace(matching, options=read_options(fitted.config, fitted.inputs))
             inputs, num_rows = self._counted(part, fitted, reader, rule)
             encoder = RowEncoder(fitted.config, inputs, fitted.targets)
@@ -142,20 +146,23 @@ class _Building:
                 number = PART_NAMES.index(name)
                 walks.append(OnePart(number).walk(own, encoder.columns))
                 num_rows[number] = own.scan.num_rows
-            require_space(part, bytes_on_disk(fitted.train) * int(num_rows[0]))
+            require_space(part, bytes_on_disk(fitted.train) * int(num_rows[0] + num_rows[TEST]))
             counts = write_rows(part, encoder, walks, num_rows.tolist(), seed=seed)
             (part / _INPUTS).write_text(inputs.to_json())
             (part / _COUNTS).write_bytes(_counts_adapter.dump_json(counts))
-            (part / _TABLE).write_text(json.dumps({"num_rows": self.num_rows}))
+            (part / _TABLE).write_text(json.dumps({"num_rows": self.num_rows, "ids": self.ids}))
 
     def opened(self, folder: Path) -> Prepared:
         """What the store holds, as if it had just been read."""
-        self.num_rows = json.loads((folder / _TABLE).read_text())["num_rows"]
+        table = json.loads((folder / _TABLE).read_text())
+        self.num_rows, self.ids = table["num_rows"], tuple(table["ids"])
         fitted = self.__dict__.get("fitted") or self._fitted(folder)
         counts = _counts_adapter.validate_python(json.loads((folder / _COUNTS).read_text()))
         parts = {name: StoredRows.open(folder / name) for name in PART_NAMES if name in counts}
-        batches = {name: rows[0 : len(rows)] for name, rows in parts.items() if name != "train"}
-        stored = parts["train"]
+        # Rows are in random order: the first ones of the test are a draw of them.
+        batches = {name: rows[0:PART_ROWS] for name, rows in parts.items() if name != "train"}
+        stored, stored_test = parts["train"], parts.get("test")
+        is_large = stored_test is not None and len(stored_test) > PART_ROWS
         return replace(
             fitted,
             config=with_rows_budget(fitted.config, self.config, len(stored)),
@@ -164,15 +171,26 @@ class _Building:
             test=batches.get("test"),
             label_counts=counts["train"],
             notes=(*fitted.notes, *self._notes(batches)),
+            stored_test=stored_test if is_large else None,
             unknown_classes={name: unknown_classes(each) for name, each in counts.items()},
             stored=stored,
             kept=getattr(self, "_temporary", None),
         )
 
+    def _fitted_on_all(self, folder: Path, reader: PieceReader, rule: PartRule) -> Prepared:
+        """`_fitted`, with columns as ids that have a value a row in the sample and fewer in the table."""
+        fitted = self._fitted(folder)
+        ignored = [c.name for c in fitted.schema.unused if c.reason.startswith(ONE_A_ROW)]
+        if self.is_whole or not ignored:
+            return fitted
+        self.ids = repeating_columns(rule.walk(reader, ignored), ignored)
+        return self._fitted(folder) if self.ids else fitted
+
     def _fitted(self, folder: Path) -> Prepared:
         """`prepare` on the training rows of the sample."""
         sample = read_sample(folder, self.reader)
         config = with_auxiliary_tasks(self.config, sample.table.column_names)
+        config = config.model_copy(update={"categorical": (*config.categorical, *self.ids)})
         config = resolve_tasks(config, sample.table)
         check_columns(config, sample.table)
         chosen = np.flatnonzero(sample.part_B == 0)
@@ -222,10 +240,12 @@ class _Building:
                 f"kinds, scales and leaks are judged by {self.sample_rows:,} of {self.num_rows:,} "
                 "rows, drawn at random; vocabularies and counts are of all"
             )
-        for name, number in (("valid", VALID), ("test", TEST)):
-            rows = batches.get(name)
-            if rows is not None and len(rows) >= 0.99 * MOST_ROWS[number]:
-                found.append(f"{name}: {len(rows):,} rows, drawn at random")
+        if self.ids:
+            found.append(
+                f"{', '.join(self.ids)}: ids, with nearly one value a row in the sample and fewer in the table"
+            )
+        if "valid" in batches and len(batches["valid"]) >= 0.99 * MOST_VALID_ROWS:
+            found.append(f"valid: {len(batches['valid']):,} rows, drawn at random")
         return found
 
 

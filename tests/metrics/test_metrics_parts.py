@@ -1,0 +1,119 @@
+"""Metrics of random parts: those of all rows, exactly where rows are averaged, else within their error."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from polytask.kinds import Binary, Count, Multiclass, Regression
+from polytask.metrics import PartRows, compare, compare_parts, evaluate, evaluate_parts
+from polytask.records import Gain, MetricValue
+
+KINDS = {kind.name: kind for kind in (Binary(), Multiclass(), Regression(), Count())}
+OF_ROWS = {"log_loss", "accuracy", "mae", "poisson_deviance"}
+
+
+def rows_of(kind: str, size: int, seed: int = 0) -> dict[str, Any]:
+    random = np.random.default_rng(seed)
+    groups, weights = (
+        random.integers(0, size // 20, size),
+        random.integers(1, 4, size).astype(float),
+    )
+    labels = random.poisson(4, size).astype(float)
+    predictions = 1 + labels * random.gamma(3, 1 / 3, size)
+    if kind == "binary":
+        labels = (random.random(size) < 0.3).astype(float)
+        predictions = 0.6 * random.random(size) + 0.2 * labels + 0.1
+    if kind == "multiclass":
+        labels = random.integers(0, 4, size).astype(float)
+        odds = random.gamma(1, size=(size, 4)) + (labels[:, None] == np.arange(4))
+        predictions = odds / odds.sum(axis=1, keepdims=True)
+    labels[random.random(size) < 0.1] = np.nan
+    return {"predictions": predictions, "labels": labels, "weights": weights, "groups": groups}
+
+
+def rounded(found: MetricValue | Gain) -> tuple[object, ...]:
+    values = (found.value, found.low, found.high)
+    return found.name, *(None if each is None else round(each, 9) for each in values)
+
+
+def parts_of(rows: dict[str, Any], number: int) -> list[PartRows]:
+    part_B = rows.get("groups", np.arange(len(rows["labels"]))) % number
+    return [PartRows(**{k: v[part_B == part] for k, v in rows.items()}) for part in range(number)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("grouped", [False, True])
+def test_one_part_is_the_whole(kind: str, grouped: bool) -> None:
+    rows = rows_of(kind, 500)
+    if not grouped:
+        del rows["groups"]
+    mine, due = evaluate_parts(KINDS[kind], [PartRows(**rows)]), evaluate(KINDS[kind], **rows)
+    assert replace(mine, metrics=()) == replace(due, metrics=())
+    assert [rounded(each) for each in mine.metrics] == [rounded(each) for each in due.metrics]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("grouped", [False, True])
+def test_parts_say_what_the_whole_says(kind: str, grouped: bool) -> None:
+    rows = rows_of(kind, 20_000)
+    if not grouped:
+        del rows["groups"]
+    whole = evaluate(KINDS[kind], **rows)
+    parted = evaluate_parts(KINDS[kind], parts_of(rows, 4))
+    counts = ("num_rows", "num_unlabelled", "num_positive", "num_groups", "num_group_rows")
+    assert [getattr(parted, each) for each in counts] == [getattr(whole, each) for each in counts]
+    assert [m.name for m in parted.metrics] == [m.name for m in whole.metrics]
+    for mine, due in zip(parted.metrics, whole.metrics):
+        if mine.name in OF_ROWS:
+            assert mine.value == pytest.approx(due.value, rel=1e-12)
+        assert due.low is not None and due.high is not None
+        assert mine.low is not None and mine.high is not None
+        width = due.high - due.low
+        # Widths by 200 resamples miss by a tenth or two. The error of parts beyond the whole's is that of one over their rows.
+        assert abs(mine.value - due.value) < 0.05 * width, mine.name
+        assert 0.6 * width < mine.high - mine.low < 1.6 * width, mine.name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("grouped", [False, True])
+def test_gains_of_parts_are_gains_of_the_whole(kind: str, grouped: bool) -> None:
+    one = rows_of(kind, 12_000)
+    if not grouped:
+        del one["groups"]
+    drawn = np.random.default_rng(1)
+    noise = np.exp(drawn.normal(0, 0.1, one["predictions"].shape))
+    other = one | {"predictions": np.clip(one["predictions"] * noise, 0, None)}
+    if kind == "binary":
+        other["predictions"] = other["predictions"].clip(0, 1)
+    if kind == "multiclass":
+        other["predictions"] /= other["predictions"].sum(axis=1, keepdims=True)
+    arguments = {k: v for k, v in one.items() if k != "predictions"}
+    whole = compare(KINDS[kind], one["predictions"], other["predictions"], **arguments)
+    single = compare_parts(KINDS[kind], [(PartRows(**one), PartRows(**other))])
+    assert [rounded(each) for each in single] == [rounded(each) for each in whole]
+    parted = compare_parts(KINDS[kind], zip(parts_of(one, 3), parts_of(other, 3)))
+    for mine, due in zip(parted, whole, strict=True):
+        assert mine.name == due.name
+        if due.low is None or due.high is None or mine.low is None or mine.high is None:
+            continue
+        width = due.high - due.low
+        assert abs(mine.value - due.value) < 0.1 * width, mine.name
+        assert 0.6 * width < mine.high - mine.low < 1.6 * width, mine.name
+
+
+def test_a_part_without_a_positive_is_left_out_and_none_at_all_is_told() -> None:
+    score = np.linspace(0.1, 0.9, 50)
+    label = (score > 0.5).astype(float)
+    parts = [
+        PartRows(score, label),
+        PartRows(score, np.zeros(50)),
+        PartRows(score, np.full(50, np.nan)),
+    ]
+    evaluation = evaluate_parts(Binary(), parts)
+    assert evaluation["auc"].value == 1.0 and evaluation.num_rows == 100
+    assert any("3 random parts" in note for note in evaluation.notes)
+    without = evaluate_parts(Binary(), parts[1:])
+    assert "auc" not in without and "no auc: the labels are all of one class" in without.notes
+    assert evaluate_parts(Binary(), parts[2:]).metrics == ()
