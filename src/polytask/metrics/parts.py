@@ -10,6 +10,7 @@ from polytask.metrics.arrays import Floats
 from polytask.metrics.definitions import Definition, Scored
 from polytask.metrics.evaluate import evaluate
 from polytask.metrics.intervals import (
+    Draws,
     Interval,
     interval_of_difference,
     interval_of_resamples,
@@ -179,7 +180,8 @@ def _spreads(
     """The standard error of each where it has a closed form, else its values on the same resamples."""
     influences = [statistic.influence_U for statistic in statistics]
     drawn = [s for s, influence_U in zip(statistics, influences) if influence_U is None]
-    values = iter(resample(drawn, rows.num_units, num_resamples=_NUM_RESAMPLES, seed=seed))
+    draws = Draws(num_resamples=_NUM_RESAMPLES, seed=seed)
+    values = iter(resample(drawn, rows.num_units, draws))
     return [
         next(values) if influence_U is None else float(np.linalg.norm(influence_U))
         for influence_U in influences
