@@ -88,6 +88,12 @@ def test_a_line_ends_as_far_beyond_the_rows_as_they_are_wide() -> None:
     assert told[0] == pytest.approx(7.5, rel=1e-3) and told[3] == pytest.approx(-7.5, rel=1e-3)
 
 
+def test_no_rows_have_no_predictions() -> None:
+    part = LinearPart(num_columns=2, num_tasks=1)
+    model = MultiTaskModel(Named(), SharedBottom(2, 1), [regression("a")], linear=part)
+    assert model.eval()({"numeric": torch.zeros(0, 2)}).outputs[0].shape == (0, 1)
+
+
 @pytest.mark.parametrize("ensemble", [1, 3])
 def test_an_output_is_the_head_s_and_the_line_s(ensemble: int) -> None:
     tasks = [regression("a"), regression("b", noise="learned")]

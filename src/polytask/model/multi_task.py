@@ -131,7 +131,8 @@ class MultiTaskModel(nn.Module):
         if self.members is not None and not self.training:
             own = [self.members.average(each) for each in own]
         if self.linear is not None:
-            own = _added(own, self.linear(inputs))
+            copies = self.members.num_members if self.members is not None and self.training else 1
+            own = _added(own, self.linear(inputs), copies)
         joint: dict[int, Tensor] = {}
         return [self._joint(t, own, joint) for t in range(len(own))], own
 
@@ -244,16 +245,14 @@ class MultiTaskModel(nn.Module):
         return joint[t]
 
 
-def _added(outputs: Sequence[Tensor], linear_BT: Tensor) -> list[Tensor]:
-    """The first entry of each output, the prediction of a quantity, with the linear part; of an ensemble each member's."""
+def _added(outputs: Sequence[Tensor], linear_BT: Tensor, copies: int) -> list[Tensor]:
+    """The first entry of each output, the prediction of a quantity, with the linear part, row by row of `copies`."""
+    linear_NT = linear_BT.repeat_interleave(copies, dim=0) if copies > 1 else linear_BT
     found = []
-    for output, linear_B in zip(outputs, linear_BT.unbind(1)):
-        copies = output.shape[0] // linear_B.shape[0]
-        linear_N1 = linear_B.repeat_interleave(copies)[:, None] if copies > 1 else linear_B[:, None]
+    for t, output in enumerate(outputs):
         rest = output.shape[1] - 1
-        found.append(
-            output + nn.functional.pad(linear_N1, (0, rest)) if rest else output + linear_N1
-        )
+        linear_N1 = linear_NT[:, t : t + 1]
+        found.append(output + (nn.functional.pad(linear_N1, (0, rest)) if rest else linear_N1))
     return found
 
 
