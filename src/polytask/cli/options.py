@@ -216,8 +216,8 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
         return _keyword(name, Annotated[Path | None, table])
     flag = _flag(name)
     kind: object = list[str] | None if name in _REPEATED else str | None
-    if field.annotation is bool:
-        flag = f"{flag}/--no-{flag[2:]}" if field.default else flag
+    if field.annotation in (bool, _BY_THE_ROWS):
+        flag = flag if field.default is False else f"{flag}/--no-{flag[2:]}"
         kind = bool | None
     option = typer.Option(
         flag,
@@ -248,7 +248,7 @@ def _help(name: str, field: FieldInfo) -> str:
 def _metavar(name: str) -> str | None:
     """What stands for the value: choices, or what the option or its type takes."""
     kind = _TYPES[name]
-    if kind is bool:
+    if kind in (bool, _BY_THE_ROWS):
         return None
     if get_origin(kind) is Literal:
         return "|".join(get_args(kind))
@@ -257,6 +257,7 @@ def _metavar(name: str) -> str | None:
     return _BY_NAME.get(name, _NUMBERS.get(getattr(plain, "__origin__", plain), word))
 
 
+_BY_THE_ROWS = bool | None
 _TYPES = get_type_hints(FitConfig, include_extras=True)
 _BY_NAME = {"tasks": "TASK", "out": "FOLDER", "init_from": "RUN", "trunk": "NAME"} | {
     "balancer": "NAME",

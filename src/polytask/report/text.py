@@ -44,6 +44,8 @@ def headline(run: ReportedRun) -> str:
     """What was trained, in a line."""
     trunk, balancer = (_name(run.options.get(key)) for key in ("trunk", "balancer"))
     parts = [f"{trunk} trunk", f"balancer {balancer}"]
+    if _in_bag(run) > 1:
+        parts.append(f"{_in_bag(run)} networks averaged; curves and gates are those of one")
     if run.metrics is not None:
         speed = run.metrics.speed
         parts.append(
@@ -65,9 +67,19 @@ def verdict(run: ReportedRun, mains: list[Row]) -> str:
         return "Gains were measured without intervals, so none can be told from chance."
     return (
         f"Against one model a task, the one model for all is {by_verdict(compared)}. "
-        f"{_losers(compared)}Each model was trained with one seed; another may reverse small "
-        "differences."
+        f"{_losers(compared)}{_drawn(run)} may reverse small differences."
     )
+
+
+def _drawn(run: ReportedRun) -> str:
+    if _in_bag(run) > 1:
+        return f"Each model is the mean of {_in_bag(run)} networks; others"
+    return "Each model was trained with one seed; another"
+
+
+def _in_bag(run: ReportedRun) -> int:
+    number = run.options.get("bag", 1)
+    return number if isinstance(number, int) else 1
 
 
 def by_verdict(rows: list[Row]) -> str:
