@@ -18,7 +18,7 @@ def test_a_process_that_ray_placed_takes_part(asked, tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="Ray is not installed (pip install 'polytask[ray]')")
     # Enough trials that some are left when Ray has begun.
     config = asked(
-        {"epochs": 30}, trials=12, workers=1, leave_out=["trees"], out=str(tmp_path / "one")
+        {"epochs": 150}, trials=12, workers=1, leave_out=["trees"], out=str(tmp_path / "one")
     )
     yaml = tmp_path / "study.yaml"
     yaml.write_text(write_study(config))
