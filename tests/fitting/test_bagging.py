@@ -111,6 +111,11 @@ def test_rows_that_may_not_change_places_stay(rows: pa.Table, options: dict[str,
     assert all(plan.train is main.train and plan.valid is main.valid for plan in members)
 
 
+def test_more_networks_than_rows_have_the_same_rows(rows: pa.Table) -> None:
+    *members, main = plans(rows.slice(0, 30), bag=40, baseline="none")
+    assert len(members) == 39 and all(plan.train is main.train for plan in members)
+
+
 def test_many_rows_stay_in_their_parts(rows: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("polytask.fitting.bagging.MOST_ROWS_OF_FOLDS", 100)
     *members, main = plans(rows, bag=3, baseline="none")

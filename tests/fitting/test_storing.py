@@ -419,7 +419,7 @@ WHERE = {
 
 @pytest.mark.parametrize("where", WHERE)
 def test_a_formula_reads_the_row_groups_that_it_needs(tmp_path: Path, where: str) -> None:
-    """The same rows as of the whole table, and of the file no more than a share of its bytes."""
+    """The same rows as of the whole table, and of the file no more than a share of its rows is decoded."""
     table = log().append_column("row", pa.array(range(NUM_ROWS)))
     folder = written(tmp_path / "log", table, (1501,))
     scan = open_scan(folder)

@@ -110,21 +110,20 @@ def _with_members(plan: ModelPlan, folds: Sequence[tuple[Batch, Batch]]) -> list
 
 
 def _folds(prepared: Prepared, number: int) -> list[tuple[Batch, Batch]]:
-    """TrainedNetwork and held-out rows of all networks but the last; empty where all have the same."""
+    """Training and held-out rows of all networks but the last; empty where all have the same."""
     train, valid = prepared.train, prepared.valid
     if valid is None or not _may_change_places(prepared):
         return []
     size = min(len(valid), len(train) // (number - 1))
+    if size == 0:
+        return []
     generator = torch.Generator().manual_seed(prepared.config.split_seed)
     order_B = torch.randperm(len(train), generator=generator)
-    pieces = [order_B[size * place : size * (place + 1)] for place in range(number - 1)]
-    return [(Batch.joined([train[_without(len(train), out)], valid]), train[out]) for out in pieces]
-
-
-def _without(number: int, out_B: torch.Tensor) -> torch.Tensor:
-    kept_B = torch.ones(number, dtype=torch.bool)
-    kept_B[out_B] = False
-    return kept_B.nonzero().squeeze(1)
+    folds = []
+    for begin in range(0, size * (number - 1), size):
+        kept_B = torch.cat([order_B[:begin], order_B[begin + size :]]).sort().values
+        folds.append((Batch.joined([train[kept_B], valid]), train[order_B[begin : begin + size]]))
+    return folds
 
 
 def _may_change_places(prepared: Prepared) -> bool:
