@@ -112,8 +112,8 @@ def test_rows_that_may_not_change_places_stay(rows: pa.Table, options: dict[str,
 
 
 def test_more_networks_than_rows_have_the_same_rows(rows: pa.Table) -> None:
-    *members, main = plans(rows.slice(0, 30), bag=40, baseline="none")
-    assert len(members) == 39 and all(plan.train is main.train for plan in members)
+    *members, main = plans(rows.slice(0, 200), bag=300, baseline="none")
+    assert len(members) == 299 and all(plan.train is main.train for plan in members)
 
 
 def test_many_rows_stay_in_their_parts(rows: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
