@@ -30,6 +30,8 @@ FIT = [
     # that cancels among others of 1e-4: Adam makes a step of what the rounding of two processes left of it.)
     *("--input-options", "{categorical: {sparse_above: 150}}"),
 ]
+# Nash-MTL's weights make of a rounding of 2e-7 in the first step 1e-2 in the twentieth; equal ones do not.
+EQUALLY = [*FIT, "--balancer", "equal"]
 
 
 def test_without_torchrun_nothing_is_joined(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,16 +165,9 @@ def figures(run: Path) -> dict[str, float]:
 
 
 def assert_same_weights(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> None:
-    """But for one in two hundred: where a gradient is nearly 0, Adam's quotient makes steps of its rounding.
-
-    Other rows, or another order of them, would change all.
-    """
     assert one.keys() == two.keys()
-    far, number = 0, 0
     for name, tensor in one.items():
-        is_near = torch.isclose(two[name], tensor, rtol=1e-4, atol=1e-5)
-        far, number = far + int((~is_near).sum()), number + tensor.numel()
-    assert far <= number / 200, f"{far} of {number} weights"
+        torch.testing.assert_close(two[name], tensor, rtol=1e-4, atol=1e-5)
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +206,7 @@ def test_two_processes_that_read_their_shares_of_a_table_on_disk_find_what_one_f
     folder: Path,
 ) -> None:
     """Which rows a batch has follows from the store alone, and each process reads its lanes of it."""
-    options = [*FIT, "--baseline", "none", "--on-disk", "always", "--cache", "cache"]
+    options = [*EQUALLY, "--baseline", "none", "--on-disk", "always", "--cache", "cache"]
     alone("fit", "log.parquet", *options, "--out", "one-stored", folder=folder)
     ended = torchrun("fit", "log.parquet", *options, "--out", "two-stored", folder=folder)
     assert ended.returncode == 0, ended.stderr
@@ -226,23 +221,17 @@ def test_two_processes_that_read_their_shares_of_a_table_on_disk_find_what_one_f
 
 @pytest.mark.slow
 def test_two_processes_make_the_bag_that_one_makes(folder: Path) -> None:
-    """Its second network is best after 26 steps, by which Adam has made much of what rounding left."""
-    options = [*FIT, "--baseline", "none", "--bag", "2"]
+    options = [*EQUALLY, "--baseline", "none", "--bag", "2"]
     alone("fit", "log.parquet", *options, "--out", "one-bag", folder=folder)
     ended = torchrun("fit", "log.parquet", *options, "--out", "two-bag", folder=folder)
     assert ended.returncode == 0, ended.stderr
-    one, two = (scores(folder / run) for run in ("one-bag", "two-bag"))
-    assert len(one) == 8 and two == pytest.approx(one, rel=1e-5)
-    known, found = figures(folder / "one-bag"), figures(folder / "two-bag")
-    for name, value in known.items():
-        # Of 39 rows two pairs in another order are .003.
-        assert found[name] == pytest.approx(value, rel=0.01, abs=0.01), name
-
-
-def scores(run: Path) -> list[float]:
-    """Those of all validations, network after network."""
-    lines = map(json.loads, (run / "steps.jsonl").read_text().splitlines())
-    return [line["score"] for line in lines if "score" in line]
+    first, second = (
+        load_file(folder / run / "model.safetensors") for run in ("one-bag", "two-bag")
+    )
+    assert_same_weights(first, second)
+    one, two = figures(folder / "one-bag"), figures(folder / "two-bag")
+    for name, value in one.items():
+        assert two[name] == pytest.approx(value, rel=1e-5, abs=1e-5), name
 
 
 @pytest.mark.slow
