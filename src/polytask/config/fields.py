@@ -251,7 +251,7 @@ class FitConfig(_Strict):
     monitor: str | None = None
     """What early stopping watches: 'click.auc' or 'click.auc=2,like.gauc=1'."""
     precision: Literal["fp32", "bf16"] = "fp32"
-    """fp32, or bf16 (autocast)."""
+    """fp32, or bf16 (autocast): quicker on GPUs and on processors with units for it (`polytask doctor`)."""
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     """auto, cpu, cuda or cuda:1."""
     threads: Annotated[Count, Field(le=4096)] | None = None

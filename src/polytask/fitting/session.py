@@ -37,6 +37,7 @@ from polytask.fitting.run_folder.run_checkpoints import RunCheckpoints
 from polytask.fitting.run_folder.run_records import RecordsInMemory
 from polytask.fitting.warm_start import warm_start
 from polytask.model import MultiTaskModel, first_of
+from polytask.products import bf16_is_emulated
 from polytask.records import History, HistoryRecord, ValidationRecord, append_history, read_history
 from polytask.report import write_report
 from polytask.training.evaluation import Predictions
@@ -80,6 +81,15 @@ class Session:
         if is_first(self.ranks):
             self.checkpoints = RunCheckpoints.resume(
                 interrupted, self.prepared, config=self.config, own=self.own
+            )
+
+    def check_precision(self) -> Iterator[Notice]:
+        """Say that a processor without units for bfloat16 gains nothing from it."""
+        asked = self.config.precision == "bf16" and self.device.type == "cpu"
+        if asked and bf16_is_emulated():
+            yield Notice(
+                "warning: --precision=bf16 makes training slower here, for this processor has no units for bfloat16 "
+                "and emulates it: leave it out"
             )
 
     def choose_threads(self) -> Iterator[Notice]:
