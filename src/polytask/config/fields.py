@@ -20,6 +20,7 @@ from polytask.config.spellings import (
     Columns,
     Count,
     CutOff,
+    DateOrders,
     Fraction,
     InputOptions,
     KindOption,
@@ -121,6 +122,8 @@ class FitConfig(_Strict):
     numbers, such as -1."""
     decimal: Decimal | None = None
     """Decimal sign of text; found out if absent."""
+    dates: DateOrders = Field(default_factory=dict)
+    """COLUMN=dmy, mdy or ymd: the order in which text dates are written; found out if absent."""
     encoding: str = "utf-8"
     """Encoding of text files."""
     after: Names = ()

@@ -7,6 +7,7 @@ from typing import Literal, TypedDict
 
 from polytask.choices import (
     BatchBy,
+    DateOrder,
     GivenConflict,
     NumericEncoding,
     OnBadFile,
@@ -46,6 +47,7 @@ class FitOptions(TypedDict, total=False):
     on_bad_file: OnBadFile
     missing: str | float | tuple[str | float, ...] | list[str | float] | None
     decimal: Decimal | None
+    dates: str | Mapping[str, DateOrder]
     encoding: str
     after: str | tuple[str, ...] | list[str]
     allow: str | tuple[str, ...] | list[str]

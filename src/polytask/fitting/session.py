@@ -9,6 +9,7 @@ import torch
 
 from polytask.balancing import Need, Ranks
 from polytask.config import FitConfig
+from polytask.errors import UserError
 from polytask.files.lock import Lock
 from polytask.fitting.bagging import Member, bag_of
 from polytask.fitting.budget import advice
@@ -97,7 +98,11 @@ class Session:
         if not should_measure(self.config, self.device, self.ranks) or self.checkpoints is not None:
             return
         main = next(plan for plan in self.plans if plan.role == "main")
-        choice = choose_threads(main, self.prepared, self.own, self.device)
+        try:
+            choice = choose_threads(main, self.prepared, self.own, self.device)
+        except UserError:
+            # The run's own steps will say it, with its folder to keep what was saved.
+            return
         torch.set_num_threads(choice.threads)
         self.config = self.config.model_copy(update={"threads": choice.threads})
         yield Notice(choice.in_words)
