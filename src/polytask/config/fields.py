@@ -20,6 +20,7 @@ from polytask.config.spellings import (
     Columns,
     Count,
     CutOff,
+    Days,
     Fraction,
     InputOptions,
     KindOption,
@@ -262,6 +263,8 @@ class FitConfig(_Strict):
     """Run to take weights from, by column and value."""
     grow: bool = False
     """Go on with the inputs of --init-from: its scales and values, and those that are new."""
+    forget: Days | None = None
+    """Drop values of categories not seen for so long, such as 30d; needs --grow and --time-column."""
 
     # What comes out
     baseline: Literal["single", "none"] = "single"

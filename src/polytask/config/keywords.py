@@ -107,6 +107,7 @@ class FitOptions(TypedDict, total=False):
     seed: int
     init_from: str | Path | None
     grow: bool
+    forget: str | int | None
     baseline: Literal["single", "none"]
     intervals: bool
     log_every: int

@@ -164,6 +164,18 @@ class Categories(Input):
         )
         return replace(later, vocabularies=vocabularies, embedding_dim=self.embedding_dim)
 
+    def seen_on(self, seen: Mapping[str, pa.Table], *, otherwise: int) -> Self:
+        """With the days on which values were seen last: by column, tables of `value` and `day`."""
+        named = zip(self.columns, self.vocabularies)
+        found = [v.seen_on(seen[n], f"column {n!r}", otherwise=otherwise) for n, v in named]
+        return replace(self, vocabularies=tuple(found))
+
+    def seen_within(self, num_days: int) -> Self:
+        """Without the values that were not seen in the last `num_days` days, the newest one among them."""
+        newest = max(int(v.days(otherwise=0).max(initial=0)) for v in self.vocabularies)
+        kept = tuple(v.since(newest - num_days + 1) for v in self.vocabularies)
+        return replace(self, vocabularies=kept)
+
     @torch.no_grad()
     def carry(self, module: nn.Module, earlier: Input, earlier_module: nn.Module) -> int:
         """Copy the vectors of values that both runs know, of missing and of unseen ones."""
