@@ -179,3 +179,100 @@ def test_what_forgetting_needs(
 def test_a_number_of_days_is_due(text: str) -> None:
     with pytest.raises(UserError, match="forget"):
         validate_config({"forget": text})
+
+
+def of_other_columns(number: int, *names: str) -> pa.Table:
+    """Ids, codes that are whole numbers, amounts that repeat, and columns that come and go."""
+    drawn = np.random.default_rng(number)
+    n = 13_000
+    columns = {
+        "user_id": drawn.integers(0, 300, n),
+        "country": np.array(["DE", "FR", "IT"])[drawn.integers(0, 3, n)],
+        "amount": drawn.integers(0, 90, n) * 5,
+        "height": drawn.normal(number, 2, n),
+        "city": np.array([f"city {c}" for c in range(40)])[drawn.integers(0, 40, n)],
+        "weight": drawn.normal(70, 9, n),
+        "seen": [list(map(int, row)) for row in drawn.integers(number, number + 50, (n, 3))],
+        "click": drawn.integers(0, 2, n),
+    }
+    return pa.table({name: columns[name] for name in (*names, "click")})
+
+
+LISTS = {"columns": {"sequence": ["seen"]}}
+DAILY = {"epochs": 1, "baseline": "none", "intervals": False, "threads": 1, "batch_size": 2048}
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    table = of_other_columns(0, "user_id", "country", "amount", "height", "weight", "seen")
+    out = tmp_path_factory.mktemp("wide") / "run"
+    return fit(table, ["click"], out=out, **DAILY, **LISTS)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("on_disk", ["never", "always"])
+def test_columns_that_stay_keep_what_they_learned_and_new_ones_are_fresh(
+    wide: Run, tmp_path: Path, on_disk: str
+) -> None:
+    """Of a day with other columns, in another order, in which the country is the same in every row."""
+    table = of_other_columns(20, "city", "seen", "height", "country", "amount", "user_id")
+    table = table.set_column(3, "country", pa.array(["DE"] * len(table)))
+    path = written(table, tmp_path / "today.parquet")
+    options = {**DAILY, **LISTS, "grow": True, "init_from": wide.config.out, "on_disk": on_disk}
+    later = fit(path, ["click"], learning_rate=1e-12, cache=tmp_path, **options)  # type: ignore[arg-type]
+    notes = later.metrics.data.notes
+    assert "city: new to categorical, without what an earlier run learned" in notes
+    assert "no inputs any more: weight" in notes
+    assert not any("anew" in note for note in notes)
+
+    def entry(run: Run, name: str, column: str) -> object:
+        one = run.inputs.by_name[name]
+        return getattr(one, one.by_column)[one.columns.index(column)]
+
+    for name, column in (("numeric", "height"), ("numeric", "amount")):
+        assert entry(later, name, column) == entry(wide, name, column)
+    assert entry(later, "frequent_values", "amount") == entry(wide, "frequent_values", "amount")
+    assert [*entry(later, "categorical", "country").values] == [  # type: ignore[attr-defined]
+        *entry(wide, "categorical", "country").values  # type: ignore[attr-defined]
+    ]
+    for name, column in (("categorical", "country"), ("frequent_values", "amount")):
+        old, new = (
+            run.model.encoder.parts[name].rows_of(run.inputs.by_name[name].columns.index(column))  # type: ignore[union-attr]
+            for run in (wide, later)
+        )
+        torch.testing.assert_close(new, old, atol=1e-8, rtol=0)
+    items = [run.inputs.by_name["sequence"].tables[0].values for run in (wide, later)]  # type: ignore[attr-defined]
+    assert items[1][: len(items[0])] == items[0] and set(items[1]) == set(range(70))
+    # What reads x goes by its features: the columns of city alone are fresh in the first layer.
+    places = {f: i for i, f in enumerate(wide.inputs.features())}
+    features = later.inputs.features()
+    both = [(i, places[f]) for i, f in enumerate(features) if f in places]
+    assert len(both) == sum(f.column != "city" for f in features)
+    mine, theirs = (run.model.trunk.experts.first.weight for run in (later, wide))
+    here, there = zip(*both)
+    torch.testing.assert_close(mine[:, [*here]], theirs[:, [*there]], atol=1e-8, rtol=0)
+
+
+def test_numbers_of_which_a_day_has_few_stay_numbers(wide: Run) -> None:
+    """Ten different whole numbers are categories by themselves; of a run that goes on they are what they were."""
+    table = of_other_columns(1, "user_id", "country", "amount")
+    few = table.set_column(2, "amount", pa.array(np.arange(len(table)) % 10 * 5))
+    options = {**DAILY, "grow": True, "init_from": wide.config.out}
+    values = {"tasks": ("click",), **options}
+    config = with_preset(validate_config(values))
+    assert "amount" in prepare(config, few).inputs.by_name["numeric"].columns
+    fresh = with_preset(validate_config(values | {"grow": False, "init_from": None}))
+    assert "amount" in prepare(fresh, few).inputs.by_name["categorical"].columns
+    asked = with_preset(validate_config(values | {"categorical": ("amount",)}))
+    found = prepare(asked, few)
+    assert "amount" in found.inputs.by_name["categorical"].columns
+    assert "amount: new to categorical, without what an earlier run learned" in found.growth
+
+
+def test_an_input_whose_columns_depend_on_each_other_starts_anew(wide: Run) -> None:
+    table = of_other_columns(1, "user_id", "seen").append_column(
+        "bought", of_other_columns(2, "seen")["seen"]
+    )
+    options = {**DAILY, "grow": True, "init_from": wide.config.out, "tasks": ("click",)}
+    options["columns"] = {"sequence": ["seen", "bought"]}
+    found = prepare(with_preset(validate_config(options)), table)
+    assert "sequence starts anew: it read seen" in found.growth

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 import pyarrow as pa
@@ -45,6 +45,7 @@ class Categories(Input):
     [[2], [1], [2], [0]]
     """
 
+    by_column: ClassVar[str] = "vocabularies"
     vocabularies: tuple[Vocabulary, ...]
     embedding_dim: int
     sparse_above: int = SPARSE_ABOVE

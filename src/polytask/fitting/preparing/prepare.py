@@ -35,9 +35,8 @@ from polytask.fitting.preparing.encoding import (
     apply_derivations,
     derived_from,
     made_from,
-    read_options,
 )
-from polytask.fitting.preparing.growing import check_growth, grown
+from polytask.fitting.preparing.growing import check_growth, growing_options, grown
 from polytask.fitting.preparing.history import (
     history_fit,
 )
@@ -244,7 +243,7 @@ def _read_and_split(
         raise UserError("there is no table: name one, such as `polytask fit log.parquet`")
     if config.data:
         raise UserError("there is a table beside data sets: give it a name too, --data=NAME=TABLE")
-    whole = apply_derivations(read_table(source, options=read_options(config)), derivations)
+    whole = apply_derivations(read_table(source, options=growing_options(config)), derivations)
     whole = matching(whole, config.where)
     config = resolve_tasks(with_auxiliary_tasks(config, whole.column_names), whole)
     check_columns(config, whole)

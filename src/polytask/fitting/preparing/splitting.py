@@ -12,7 +12,8 @@ from polytask.data.derive import Derivation
 from polytask.data.readers import TableSource, read_table
 from polytask.data.splits import Split, split_by_cutoffs, split_by_key, split_random
 from polytask.errors import UserError, flag
-from polytask.fitting.preparing.encoding import apply_derivations, read_options
+from polytask.fitting.preparing.encoding import apply_derivations
+from polytask.fitting.preparing.growing import growing_options
 from polytask.fitting.preparing.where import matching
 
 
@@ -143,5 +144,5 @@ def _take(table: pa.Table, split: Split, part: str) -> pa.Table | None:
 
 
 def _read(config: FitConfig, source: TableSource, derivations: Sequence[Derivation]) -> pa.Table:
-    table = apply_derivations(read_table(source, options=read_options(config)), derivations)
+    table = apply_derivations(read_table(source, options=growing_options(config)), derivations)
     return matching(table, config.where)

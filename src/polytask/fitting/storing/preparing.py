@@ -21,7 +21,7 @@ from polytask.fitting.comparing.spool import PART_ROWS
 from polytask.fitting.preparing.auxiliaries import with_auxiliary_tasks
 from polytask.fitting.preparing.columns import check_columns
 from polytask.fitting.preparing.encoding import read_options
-from polytask.fitting.preparing.growing import Grown, check_growth, earlier_state
+from polytask.fitting.preparing.growing import Grown, check_growth, earlier_state, growing_options
 from polytask.fitting.preparing.prepare import (
     Prepared,
     prepare_parts,
@@ -107,7 +107,7 @@ class _Building:
     def reader(self) -> PieceReader:
         """Of all rows."""
         derivations = [parse_derivation(text) for text in self.config.derive]
-        return PieceReader(self.scan, derivations, read_options(self.config))
+        return PieceReader(self.scan, derivations, growing_options(self.config))
 
     def _matching(self, scan: Scan) -> PieceReader:
         """Of the rows that --where leaves."""
