@@ -13,6 +13,7 @@ OnBadFile = Literal["stop", "skip"]
 Shares = Literal["proportional", "sqrt", "uniform"]
 BatchBy = Literal["length", "chance"]
 Schedule = Literal["cosine", "constant"]
+EmbeddingOptimizer = Literal["adam", "rowwise_adagrad"]
 Preset = Literal["fast", "default", "best"]
 OnDisk = Literal["auto", "always", "never"]
 

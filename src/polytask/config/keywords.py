@@ -7,6 +7,7 @@ from typing import Literal, TypedDict
 
 from polytask.choices import (
     BatchBy,
+    EmbeddingOptimizer,
     GivenConflict,
     NumericEncoding,
     OnBadFile,
@@ -94,6 +95,8 @@ class FitOptions(TypedDict, total=False):
     batch_size: int | None
     batch_by: BatchBy | None
     learning_rate: float
+    embedding_optimizer: EmbeddingOptimizer
+    embedding_rate: float | None
     weight_decay: float
     warmup_fraction: float
     schedule: Schedule
