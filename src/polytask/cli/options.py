@@ -268,6 +268,7 @@ _BY_NAME = {"tasks": "TASK", "out": "FOLDER", "init_from": "RUN", "trunk": "NAME
     "decimal": "SIGN",
     "data": "NAME=TABLE",
     "shares": "SHARES",
+    "forget": "DAYS",
 }
 _BY_TYPE = (
     (spellings.Location, "TABLE"),

@@ -8,6 +8,7 @@ from pydantic.fields import FieldInfo
 
 from polytask.choices import (
     BatchBy,
+    EmbeddingOptimizer,
     GivenConflict,
     NumericEncoding,
     OnBadFile,
@@ -21,6 +22,7 @@ from polytask.config.spellings import (
     Count,
     CutOff,
     DateOrders,
+    Days,
     Fraction,
     InputOptions,
     KindOption,
@@ -239,6 +241,10 @@ class FitConfig(_Strict):
     """What the rows of a batch have in common: length (little padding) or chance. By the inputs."""
     learning_rate: Positive = 3e-3
     """AdamW's rate at its highest."""
+    embedding_optimizer: EmbeddingOptimizer = "adam"
+    """What steps embeddings: rowwise_adagrad has one number a row beside the weights, Adam two a weight."""
+    embedding_rate: Positive | None = None
+    """Row-wise Adagrad's rate at its highest; 0.03 if absent."""
     weight_decay: Annotated[float, Field(ge=0)] = 1e-5
     """AdamW's decay of weights."""
     warmup_fraction: Fraction = 0.05
@@ -265,6 +271,8 @@ class FitConfig(_Strict):
     """Run to take weights from, by column and value."""
     grow: bool = False
     """Go on with the inputs of --init-from: its scales and values, and those that are new."""
+    forget: Days | None = None
+    """Drop values of categories not seen for so long, such as 30d; needs --grow and --time-column."""
 
     # What comes out
     baseline: Literal["single", "none"] = "single"

@@ -8,6 +8,7 @@ from typing import Literal, TypedDict
 from polytask.choices import (
     BatchBy,
     DateOrder,
+    EmbeddingOptimizer,
     GivenConflict,
     NumericEncoding,
     OnBadFile,
@@ -96,6 +97,8 @@ class FitOptions(TypedDict, total=False):
     batch_size: int | None
     batch_by: BatchBy | None
     learning_rate: float
+    embedding_optimizer: EmbeddingOptimizer
+    embedding_rate: float | None
     weight_decay: float
     warmup_fraction: float
     schedule: Schedule
@@ -109,6 +112,7 @@ class FitOptions(TypedDict, total=False):
     seed: int
     init_from: str | Path | None
     grow: bool
+    forget: str | int | None
     baseline: Literal["single", "none"]
     intervals: bool
     log_every: int

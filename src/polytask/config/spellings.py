@@ -97,6 +97,18 @@ def _as_shares(value: object) -> object:
     return number
 
 
+def _as_days(value: object) -> object:
+    """30d, or 30."""
+    number = value.strip().removesuffix("d") if isinstance(value, str) else value
+    if isinstance(number, str) and not number.isdecimal():
+        raise ValueError(f"write a number of days, such as 30d, but got {value!r}")
+    return int(number) if isinstance(number, str) else number
+
+
+def _from_days(days: int | None) -> str | None:
+    return None if days is None else f"{days}d"
+
+
 def _as_texts(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
@@ -167,6 +179,7 @@ Options = Annotated[str | Mapping[str, object], BeforeValidator(_parse_braces)]
 Specs = Annotated[tuple[Options, ...], Field(strict=False), BeforeValidator(_as_specs)]
 InputOptions = Annotated[Mapping[str, Mapping[str, object]], BeforeValidator(_parse_braces)]
 CutOff = Annotated[int | float | str, BeforeValidator(_number_or_text)]
+Days = Annotated[int, Field(ge=1), BeforeValidator(_as_days), PlainSerializer(_from_days)]
 Location = Annotated[Path, Field(strict=False)]
 ShareOption = Annotated[Shares | float, BeforeValidator(_as_shares)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
