@@ -65,7 +65,10 @@ def test_a_shortcut_is_the_linear_map_that_it_says() -> None:
 def test_a_task_moves_its_own_shortcut_alone(name) -> None:
     trunk = maker(TRUNKS[name])(TASKS)
     trunk(torch.randn(7, NUM_FEATURES, dtype=torch.float64))[1].square().sum().backward()
-    moved = [weight.grad is not None and bool(weight.grad.any()) for weight in trunk.shortcuts.parameters()]
+    moved = [
+        weight.grad is not None and bool(weight.grad.any())
+        for weight in trunk.shortcuts.parameters()
+    ]
     assert moved == [False, True, False]
 
 
