@@ -22,7 +22,17 @@ TRUNK_NAMES = (
     *("mtan", "omoe", "mmoe", "attention_moe", "cgc", "ple"),
 )
 RULE_NAMES = (
-    *("equal", "static", "decayed", "rlw", "uncertainty", "dwa", "gls", "scale_invariant"),
+    *(
+        "equal",
+        "relative",
+        "static",
+        "decayed",
+        "rlw",
+        "uncertainty",
+        "dwa",
+        "gls",
+        "scale_invariant",
+    ),
     *("imtl_l", "famo", "stch", "gradnorm", "mgda", "pareto_efficient", "pcgrad", "gradvac"),
     *("cagrad", "imtl_g", "nash_mtl", "fair_grad", "aligned_mtl", "upgrad", "dual_proj", "config"),
     *("graddrop", "cosine_gate"),

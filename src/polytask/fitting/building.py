@@ -15,6 +15,7 @@ from polytask.config.build import (
     weighing,
 )
 from polytask.errors import UserError
+from polytask.fitting.constant_losses import constant_losses
 from polytask.fitting.own_parts import OwnParts
 from polytask.fitting.plan import ModelPlan
 from polytask.fitting.preparing.prepare import Prepared
@@ -115,5 +116,8 @@ def balancer_of(plan: ModelPlan, own: OwnParts) -> Balancer:
     return own_balancer or build_balancer(
         weighing(plan.config, plan.tasks, num_more=num_more),
         num_tasks=num_losses,
-        offered=offered_options(plan.config, plan.tasks, num_more=num_more),
+        offered={
+            **offered_options(plan.config, plan.tasks, num_more=num_more),
+            "constant_losses": [*constant_losses(plan.tasks, plan.train), *[1.0] * num_more],
+        },
     )
