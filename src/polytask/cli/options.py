@@ -26,7 +26,7 @@ _REPEATED = {"tasks": "--task", "derive": "--derive", "transform": "--transform"
 _POSITIONAL = "table"
 _COLUMN_OPTIONS = (
     *("tasks", "inputs", "ignore", "categorical", "numeric", "columns", "text", "missing"),
-    *("decimal", "encoding", "after", "derive"),
+    *("decimal", "dates", "encoding", "after", "derive"),
 )
 
 
@@ -268,6 +268,7 @@ _BY_NAME = {"tasks": "TASK", "out": "FOLDER", "init_from": "RUN", "trunk": "NAME
     "decimal": "SIGN",
     "data": "NAME=TABLE",
     "shares": "SHARES",
+    "forget": "DAYS",
 }
 _BY_TYPE = (
     (spellings.Location, "TABLE"),

@@ -41,6 +41,13 @@ class Coded:
         present = self.codes_B[self.codes_B >= 0]
         return np.bincount(present, minlength=len(self.values)).astype(np.int64)
 
+    def latest(self, days_B: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The highest of the rows' days by value; the lowest integer of a value without a row."""
+        latest = np.full(len(self.values), np.iinfo(np.int64).min)
+        is_there_B = self.codes_B >= 0
+        np.maximum.at(latest, self.codes_B[is_there_B], days_B[is_there_B])
+        return latest
+
     def occurring(self) -> pa.Array:
         """The values that some row has."""
         return self.values.filter(pa.array(self.counts() > 0))

@@ -8,6 +8,7 @@ from pydantic.fields import FieldInfo
 
 from polytask.choices import (
     BatchBy,
+    EmbeddingOptimizer,
     GivenConflict,
     NumericEncoding,
     OnBadFile,
@@ -20,6 +21,8 @@ from polytask.config.spellings import (
     Columns,
     Count,
     CutOff,
+    DateOrders,
+    Days,
     Fraction,
     InputOptions,
     KindOption,
@@ -121,6 +124,8 @@ class FitConfig(_Strict):
     numbers, such as -1."""
     decimal: Decimal | None = None
     """Decimal sign of text; found out if absent."""
+    dates: DateOrders = Field(default_factory=dict)
+    """COLUMN=dmy, mdy or ymd: the order in which text dates are written; found out if absent."""
     encoding: str = "utf-8"
     """Encoding of text files."""
     after: Names = ()
@@ -238,6 +243,10 @@ class FitConfig(_Strict):
     """What the rows of a batch have in common: length (little padding) or chance. By the inputs."""
     learning_rate: Positive = 3e-3
     """AdamW's rate at its highest."""
+    embedding_optimizer: EmbeddingOptimizer = "adam"
+    """What steps embeddings: rowwise_adagrad has one number a row beside the weights, Adam two a weight."""
+    embedding_rate: Positive | None = None
+    """Row-wise Adagrad's rate at its highest; 0.03 if absent."""
     weight_decay: Annotated[float, Field(ge=0)] = 1e-5
     """AdamW's decay of weights."""
     warmup_fraction: Fraction = 0.05
@@ -253,7 +262,7 @@ class FitConfig(_Strict):
     monitor: str | None = None
     """What early stopping watches: 'click.auc' or 'click.auc=2,like.gauc=1'."""
     precision: Literal["fp32", "bf16"] = "fp32"
-    """fp32, or bf16 (autocast)."""
+    """fp32, or bf16 (autocast): quicker on GPUs and on processors with units for it (`polytask doctor`)."""
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     """auto, cpu, cuda or cuda:1."""
     threads: Annotated[Count, Field(le=4096)] | None = None
@@ -264,6 +273,8 @@ class FitConfig(_Strict):
     """Run to take weights from, by column and value."""
     grow: bool = False
     """Go on with the inputs of --init-from: its scales and values, and those that are new."""
+    forget: Days | None = None
+    """Drop values of categories not seen for so long, such as 30d; needs --grow and --time-column."""
 
     # What comes out
     baseline: Literal["single", "none"] = "single"

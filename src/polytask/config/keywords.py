@@ -7,6 +7,8 @@ from typing import Literal, TypedDict
 
 from polytask.choices import (
     BatchBy,
+    DateOrder,
+    EmbeddingOptimizer,
     GivenConflict,
     NumericEncoding,
     OnBadFile,
@@ -46,6 +48,7 @@ class FitOptions(TypedDict, total=False):
     on_bad_file: OnBadFile
     missing: str | float | tuple[str | float, ...] | list[str | float] | None
     decimal: Decimal | None
+    dates: str | Mapping[str, DateOrder]
     encoding: str
     after: str | tuple[str, ...] | list[str]
     allow: str | tuple[str, ...] | list[str]
@@ -95,6 +98,8 @@ class FitOptions(TypedDict, total=False):
     batch_size: int | None
     batch_by: BatchBy | None
     learning_rate: float
+    embedding_optimizer: EmbeddingOptimizer
+    embedding_rate: float | None
     weight_decay: float
     warmup_fraction: float
     schedule: Schedule
@@ -108,6 +113,7 @@ class FitOptions(TypedDict, total=False):
     seed: int
     init_from: str | Path | None
     grow: bool
+    forget: str | int | None
     baseline: Literal["single", "none"]
     intervals: bool
     log_every: int

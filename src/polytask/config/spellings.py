@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 from pydantic import BeforeValidator, Field, PlainSerializer
 
-from polytask.choices import Shares
+from polytask.choices import DateOrder, Shares
 from polytask.errors import UserError
 
 if TYPE_CHECKING:
@@ -97,6 +97,18 @@ def _as_shares(value: object) -> object:
     return number
 
 
+def _as_days(value: object) -> object:
+    """30d, or 30."""
+    number = value.strip().removesuffix("d") if isinstance(value, str) else value
+    if isinstance(number, str) and not number.isdecimal():
+        raise ValueError(f"write a number of days, such as 30d, but got {value!r}")
+    return int(number) if isinstance(number, str) else number
+
+
+def _from_days(days: int | None) -> str | None:
+    return None if days is None else f"{days}d"
+
+
 def _as_texts(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
@@ -160,12 +172,14 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_as_names)]
 Lines = Annotated[tuple[str, ...], Field(strict=False), BeforeValidator(_as_texts)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_as_words)]
 Pairs = Annotated[Mapping[str, str], BeforeValidator(_as_pairs)]
+DateOrders = Annotated[Mapping[str, DateOrder], BeforeValidator(_as_pairs)]
 Columns = Annotated[Mapping[str, Names], BeforeValidator(_as_columns)]
 Weights = Annotated[Mapping[str, str | float | int], BeforeValidator(_as_pairs)]
 Options = Annotated[str | Mapping[str, object], BeforeValidator(_parse_braces)]
 Specs = Annotated[tuple[Options, ...], Field(strict=False), BeforeValidator(_as_specs)]
 InputOptions = Annotated[Mapping[str, Mapping[str, object]], BeforeValidator(_parse_braces)]
 CutOff = Annotated[int | float | str, BeforeValidator(_number_or_text)]
+Days = Annotated[int, Field(ge=1), BeforeValidator(_as_days), PlainSerializer(_from_days)]
 Location = Annotated[Path, Field(strict=False)]
 ShareOption = Annotated[Shares | float, BeforeValidator(_as_shares)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import takewhile
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -38,6 +39,7 @@ def scan_of(dataset: ds.Dataset, schema: pa.Schema) -> Scan | None:
         sum(fragment.metadata.num_rows for fragment in fragments),
         pieces,
         lambda: tuple(_state(fragment) for fragment in fragments),
+        tuple(_name(fragment.path) for fragment in fragments),
         schema=schema,
     )
 
@@ -57,6 +59,13 @@ def _row_groups(
         return [group.id for group in fragment.subset(condition, schema=schema).row_groups]
     except pa.ArrowException:
         return None
+
+
+def _name(path: str) -> str:
+    """The file's name, below its folders KEY=VALUE."""
+    *folders, name = path.split("/")
+    keys = list(takewhile(lambda folder: "=" in folder, reversed(folders)))
+    return "/".join([*reversed(keys), name])
 
 
 def _info(fragment: ds.ParquetFileFragment) -> fs.FileInfo:

@@ -108,6 +108,11 @@ def open_scan(source: TableSource, *, options: ReadOptions = _AS_WRITTEN) -> Sca
         raise UserError(f"{paths[0] if paths else source} cannot be read: {error}") from error
 
 
+def names_of_files(source: TableSource) -> tuple[str, ...]:
+    """What the caller names as files, without the folders that they are in; none of a table in memory."""
+    return tuple(each.name for path in _paths(source) for each in matching_paths(str(path)))
+
+
 def _paths(source: TableSource) -> list[str | Path]:
     """What the caller names as files; nothing for a table in memory."""
     if isinstance(source, str | Path):

@@ -15,7 +15,7 @@ class Scan:
     """A table whose rows come in order, as often as they are asked for.
 
     fingerprint: what changes when its content does, such as each file's size and time; empty where
-    nothing says so, as of a table in memory. note: what was left out. schema: of files, the types that
+    nothing says so, as of a table in memory. files: their names, below folders KEY=VALUE. note: what was left out. schema: of files, the types that
     they have. narrowed: of files, the scan without the stretches that their own figures say no row in meets a
     condition; `num_rows` are still those of all.
 
@@ -28,6 +28,7 @@ class Scan:
     num_rows: int
     pieces: Pieces
     fingerprint: Callable[[], tuple[str, ...]] = tuple
+    files: tuple[str, ...] = ()
     note: str = ""
     schema: pa.Schema | None = None
     narrowed: Callable[[pc.Expression], "Scan"] | None = None

@@ -38,7 +38,8 @@ def try_out(
     """
     for plan in plans:
         with drawn_from(plan.config.seed):
-            require_memory(sketched(partial(model_of, plan, inputs, own)), device)
+            sketch = sketched(partial(model_of, plan, inputs, own))
+        require_memory(sketch, device, plan.config.embedding_optimizer)
         check_losses_suit(balancer_of(plan, own), plan.tasks)
         build_monitor(plan.config.monitor, plan.tasks, has_groups=plan.train.groups is not None)
 

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from polytask.choices import EmbeddingOptimizer
 from polytask.errors import UserError
 
 ModelT = TypeVar("ModelT", bound=nn.Module)
@@ -16,6 +17,8 @@ ModelT = TypeVar("ModelT", bound=nn.Module)
 _CGROUP = Path("/sys/fs/cgroup/memory.max")
 _COPIES = 4
 """In training: the weights, their gradients and the two moments of AdamW."""
+_COPIES_OF_TABLES = 2
+"""The same of tables under row-wise Adagrad: the weights, and the best ones so far."""
 
 _DRAWING = frozenset(
     {
@@ -57,10 +60,19 @@ def sketched(build: Callable[[], ModelT]) -> ModelT:
         raise UserError(f"the options make a model of an impossible size: {first}") from error
 
 
-def require_memory(sketch: nn.Module, device: torch.device) -> None:
+def require_memory(
+    sketch: nn.Module, device: torch.device, optimizer: EmbeddingOptimizer = "adam"
+) -> None:
     """UserError, with the size that it needs, where a model cannot be trained in the machine's memory."""
+    tables = {id(m.weight) for m in sketch.modules() if isinstance(m, nn.Embedding) and m.sparse}
+    tables = tables if optimizer == "rowwise_adagrad" else set()
     tensors = [*sketch.parameters(), *sketch.buffers()]
-    needed = _COPIES * sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    needed = sum(
+        tensor.numel()
+        * tensor.element_size()
+        * (_COPIES_OF_TABLES if id(tensor) in tables else _COPIES)
+        for tensor in tensors
+    )
     there = memory_of(device)
     if there is not None and needed > there:
         number = sum(parameter.numel() for parameter in sketch.parameters())

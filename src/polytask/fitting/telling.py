@@ -9,6 +9,7 @@ from polytask.fitting.comparing.labels import labels_of
 from polytask.fitting.events import Event, ModelFinished, Notice
 from polytask.fitting.mixing import mixing_lines
 from polytask.fitting.preparing.prepare import Prepared
+from polytask.records import chain_in_words
 
 _MOST_NOTES = 12
 
@@ -53,6 +54,8 @@ def prepared_lines(prepared: Prepared) -> Iterator[str]:
     ]
     if times and prepared.split.startswith("at random"):
         yield f"  {times[0]} is a time: {flag('time-column', times[0])} tests on the future"
+    if len(prepared.seen) > 1:
+        yield f"  {chain_in_words(prepared.seen)}"
     yield f"training: {budget_in_words(prepared.config, prepared.num_train)}"
     for line in mixing_lines(prepared.config, prepared.data_sets):
         yield f"  {line}"

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 import pyarrow as pa
@@ -45,6 +45,7 @@ class Categories(Input):
     [[2], [1], [2], [0]]
     """
 
+    by_column: ClassVar[str] = "vocabularies"
     vocabularies: tuple[Vocabulary, ...]
     embedding_dim: int
     sparse_above: int = SPARSE_ABOVE
@@ -163,6 +164,18 @@ class Categories(Input):
             for name, new in zip(later.columns, later.vocabularies)
         )
         return replace(later, vocabularies=vocabularies, embedding_dim=self.embedding_dim)
+
+    def seen_on(self, seen: Mapping[str, pa.Table], *, otherwise: int) -> Self:
+        """With the days on which values were seen last: by column, tables of `value` and `day`."""
+        named = zip(self.columns, self.vocabularies)
+        found = [v.seen_on(seen[n], f"column {n!r}", otherwise=otherwise) for n, v in named]
+        return replace(self, vocabularies=tuple(found))
+
+    def seen_within(self, num_days: int) -> Self:
+        """Without the values that were not seen in the last `num_days` days, the newest one among them."""
+        newest = max(int(v.days(otherwise=0).max(initial=0)) for v in self.vocabularies)
+        kept = tuple(v.since(newest - num_days + 1) for v in self.vocabularies)
+        return replace(self, vocabularies=kept)
 
     @torch.no_grad()
     def carry(self, module: nn.Module, earlier: Input, earlier_module: nn.Module) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 import pyarrow as pa
@@ -35,6 +35,7 @@ class FrequentValues(Input):
     (((0.0, 500.0),), [2, 3, 2, 3, 1, 0])
     """
 
+    by_column: ClassVar[str] = "values"
     values: tuple[tuple[float, ...], ...]
     embedding_dim: int
 

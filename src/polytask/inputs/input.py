@@ -2,9 +2,9 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
-from typing import Self
+from typing import ClassVar, Self
 
 import pyarrow as pa
 import torch
@@ -35,6 +35,9 @@ class Input(ABC):
     """
 
     columns: tuple[str, ...]
+    by_column: ClassVar[str] = ""
+    """The field that has an entry for each column, where the entries of columns have nothing to do with
+    each other: such an input can go on with some of its columns, and others beside them."""
 
     @classmethod
     @abstractmethod
@@ -96,9 +99,19 @@ class Input(ABC):
         return ()
 
     def grown(self, later: "Input") -> "Input":
-        """This input as later rows find it, where it goes on: itself, or `later` where that is of
-        other columns. Inputs with vocabularies get the values that are new."""
-        return self if later.columns == self.columns else later
+        """This input as later rows find it, where it goes on: itself; of other columns, those that are
+        new as `later` has them, or all of it `later` where they are no matter of their own.
+
+        Inputs with vocabularies get the values that are new.
+        """
+        if later.columns == self.columns:
+            return self
+        if not self.by_column:
+            return later
+        known = dict(zip(self.columns, getattr(self, self.by_column)))
+        new = zip(later.columns, getattr(later, self.by_column))
+        entries = tuple(known.get(name, entry) for name, entry in new)
+        return replace(self, **{"columns": later.columns, self.by_column: entries})
 
     @torch.no_grad()
     def carry(self, module: nn.Module, earlier: "Input", earlier_module: nn.Module) -> int:

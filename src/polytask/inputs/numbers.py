@@ -4,7 +4,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import pyarrow as pa
@@ -112,6 +112,7 @@ class Numbers(Input):
     [[-1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]
     """
 
+    by_column: ClassVar[str] = "scales"
     scales: tuple[NumericScale, ...]
 
     def __post_init__(self) -> None:

@@ -1,7 +1,7 @@
 """Lists of ids or numbers: what a user saw, the tags of a text; and the item that they are compared with."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Self
 
 import numpy as np
@@ -168,6 +168,19 @@ class Sequences(Input):
                     f"{name}: of {told(num_cut, 'list')} only the last {self.longest:,} are read"
                 )
         return noted
+
+    def grown(self, later: Input) -> Input:
+        """With the entries that are new, where the columns and the tables that they share are the same."""
+        assert isinstance(later, Sequences)
+        if (later.columns, later.table_of) != (self.columns, self.table_of):
+            return later
+        tables = tuple(
+            mine.grown(new)
+            if isinstance(mine, Vocabulary) and isinstance(new, Vocabulary)
+            else mine
+            for mine, new in zip(self.tables, later.tables)
+        )
+        return replace(self, tables=tables)
 
     @torch.no_grad()
     def carry(self, module: nn.Module, earlier: Input, earlier_module: nn.Module) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import pyarrow as pa
@@ -128,6 +128,7 @@ class Time(Input):
     [[0.25, 0.0], [0.75, 1.0], [nan, nan]]
     """
 
+    by_column: ClassVar[str] = "clocks"
     clocks: tuple[Clock, ...]
 
     def __post_init__(self) -> None:

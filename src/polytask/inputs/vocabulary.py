@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from polytask.columns.packed import PackedArray
 from polytask.columns.value_list import ValueList
 from polytask.columns.values import Coded, coded, converted, type_name, value_kind
 from polytask.errors import UserError
@@ -28,11 +29,15 @@ class Vocabulary:
     grown, run by run. With `num_buckets`, unseen
     and rare values are not id 1 but one of so many ids behind those of the values, by a hash of their
     text. Source: Weinberger et al., ICML 2009, Feature Hashing.
+
+    `last_seen` are the days since 1970 of the last training rows that had the values, where rows have
+    times; of values behind them it is not known.
     """
 
     dtype: str
     values: ValueList
     num_buckets: int = 0
+    last_seen: PackedArray | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.num_buckets <= _MOST_BUCKETS:
@@ -76,6 +81,33 @@ class Vocabulary:
             values = self.values.followed_by(later.values)
         return replace(self, values=values, num_buckets=max(self.num_buckets, later.num_buckets))
 
+    def days(self, *, otherwise: int) -> NDArray[np.int64]:
+        """The day on which each value was seen last, `otherwise` where that is not known."""
+        days = np.full(len(self.values), otherwise, dtype=np.int64)
+        if self.last_seen is not None:
+            known = self.last_seen.array()
+            days[: len(known)] = known
+        return days
+
+    def seen_on(self, seen: pa.Table, what: str, *, otherwise: int) -> Self:
+        """With the last days of rows that were counted: a table of `value`, `count` and `day`.
+
+        A value that neither they nor an earlier run date was seen on the day `otherwise`.
+        """
+        seen = seen.filter(pc.greater(seen["count"], 0))
+        places = replace(self, num_buckets=0).encode(seen["value"], what) - FIRST_ID
+        is_known = places >= 0
+        days = self.days(otherwise=otherwise)
+        np.maximum.at(days, places[is_known], seen["day"].to_numpy()[is_known])
+        return replace(self, last_seen=PackedArray.of(days))
+
+    def since(self, day: int) -> Self:
+        """Without the values that were not seen from this day on; they are unseen ones again."""
+        days = self.days(otherwise=day)
+        kept = days >= day
+        values = ValueList(self.values.array.filter(pa.array(kept)))
+        return replace(self, values=values, last_seen=PackedArray.of(days[kept]))
+
     def encode(self, column: pa.ChunkedArray, what: str) -> NDArray[np.int64]:
         """The ids (B,); a column of another type is taken where nothing is lost."""
         found = coded(column, what)
@@ -96,10 +128,15 @@ class Vocabulary:
         return [first + zlib.crc32(text.encode()) % number for text in texts]
 
 
-def counted(column: pa.ChunkedArray, what: str) -> pa.Table:
-    """The column's `value`s, each once, with the `count` of their rows."""
+def counted(
+    column: pa.ChunkedArray, what: str, *, days_B: NDArray[np.int64] | None = None
+) -> pa.Table:
+    """The column's `value`s, each once, with the `count` of their rows and the last `day` of these."""
     found = coded(column, what)
-    return pa.table({"value": found.values, "count": found.counts()})
+    table = {"value": found.values, "count": found.counts()}
+    if days_B is not None:
+        table["day"] = found.latest(days_B)
+    return pa.table(table)
 
 
 def common_ids(new: Vocabulary, old: Vocabulary) -> tuple[Tensor, Tensor]:

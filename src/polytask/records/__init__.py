@@ -44,6 +44,8 @@ from polytask.records.run import RunRecord as RunRecord
 from polytask.records.run import Speed as Speed
 from polytask.records.run import TaskResult as TaskResult
 from polytask.records.run import TaskScores as TaskScores
+from polytask.records.seen import SeenRecord as SeenRecord
+from polytask.records.seen import chain_in_words as chain_in_words
 from polytask.records.steps import History as History
 from polytask.records.steps import HistoryRecord as HistoryRecord
 from polytask.records.steps import StepRecord as StepRecord

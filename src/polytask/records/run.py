@@ -8,6 +8,7 @@ from polytask.records.auxiliary import AuxiliaryRecord
 from polytask.records.comparison import Row
 from polytask.records.html import abridged, html_table
 from polytask.records.metrics import Evaluation, Gain
+from polytask.records.seen import SeenRecord
 
 LeakMetric: TypeAlias = Literal["AUC", "R2"]
 
@@ -84,7 +85,8 @@ class DataRecord:
     """What was read: rows by part ("train", "valid", "test"), inputs, labels, possible leaks.
 
     `unused_columns` maps a column to the reason why it is no input; `split` says in words how the
-    parts were parted, `notes` how columns were read, a line each. Where the table lies stands in run.yaml: a fact of one machine, not of the data.
+    parts were parted, `notes` how columns were read, a line each. `seen` are the training rows of the runs whose inputs
+    go on in this one (--grow), and its own, the last. Where the table lies stands in run.yaml: a fact of one machine, not of the data.
     """
 
     rows: Mapping[str, int]
@@ -95,6 +97,7 @@ class DataRecord:
     split: str = ""
     notes: tuple[str, ...] = ()
     data_sets: tuple[DataSetRecord, ...] = ()
+    seen: tuple[SeenRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,23 @@
-"""AdamW for what is dense, Adam of rows for tables with sparse gradients."""
+"""AdamW for what is dense; for tables with sparse gradients Adam of rows, or row-wise Adagrad for all tables."""
 
 import math
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
+from polytask.choices import EmbeddingOptimizer
 from polytask.choices import Schedule as Schedule
 from polytask.training.adamw import AdamW, Group
 from polytask.training.row_adam import RowAdam
+from polytask.training.rowwise_adagrad import RowwiseAdagrad
+
+EMBEDDING_RATE = 0.03
+"""Row-wise Adagrad's rate at its highest, where none is given: see benchmarks/RESULTS.md."""
+
+Stepped: TypeAlias = AdamW | RowAdam | RowwiseAdagrad | torch.optim.Optimizer
 
 
 def learning_rate_at(
@@ -61,27 +68,44 @@ class Optimizers:
     """The optimizers of one model, stepped together at one learning rate.
 
     Tables whose modules say which rows they read (`LooksUpRows`) are stepped by RowAdam, other sparse
-    embeddings by torch's SparseAdam, which leaves untouched rows where they are.
+    embeddings by torch's SparseAdam, which leaves untouched rows where they are. With `embedding_optimizer`
+    "rowwise_adagrad" all embeddings are stepped by it, at `embedding_rate` in the place of `learning_rate`.
 
     Weight decay (decoupled, AdamW) applies to matrices only: never to vectors, nor to what a module
     names in `undecayed()`, nor to embeddings, whose rows would shrink while their value is absent
     from the batch.
     """
 
-    def __init__(self, model: nn.Module, *, learning_rate: float, weight_decay: float) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        learning_rate: float,
+        weight_decay: float,
+        embedding_optimizer: EmbeddingOptimizer = "adam",
+        embedding_rate: float | None = None,
+    ) -> None:
         embeddings = [m for m in model.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag)]
         readers = [m for m in model.modules() if isinstance(m, LooksUpRows) and m.sparse]
         tables = {id(m.weight): m.weight for m in readers}
         others_sparse = {id(m.weight): m.weight for m in embeddings if m.sparse}
         others_sparse = {key: table for key, table in others_sparse.items() if key not in tables}
-        sparse = tables | others_sparse
+        by_rows: dict[int, Tensor] = {}
+        if embedding_optimizer == "rowwise_adagrad":
+            by_rows = {id(m.weight): m.weight for m in embeddings if m.weight.requires_grad}
+            tables, others_sparse = {}, {}
+            for module in readers:
+                module.before_lookup = None
+        sparse = tables | others_sparse | by_rows
         plain = {id(m.weight) for m in embeddings if not m.sparse} | _spared_ids(model)
         rest = [p for p in model.parameters() if p.requires_grad and id(p) not in sparse]
         matrices = [p for p in rest if id(p) not in plain]
         others = [p for p in rest if id(p) in plain]
         self.dense_parameters = rest
         self.rows = RowAdam(list(tables.values()), learning_rate=learning_rate) if tables else None
-        self.all: list[AdamW | RowAdam | torch.optim.Optimizer] = [
+        self.adagrad: RowwiseAdagrad | None = None
+        self._scale = (embedding_rate or EMBEDDING_RATE) / learning_rate
+        self.all: list[Stepped] = [
             AdamW(
                 [
                     Group(params=matrices, lr=learning_rate, weight_decay=weight_decay),
@@ -93,13 +117,18 @@ class Optimizers:
             self.all.append(self.rows)
             for module in readers:
                 module.before_lookup = partial(self.rows.catch_up, module.weight)
+        if by_rows:
+            self.adagrad = RowwiseAdagrad([*by_rows.values()], learning_rate=learning_rate)
+            self.all.append(self.adagrad)
         if others_sparse:
             self.all.append(torch.optim.SparseAdam(list(others_sparse.values()), lr=learning_rate))
 
     def step(self, learning_rate: float) -> None:
+        """One step of each; embeddings whose rate is their own follow the same schedule."""
         for optimizer in self.all:
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate
+                is_scaled = optimizer is self.adagrad
+                group["lr"] = learning_rate * self._scale if is_scaled else learning_rate
             optimizer.step()
 
     def zero_grad(self) -> None:
@@ -115,11 +144,13 @@ class Optimizers:
 
     def clip(self, max_norm: float) -> None:
         """Scale gradients so that their joint length is at most `max_norm`; SparseAdam's are left out."""
-        tables = [] if self.rows is None else self.rows.param_groups[0]["params"]
-        found = [p.grad for p in (*self.dense_parameters, *tables) if p.grad is not None]
+        by_rows = [each for each in (self.rows, self.adagrad) if each is not None]
+        tables = [table for each in by_rows for table in each.param_groups[0]["params"]]
+        clipped = [*self.dense_parameters, *tables]
+        found = [p.grad for p in clipped if p.grad is not None]
         values = [grad.coalesce().values() if grad.is_sparse else grad for grad in found]
         if len(values) == len(found) and not any(grad.is_sparse for grad in found):
-            nn.utils.clip_grad_norm_(self.dense_parameters, max_norm)
+            nn.utils.clip_grad_norm_(clipped, max_norm)
             return
         length = torch.linalg.vector_norm(
             torch.stack([torch.linalg.vector_norm(v) for v in values])

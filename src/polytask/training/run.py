@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from polytask.balancing import Balancer, Ranks
+from polytask.choices import EmbeddingOptimizer
 from polytask.model import MultiTaskModel
 from polytask.training.monitor import Monitor
 from polytask.training.optimizer import Optimizers, Schedule
@@ -23,7 +24,8 @@ class Settings:
     `patience` counts validations without a better score (0: train all epochs, still keep the
     best weights); `validations_per_epoch` above one suits
     id-heavy data, which overfits within an epoch. `measure_at` is where gradient rules look:
-    at the seam (cheap) or at the shared parameters (exact).
+    at the seam (cheap) or at the shared parameters (exact). `embedding_rate` is that of the
+    embedding optimizer "rowwise_adagrad" at its highest.
 
     >>> Settings(epochs=10, clip_norm=1.0).schedule
     'cosine'
@@ -31,6 +33,8 @@ class Settings:
 
     epochs: int = 6
     learning_rate: float = 3e-3
+    embedding_optimizer: EmbeddingOptimizer = "adam"
+    embedding_rate: float | None = None
     weight_decay: float = 1e-5
     warmup_fraction: float = 0.05
     schedule: Schedule = "cosine"
@@ -91,7 +95,11 @@ class TrainingRun:
                 f"{model.num_losses} to weigh: {', '.join(model.loss_names)}"
             )
         optimizers = Optimizers(
-            model, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay
+            model,
+            learning_rate=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            embedding_optimizer=settings.embedding_optimizer,
+            embedding_rate=settings.embedding_rate,
         )
         monitor = monitor or Monitor.default(model.tasks)
         return cls(model, balancer, optimizers, settings, monitor, ranks=ranks)
@@ -117,12 +125,15 @@ class TrainingRun:
         if score < progress.best_score and not is_first:
             return False
         progress.best_score, progress.best_step = score, progress.step
-        progress.best_weights = {k: v.clone() for k, v in self.model.state_dict().items()}
+        # Nothing follows that could change them: tables of gigabytes need no copy then.
+        is_last = progress.epoch == self.settings.epochs
+        weights = {} if is_last else self.model.state_dict()
+        progress.best_weights = {name: value.clone() for name, value in weights.items()}
         return True
 
     def restore_best(self) -> None:
-        """Put the best validated weights back, if any validation took place."""
-        if self.progress.best_weights is not None:
+        """Put the best validated weights back, if any validation took place; the newest ones have no copy."""
+        if self.progress.best_weights:
             self.model.load_state_dict(self.progress.best_weights)
 
 

@@ -10,14 +10,17 @@ from torch import Tensor
 from polytask import __version__, kernels
 from polytask.errors import UserError
 from polytask.products import onednn_is_faster
-from polytask.training.adamw import AdamW
-from polytask.training.row_adam import HISTORY, LAST, RowAdam
+from polytask.training.optimizer import Stepped
+from polytask.training.row_adam import HISTORY, LAST
+from polytask.training.rowwise_adagrad import ROW_SUM
 from polytask.training.run import Progress, TrainingRun, device_of
 from polytask.training.state_files import DamagedStateError, ForeignStateError, State
 from polytask.training.tensor_files import differences, layouts_of
 
 PROGRESS, SETTINGS, ARITHMETIC, NUMBERS = "progress", "settings", "arithmetic", "optimizer numbers"
 
+_OF_ROWS = (LAST, ROW_SUM)
+"""Slots that have a number a row of a table."""
 _ENDLESS = float(1 << 63)
 
 
@@ -171,11 +174,13 @@ def _optimizer_slots(run: TrainingRun, state: State) -> list[dict[int, dict[str,
 def _may_be_of(shape: torch.Size, slot: str, value: Tensor) -> bool:
     """Whether a slot of a parameter of this shape can hold the value; a number fits all."""
     return (
-        not value.ndim or slot == HISTORY or value.shape == (shape[:1] if slot == LAST else shape)
+        not value.ndim
+        or slot == HISTORY
+        or value.shape == (shape[:1] if slot in _OF_ROWS else shape)
     )
 
 
-def _parameters_of(optimizer: AdamW | RowAdam | torch.optim.Optimizer) -> list[Tensor]:
+def _parameters_of(optimizer: Stepped) -> list[Tensor]:
     """In the order by which an optimizer's state counts them."""
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 

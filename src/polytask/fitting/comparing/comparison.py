@@ -215,4 +215,5 @@ def _data(prepared: Prepared) -> DataRecord:
         split=prepared.split,
         notes=prepared.notes,
         data_sets=data_set_records(prepared.config, prepared.data_sets),
+        seen=prepared.seen,
     )

@@ -13,8 +13,8 @@ from polytask.fitting.preparing.encoding import (
     apply_derivations,
     derived_from,
     made_from,
-    read_options,
 )
+from polytask.fitting.preparing.growing import columns_before, growing_options
 from polytask.fitting.preparing.history import (
     claimed_columns,
     history_columns,
@@ -25,6 +25,9 @@ from polytask.fitting.preparing.tasks import (
 from polytask.fitting.preparing.where import matching
 from polytask.inputs import repeating
 
+_FROM_VALUES = ("categorical", "numeric", "time", "image")
+"""Inputs of which a column may be one by its values alone."""
+
 
 def inspect_table(config: FitConfig, table: TableSource | None = None) -> tuple[pa.Table, Schema]:
     """The table with derived columns, and what `fit` would make of each column."""
@@ -32,7 +35,7 @@ def inspect_table(config: FitConfig, table: TableSource | None = None) -> tuple[
     if source is None:
         raise UserError("there is no table to inspect")
     derivations = [parse_derivation(text) for text in config.derive]
-    whole = apply_derivations(read_table(source, options=read_options(config)), derivations)
+    whole = apply_derivations(read_table(source, options=growing_options(config)), derivations)
     whole = matching(whole, config.where)
     if config.tasks:
         config = resolve_tasks(config, whole)
@@ -63,15 +66,24 @@ def schema_of(
     extra = (weights | parting) - set(config.ignore) - label_columns
     labels = derived_from(derivations, frozenset(label_columns))
     giveaways = made_from(derivations, labels | set(config.after))
+    derived = {name: giveaways[name] for name in giveaways.keys() - set(config.allow)}
+    history = claimed_columns(config)
+    columns = {**config.columns, "history": history}
+    # What a run that goes on has read stays what it was, whatever today's rows look like.
+    free = set(table.column_names if config.inputs is None else config.inputs)
+    free -= {*labels, *derived, *config.ignore, *extra, *config.after, *named, *history}
+    for name, before in columns_before(config).items():
+        if name in _FROM_VALUES:
+            columns[name] = (*columns.get(name, ()), *(c for c in before if c in free))
     return infer_schema(
         table,
         labels=labels,
-        derived={name: giveaways[name] for name in giveaways.keys() - set(config.allow)},
+        derived=derived,
         inputs=config.inputs,
         ignore=(*config.ignore, *sorted(extra)),
         categorical=config.categorical,
         numeric=config.numeric,
-        columns={**config.columns, "history": claimed_columns(config)},
+        columns=columns,
         after=config.after,
         text=config.text,
     )
@@ -82,6 +94,8 @@ def input_columns(config: FitConfig, schema: Schema, train: pa.Table) -> dict[st
     columns = schema.inputs
     if config.numeric_values == "auto":
         found = repeating(train, schema.numeric)
+        before = columns_before(config).get("frequent_values", ())
+        found = tuple(name for name in schema.numeric if name in found or name in before)
         columns["frequent_values"] = (*columns.get("frequent_values", ()), *found)
     columns["history"] = history_columns(config)
     return columns

@@ -35,14 +35,15 @@ from polytask.fitting.preparing.encoding import (
     apply_derivations,
     derived_from,
     made_from,
-    read_options,
+    with_dates,
 )
-from polytask.fitting.preparing.growing import check_growth, grown
+from polytask.fitting.preparing.growing import check_growth, growing_options, grown
 from polytask.fitting.preparing.history import (
     history_fit,
 )
 from polytask.fitting.preparing.lengths import Lengths, lengths_of_rows
-from polytask.fitting.preparing.splitting import Parts, split_in_words, split_table
+from polytask.fitting.preparing.seen import chain, seen_in
+from polytask.fitting.preparing.splitting import Parts, is_by_time, split_in_words, split_table
 from polytask.fitting.preparing.tasks import (
     label_words,
     make_tasks,
@@ -52,7 +53,7 @@ from polytask.fitting.preparing.tasks import (
 from polytask.fitting.preparing.where import matching
 from polytask.fitting.preparing.words import check_words, refuse_words, with_words
 from polytask.inputs import FittedInputs
-from polytask.records import Leak
+from polytask.records import Leak, SeenRecord
 from polytask.streams import Batch, StoredRows
 from polytask.task import Task
 
@@ -68,6 +69,8 @@ class Prepared:
     `stored` are all training rows, where they are on disk: `train` is then a sample of
     them; `stored_test` all rows of a test that is larger than `test`, a draw of them. `kept` is
     what must live as long as this, such as a temporary folder.
+    `seen` are the training rows of the runs whose inputs go on in this one, and its own, the last; `growth` says how inputs grew,
+    and stands in `notes` as well.
     `valid_is_random`: the validation rows were drawn among those to train on, each by itself.
     """
 
@@ -91,6 +94,8 @@ class Prepared:
     stored_test: StoredRows | None = None
     kept: object = None
     valid_is_random: bool = False
+    seen: tuple[SeenRecord, ...] = ()
+    growth: tuple[str, ...] = ()
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -145,7 +150,7 @@ def prepare_parts(
     fits, derivations = build_inputs(config), [parse_derivation(text) for text in config.derive]
     check_growth(config)
     train = split.train
-    config, kind_reasons = resolve_kinds(config, train)
+    config, kind_reasons = resolve_kinds(with_dates(config, train), train)
     config = with_words(config, train)
     schema = schema_of(config, train, derivations)
     check_words(config, train, schema.inputs)
@@ -168,7 +173,9 @@ def prepare_parts(
     fits["history"] = history_fit(config, fits["history"], fitted.tasks, labels_BT)
     with rows_named(split, "train"):
         inputs = FittedInputs.fit(train, input_columns(config, schema, train), fits=fits)
-    inputs = grown(config, inputs)
+    ids = inputs.by_name["categorical"].columns if "categorical" in inputs.by_name else ()
+    seen = seen_in(config, train, ids)
+    inputs, growth = grown(config, inputs, seen)
     encoded = encoded_parts(config, split, inputs, fitted)
     config = with_inputs_noted(config, split, inputs.columns)
     examples = {name: each for name, (each, _) in encoded.items()}
@@ -198,18 +205,25 @@ def prepare_parts(
         counts["train"],
         tuple(leaks),
         split_in_words(config, named=named),
-        (*bad_rows, *notes, *((lengths.note,) if lengths.note else ())),
+        (
+            *(() if is_sample else growth),
+            *bad_rows,
+            *notes,
+            *((lengths.note,) if lengths.note else ()),
+        ),
         {name: unknown_classes(each) for name, each in counts.items()},
         auxiliaries,
         data_sets,
         lengths.by_B,
         valid_is_random=_valid_is_random(config, named),
+        seen=chain(config, seen.record),
+        growth=growth,
     )
 
 
 def _valid_is_random(config: FitConfig, named: Collection[str]) -> bool:
     is_own = config.valid is not None or "valid" in named
-    return not is_own and config.time_column is None and config.split_by is None
+    return not is_own and not is_by_time(config) and config.split_by is None
 
 
 def _giveaways(config: FitConfig, derivations: Sequence[Derivation]) -> frozenset[str]:
@@ -230,8 +244,9 @@ def _read_and_split(
         raise UserError("there is no table: name one, such as `polytask fit log.parquet`")
     if config.data:
         raise UserError("there is a table beside data sets: give it a name too, --data=NAME=TABLE")
-    whole = apply_derivations(read_table(source, options=read_options(config)), derivations)
+    whole = apply_derivations(read_table(source, options=growing_options(config)), derivations)
     whole = matching(whole, config.where)
+    config = with_dates(config, whole)
     config = resolve_tasks(with_auxiliary_tasks(config, whole.column_names), whole)
     check_columns(config, whole)
     return config, split_table(config, whole, derivations=derivations, named=named)

@@ -12,7 +12,8 @@ from polytask.data.derive import Derivation
 from polytask.data.readers import TableSource, read_table
 from polytask.data.splits import Split, split_by_cutoffs, split_by_key, split_random
 from polytask.errors import UserError, flag
-from polytask.fitting.preparing.encoding import apply_derivations, read_options
+from polytask.fitting.preparing.encoding import apply_derivations
+from polytask.fitting.preparing.growing import growing_options
 from polytask.fitting.preparing.where import matching
 
 
@@ -80,22 +81,31 @@ def split_in_words(config: FitConfig, *, named: Collection[str]) -> str:
 
 def _rule_in_words(config: FitConfig) -> str:
     starts = (("validation", config.valid_from), ("test", config.test_from))
-    if config.time_column is not None:
+    if is_by_time(config):
         cuts = " and ".join(f"{part} from {start}" for part, start in starts if start is not None)
         return f"by time: {cuts} of {config.time_column}"
     how = "at random" if config.split_by is None else f"by {config.split_by}"
     return f"{how}, seed {config.split_seed}"
 
 
+def is_by_time(config: FitConfig) -> bool:
+    """Whether cut-offs of --time-column part the rows; UserError for one without the other.
+
+    With --forget the column may be named for its days alone.
+    """
+    has_cuts = config.valid_from is not None or config.test_from is not None
+    if has_cuts and config.time_column is None:
+        raise UserError("--valid-from and --test-from need --time-column: the column they cut")
+    if config.time_column is not None and not has_cuts and config.forget is None:
+        raise UserError("--time-column needs --valid-from or --test-from, or both")
+    return has_cuts
+
+
 def _split(config: FitConfig, table: pa.Table, *, given: Collection[str]) -> Split:
     valid_fraction = 0.0 if "valid" in given else config.valid_fraction
     test_fraction = 0.0 if "test" in given else config.test_fraction
-    if config.time_column is not None:
-        if config.valid_from is None and config.test_from is None:
-            raise UserError("--time-column needs --valid-from or --test-from, or both")
+    if is_by_time(config):
         return _by_time(config, table, valid_fraction=valid_fraction)
-    if config.valid_from is not None or config.test_from is not None:
-        raise UserError("--valid-from and --test-from need --time-column: the column they cut")
     if config.split_by is not None:
         return split_by_key(
             table[config.split_by],
@@ -134,5 +144,5 @@ def _take(table: pa.Table, split: Split, part: str) -> pa.Table | None:
 
 
 def _read(config: FitConfig, source: TableSource, derivations: Sequence[Derivation]) -> pa.Table:
-    table = apply_derivations(read_table(source, options=read_options(config)), derivations)
+    table = apply_derivations(read_table(source, options=growing_options(config)), derivations)
     return matching(table, config.where)

@@ -7,11 +7,12 @@ import torch
 from polytask.balancing import Ranks
 from polytask.config import FitConfig
 from polytask.config.presets import with_preset
-from polytask.data.readers import TableSource, open_scan
+from polytask.data.readers import TableSource, names_of_files, open_scan
 from polytask.data.scans import Scan
 from polytask.errors import UserError
 from polytask.fitting.preparing.encoding import read_options
 from polytask.fitting.preparing.prepare import Prepared, prepare
+from polytask.fitting.preparing.seen import with_files
 from polytask.fitting.processes.torchrun import is_first, raise_on_all
 from polytask.fitting.sizes import memory_of
 from polytask.fitting.storing.preparing import prepare_on_disk
@@ -32,10 +33,14 @@ def prepare_table(
     Raises UserError as `prepare` does, and for a format that is not read in pieces.
     """
     source = table if table is not None else config.table
-    scan = None if source is None or config.data else _scan_if_large(config, source)
-    if scan is None:
+    if source is None or config.data:
         return prepare(config, table, parts=parts)
-    return prepare_on_disk(with_preset(config), scan, named=parts or {})
+    scan, is_for_disk = _scanned(config, source)
+    if scan is not None and is_for_disk:
+        prepared = prepare_on_disk(with_preset(config), scan, named=parts or {})
+    else:
+        prepared = prepare(config, table, parts=parts)
+    return with_files(prepared, scan.files if scan and scan.files else names_of_files(source))
 
 
 def prepare_on_ranks(
@@ -49,7 +54,7 @@ def prepare_on_ranks(
 
     def is_for_all() -> bool:
         source = table if table is not None else config.table
-        return source is None or bool(config.data) or _scan_if_large(config, source) is None
+        return source is None or bool(config.data) or not _scanned(config, source)[1]
 
     def prepared() -> Prepared:
         return prepare_table(config, table, parts=parts)
@@ -60,9 +65,10 @@ def prepare_on_ranks(
     return raise_on_all(ranks, lambda: first or prepared())
 
 
-def _scan_if_large(config: FitConfig, source: TableSource) -> Scan | None:
+def _scanned(config: FitConfig, source: TableSource) -> tuple[Scan | None, bool]:
+    """The table in pieces, where it can be read so, and whether it is to be on disk."""
     if config.on_disk == "never":
-        return None
+        return None, False
     scan = open_scan(source, options=read_options(config))
     if config.on_disk == "always":
         if scan is None:
@@ -72,8 +78,8 @@ def _scan_if_large(config: FitConfig, source: TableSource) -> Scan | None:
                 "t = c.open_csv('IN.csv'); w = p.ParquetWriter('OUT.parquet', t.schema); "
                 '[w.write_batch(b) for b in t]; w.close()"'
             )
-        return scan
-    return scan if scan is not None and scan.fingerprint() and _is_large(scan) else None
+        return scan, True
+    return scan, scan is not None and bool(scan.fingerprint()) and _is_large(scan)
 
 
 def _is_large(scan: Scan) -> bool:

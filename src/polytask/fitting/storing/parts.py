@@ -13,6 +13,7 @@ from polytask.config import FitConfig
 from polytask.data.random_cuts import TEST, VALID, RandomCuts
 from polytask.data.splits import Cutoff, cutoff_parts, key_parts
 from polytask.errors import UserError, flag
+from polytask.fitting.preparing.splitting import is_by_time
 from polytask.fitting.storing.pieces import PieceReader
 
 PART_NAMES = ("train", "valid", "test")
@@ -114,9 +115,7 @@ def part_rule(config: FitConfig, reader: PieceReader, *, given: Collection[str])
     """The rule that the options ask for; a part that is `given` is a table of its own."""
     valid_fraction = 0.0 if "valid" in given else config.valid_fraction
     test_fraction = 0.0 if "test" in given else config.test_fraction
-    if config.time_column is None:
-        if config.valid_from is not None or config.test_from is not None:
-            raise UserError("--valid-from and --test-from need --time-column: the column they cut")
+    if not is_by_time(config):
         if config.split_by is not None:
             return _ByKey((config.split_by,), valid_fraction, test_fraction, config.split_seed)
         return _AtRandom(
@@ -127,8 +126,7 @@ def part_rule(config: FitConfig, reader: PieceReader, *, given: Collection[str])
                 seed=config.split_seed,
             )
         )
-    if config.valid_from is None and config.test_from is None:
-        raise UserError("--time-column needs --valid-from or --test-from, or both")
+    assert config.time_column is not None
     by_time = _ByTime((config.time_column,), config.valid_from, config.test_from)
     if config.valid_from is not None or valid_fraction == 0:
         return by_time
@@ -152,7 +150,7 @@ def require_rows(config: FitConfig, counts: NDArray[np.int64], *, given: Collect
 
 
 def _wants(config: FitConfig, part: str) -> bool:
-    if config.time_column is not None:
+    if is_by_time(config):
         if getattr(config, f"{part}_from") is not None:
             return True
         return part == "valid" and config.valid_fraction > 0

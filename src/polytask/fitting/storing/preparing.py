@@ -1,18 +1,15 @@
 """A table larger than memory and a configuration -> rows on disk, in as many passes as it needs."""
 
-import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from pydantic import TypeAdapter
 
-from polytask.columns.values import type_name
 from polytask.config import FitConfig
-from polytask.config.build import build_inputs
 from polytask.data.derive import parse_derivation
 from polytask.data.inference import ONE_A_ROW
 from polytask.data.options import ReadOptions
@@ -24,7 +21,7 @@ from polytask.fitting.comparing.spool import PART_ROWS
 from polytask.fitting.preparing.auxiliaries import with_auxiliary_tasks
 from polytask.fitting.preparing.columns import check_columns
 from polytask.fitting.preparing.encoding import read_options
-from polytask.fitting.preparing.growing import earlier_state, grown
+from polytask.fitting.preparing.growing import Grown, check_growth, earlier_state, growing_options
 from polytask.fitting.preparing.prepare import (
     Prepared,
     prepare_parts,
@@ -34,7 +31,6 @@ from polytask.fitting.preparing.sample import with_rows_budget
 from polytask.fitting.preparing.splitting import Parts
 from polytask.fitting.preparing.tasks import resolve_tasks
 from polytask.fitting.preparing.where import matching_scan
-from polytask.fitting.storing.counting import count_values
 from polytask.fitting.storing.distinct import repeating_columns
 from polytask.fitting.storing.encoding import MOST_VALID_ROWS, Counts, RowEncoder, write_rows
 from polytask.fitting.storing.parts import PART_NAMES, OnePart, PartRule, part_rule, require_rows
@@ -48,13 +44,28 @@ from polytask.fitting.storing.store import (
     require_space,
     unchanged,
 )
+from polytask.fitting.storing.vocabularies import OfAllRows, count_all
 from polytask.inputs import FittedInputs
-from polytask.inputs.categories import Categories
+from polytask.records import SeenRecord
 from polytask.streams import Batch, StoredRows
 from polytask.streams.storing import bytes_on_disk
 
 _INPUTS, _COUNTS, _TABLE = "inputs.json", "counts.json", "table.json"
 _counts_adapter: TypeAdapter[Counts] = TypeAdapter(Counts)
+
+
+@dataclass(frozen=True, slots=True)
+class _TableFacts:
+    """What a store keeps of its table beside the rows: `ids` are columns that a sample took for one value
+    a row, `growth` says how the inputs of an earlier run grew."""
+
+    num_rows: int
+    ids: tuple[str, ...]
+    growth: tuple[str, ...]
+    seen: SeenRecord
+
+
+_facts_adapter: TypeAdapter[_TableFacts] = TypeAdapter(_TableFacts)
 
 
 def prepare_on_disk(
@@ -72,6 +83,7 @@ def prepare_on_disk(
     Raises UserError for all that `prepare` raises, and for options that need all rows in memory.
     """
     _refuse_what_needs_memory(config)
+    check_growth(config)
     building = _Building(config, scan, named, sample_rows)
     folder = opened_or_built(building.folder, building.build)
     prepared = building.opened(folder)
@@ -95,7 +107,7 @@ class _Building:
     def reader(self) -> PieceReader:
         """Of all rows."""
         derivations = [parse_derivation(text) for text in self.config.derive]
-        return PieceReader(self.scan, derivations, read_options(self.config))
+        return PieceReader(self.scan, derivations, growing_options(self.config))
 
     def _matching(self, scan: Scan) -> PieceReader:
         """Of the rows that --where leaves."""
@@ -138,7 +150,8 @@ class _Building:
             write_sample(part, matching, rule, num_rows=self.sample_rows, seed=seed)
             fitted = self.fitted = self._fitted_on_all(part, matching, rule)
             reader = replace(matching, options=read_options(fitted.config, fitted.inputs))
-            inputs, num_rows = self._counted(part, fitted, reader, rule)
+            (inputs, growth), seen, num_rows = self._of_all_rows(part, fitted, reader, rule)
+            facts = _TableFacts(self.num_rows, self.ids, growth, seen)
             encoder = RowEncoder(fitted.config, inputs, fitted.targets)
             walks = [rule.walk(reader, encoder.columns)]
             for name, scan in self.given.items():
@@ -150,14 +163,14 @@ class _Building:
             counts = write_rows(part, encoder, walks, num_rows.tolist(), seed=seed)
             (part / _INPUTS).write_text(inputs.to_json())
             (part / _COUNTS).write_bytes(_counts_adapter.dump_json(counts))
-            (part / _TABLE).write_text(json.dumps({"num_rows": self.num_rows, "ids": self.ids}))
+            (part / _TABLE).write_bytes(_facts_adapter.dump_json(facts))
 
     def opened(self, folder: Path) -> Prepared:
         """What the store holds, as if it had just been read."""
-        table = json.loads((folder / _TABLE).read_text())
-        self.num_rows, self.ids = table["num_rows"], tuple(table["ids"])
+        table = _facts_adapter.validate_json((folder / _TABLE).read_bytes())
+        self.num_rows, self.ids = table.num_rows, table.ids
         fitted = self.__dict__.get("fitted") or self._fitted(folder)
-        counts = _counts_adapter.validate_python(json.loads((folder / _COUNTS).read_text()))
+        counts = _counts_adapter.validate_json((folder / _COUNTS).read_bytes())
         parts = {name: StoredRows.open(folder / name) for name in PART_NAMES if name in counts}
         # Rows are in random order: the first ones of the test are a draw of them.
         batches = {name: rows[0:PART_ROWS] for name, rows in parts.items() if name != "train"}
@@ -170,7 +183,9 @@ class _Building:
             valid=batches.get("valid"),
             test=batches.get("test"),
             label_counts=counts["train"],
-            notes=(*fitted.notes, *self._notes(batches)),
+            notes=(*table.growth, *fitted.notes, *self._notes(batches)),
+            growth=table.growth,
+            seen=(*fitted.seen[:-1], table.seen),
             stored_test=stored_test if is_large else None,
             unknown_classes={name: unknown_classes(each) for name, each in counts.items()},
             stored=stored,
@@ -209,23 +224,14 @@ class _Building:
             )
         return fitted
 
-    def _counted(
+    def _of_all_rows(
         self, folder: Path, fitted: Prepared, reader: PieceReader, rule: PartRule
-    ) -> tuple[FittedInputs, np.ndarray]:
-        """The inputs with vocabularies of all rows, and the rows of each part."""
-        if self.is_whole:
-            return fitted.inputs, np.bincount(read_sample(folder, self.reader).part_B, minlength=3)
-        by_name = dict(fitted.inputs.by_name)
-        columns = by_name["categorical"].columns if "categorical" in by_name else ()
-        counts, num_rows = count_values(rule.walk(reader, columns), columns)
-        require_rows(fitted.config, num_rows, given=self.given)
-        if columns:
-            sample = read_sample(folder, self.reader).table
-            dtypes = {name: type_name(sample[name].type) for name in columns}
-            fit = build_inputs(fitted.config)["categorical"]
-            assert isinstance(fit, partial)
-            by_name["categorical"] = Categories.of_counts(dtypes, counts, **fit.keywords)
-        return grown(fitted.config, FittedInputs(by_name)), num_rows
+    ) -> OfAllRows:
+        sample = read_sample(folder, self.reader)
+        if not self.is_whole:
+            return count_all(fitted, sample.table, reader, rule, given=self.given)
+        grown = Grown(fitted.inputs, fitted.growth)
+        return OfAllRows(grown, fitted.seen[-1], np.bincount(sample.part_B, minlength=3))
 
     @property
     def is_whole(self) -> bool:
