@@ -77,6 +77,15 @@ def test_a_constant_of_no_loss_is_refused() -> None:
         Relative(2, constant_losses=[0.1, 0.0])
 
 
+@pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
+def test_a_power_lies_between_the_plain_sum_and_the_whole(power: float) -> None:
+    x = torch.ones(2, requires_grad=True)
+    step = balanced_backward([x[0], x[1]], Relative(2, constant_losses=[0.25, 4.0], power=power))
+    assert step.weights.shared_T.tolist() == pytest.approx([4**power, 4**-power])
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        Relative(2, power=power + 1.5)
+
+
 def test_in_a_fit_a_rare_label_weighs_more_by_its_entropy() -> None:
     x, z = np.random.default_rng(0).normal(size=(2, 600))
     half, rare = x + z > 0, x + z > 2.4
