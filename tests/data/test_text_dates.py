@@ -1,6 +1,7 @@
 """Dates as people write them are read in the one order that a column's values allow."""
 
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -144,10 +145,12 @@ def test_an_order_that_was_told_is_kept_for_every_row() -> None:
 
 def log(num_rows: int = 400) -> pa.Table:
     """More is bought late in the year; dates are written month first."""
-    days = np.random.default_rng(0).integers(0, 365, num_rows)
+    random = np.random.default_rng(0)
+    days = random.integers(0, 365, num_rows)
+    is_bought = (days > 180) ^ (random.random(num_rows) < 0.2)
     dates = [datetime(2024, 1, 1) + timedelta(days=int(day)) for day in days]
     texts = [each.strftime("%m/%d/%Y") for each in dates]
-    return pa.table({"date": texts, "bought": (days > 180).astype(int), "x": days % 7})
+    return pa.table({"date": texts, "bought": is_bought.astype(int), "x": days % 7})
 
 
 def test_a_run_reads_later_tables_as_it_read_its_own(tmp_path: Path) -> None:
@@ -162,6 +165,17 @@ def test_a_run_reads_later_tables_as_it_read_its_own(tmp_path: Path) -> None:
     assert run.predict(later).equals(run.predict(same))
     run.save(tmp_path / "run")
     assert polytask.load(tmp_path / "run").predict(later).equals(run.predict(same))
+
+
+def test_a_run_that_goes_on_reads_as_the_one_before(tmp_path: Path) -> None:
+    """Its own rows, of dots, would be read day first."""
+    quick = {"epochs": 1, "baseline": "none", "intervals": False, "threads": 1}
+    fit = partial(polytask.fit, tasks=["bought"], **quick)
+    fit(log(), out=tmp_path / "first")
+    texts = [text[:3] + "01/2024" for text in log()["date"].to_pylist()]
+    more = log().set_column(0, "date", pa.array([text.replace("/", ".") for text in texts]))
+    run = fit(more, init_from=tmp_path / "first", grow=True)
+    assert run.config.dates == {"date": "mdy"}
 
 
 def test_rows_are_parted_by_dates_not_by_their_text() -> None:
