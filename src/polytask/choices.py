@@ -25,10 +25,10 @@ TRUNK_NAMES = (
     *("mtan", "omoe", "mmoe", "attention_moe", "cgc", "ple"),
 )
 RULE_NAMES = (
-    *("equal", "static", "decayed", "rlw", "uncertainty", "dwa", "gls", "scale_invariant"),
-    *("imtl_l", "famo", "stch", "gradnorm", "mgda", "pareto_efficient", "pcgrad", "gradvac"),
-    *("cagrad", "imtl_g", "nash_mtl", "fair_grad", "aligned_mtl", "upgrad", "dual_proj", "config"),
-    *("graddrop", "cosine_gate"),
+    *("equal", "relative", "static", "decayed", "rlw", "uncertainty", "dwa", "gls"),
+    *("scale_invariant", "imtl_l", "famo", "stch", "gradnorm", "mgda", "pareto_efficient"),
+    *("pcgrad", "gradvac", "cagrad", "imtl_g", "nash_mtl", "fair_grad", "aligned_mtl", "upgrad"),
+    *("dual_proj", "config", "graddrop", "cosine_gate"),
 )
 WRAPPER_NAMES = ("smoothed", "norm_clipped", "every_nth_step", "combined")
 AUXILIARY_NAMES = (

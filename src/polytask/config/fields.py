@@ -206,6 +206,8 @@ class FitConfig(_Strict):
     """Dropout in trunk and towers."""
     align: bool = False
     """A matrix of its own for each task before the trunk, the identity at first (Wu et al., 2020)."""
+    shortcuts: bool | None = None
+    """A linear map of x of its own for each of several tasks, around the trunk. By the rows."""
     ensemble: Count | None = None
     """Networks in one, whose outputs are averaged. By the rows."""
     linear: bool | None = None

@@ -84,6 +84,7 @@ class FitOptions(TypedDict, total=False):
     tower_hidden: tuple[int, ...] | list[int] | str
     dropout: float
     align: bool
+    shortcuts: bool | None
     ensemble: int | None
     linear: bool | None
     bag: int
