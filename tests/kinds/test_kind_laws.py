@@ -86,6 +86,13 @@ def test_options_go_through_yaml_and_what_was_fitted_through_json(member: str) -
 
 
 @ALL
+def test_the_main_metric_stands_first(member: str) -> None:
+    """It is what early stopping watches, and what a result is read by."""
+    kind, _ = fit(member)
+    assert kind.metrics[0].name == kind.main_metric
+
+
+@ALL
 def test_missing_values_are_no_labels_and_unseen_ones_no_crash(member: str) -> None:
     fitted, _ = fit(member)
     _, values = MEMBERS[member]

@@ -107,7 +107,8 @@ class Regression(Kind):
 
     @property
     def metrics(self) -> tuple[Definition, ...]:
-        return (R2, XAUC, GXAUC, MAE, RMSE, CALIBRATION_OF_ANY)
+        rest = (GXAUC, MAE, RMSE, CALIBRATION_OF_ANY)
+        return (R2, XAUC, *rest) if self.main_metric == "r2" else (XAUC, R2, *rest)
 
     def chart(self, predictions: Floats, labels_B: Floats) -> Chart:
         return Chart(predictions, labels_B, "linear" if self.transform is None else "log1p")
