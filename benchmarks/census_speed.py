@@ -22,6 +22,7 @@ import sys
 import time
 import venv
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -37,6 +38,10 @@ from census_peers import (
 )
 from main_job import CENSUS, DATA, ROOT
 from sklearn.metrics import roc_auc_score
+
+if TYPE_CHECKING:
+    from polytask.fitting.plan import ModelPlan
+    from polytask.training.run import TrainingRun
 
 PEERS = {"torch-rechub": "torch-rechub==0.9.0", "deepctr-torch": "deepctr-torch==0.3.0"}
 # The second one imports it and does not say so.
@@ -202,16 +207,22 @@ def write_rows(path: Path) -> None:
     np.savez(path, **arrays)
 
 
-def run_ours(name: str, trunk: str, epochs: int) -> dict[str, object]:
-    from trials import begun
-
+def begun(name: str, trunk: str, epochs: int) -> tuple["ModelPlan", "TrainingRun"]:
+    """Our model before its first step, and what it is trained on."""
+    from polytask.fitting.building import start_training
+    from polytask.fitting.own_parts import OwnParts
     from polytask.fitting.plan import multi_task
-    from polytask.training.evaluation import predict
-    from polytask.training.loop import train
 
     prepared = prepared_rows(name, trunk, epochs)
     plan = multi_task(prepared.config, prepared)
-    run = begun(plan, prepared)
+    return plan, start_training(plan, prepared, OwnParts(), device=torch.device("cpu"))
+
+
+def run_ours(name: str, trunk: str, epochs: int) -> dict[str, object]:
+    from polytask.training.evaluation import predict
+    from polytask.training.loop import train
+
+    plan, run = begun(name, trunk, epochs)
     started = time.process_time()
     for _ in train(run, plan.stream()):
         pass
@@ -261,14 +272,11 @@ def profile(trunk: str) -> None:
     """Where our step's time goes: torch's operators by their own CPU time."""
     from torch.profiler import ProfilerActivity
     from torch.profiler import profile as torch_profile
-    from trials import begun
 
-    from polytask.fitting.plan import multi_task
     from polytask.training.loop import train
 
-    prepared = prepared_rows("polytask", trunk, 1)
-    plan = multi_task(prepared.config, prepared)
-    steps = train(begun(plan, prepared), plan.stream())
+    plan, run = begun("polytask", trunk, 1)
+    steps = train(run, plan.stream())
     for _ in range(20):
         next(steps)
     with torch_profile(activities=[ProfilerActivity.CPU]) as recorded:

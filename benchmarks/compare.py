@@ -157,14 +157,17 @@ def profile(options: argparse.Namespace) -> None:
 
 
 def steps(options: argparse.Namespace) -> Callable[[], list[float]]:
-    from trials import begun
+    import torch
 
+    from polytask.fitting.building import start_training
+    from polytask.fitting.own_parts import OwnParts
     from polytask.fitting.plan import multi_task
     from polytask.training.loop import train
 
     prepared = prepared_job(options)
     plan = multi_task(prepared.config, prepared)
-    taken = train(begun(plan, prepared), plan.stream())
+    run = start_training(plan, prepared, OwnParts(), device=torch.device("cpu"))
+    taken = train(run, plan.stream())
     return lambda: next(taken).balancing.losses_T.tolist()
 
 

@@ -18,7 +18,10 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from trials import DATA, Trial, interval, run_trials
+from census import DATA
+from seeds import interval
+
+import polytask
 
 LISTS = ("shown", "liked", "watched_long")
 ITEM = "video_id"
@@ -64,13 +67,14 @@ def joined() -> pa.Table:
 
 def run_arm(name: str, table: Path, seeds: list[int]) -> dict[int, dict[str, float]]:
     """The test metrics of each seed."""
-    base = {**BASE, **ARMS[name], "table": str(table)}
-    trials = [Trial({"seed": seed}, metrics=METRICS) for seed in seeds]
-    found = {}
-    for seed, outcome in zip(seeds, run_trials(base, trials, workers=1)):
-        found[seed] = {f"{t} {m}": outcome.of("test", t, m) for t in TASKS for m in METRICS}
-        found[seed]["seconds"] = outcome.seconds
-        print(name, seed, f"{outcome.seconds:.0f} s", flush=True)
+    options = {**BASE, **ARMS[name], "baseline": "none", "intervals": False, "threads": 1}
+    tasks, found = options.pop("tasks"), {}
+    for seed in seeds:
+        metrics = polytask.fit(table, tasks, seed=seed, **options).metrics
+        test = {task: metrics.tasks[task].test for task in TASKS}
+        found[seed] = {f"{t} {m}": test[t][m].value for t in TASKS for m in METRICS}
+        found[seed]["seconds"] = metrics.speed.train_seconds
+        print(name, seed, f"{metrics.speed.train_seconds:.0f} s", flush=True)
     return found
 
 

@@ -17,8 +17,8 @@ from collections.abc import Callable
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
+from census import DATA
 from torch import Tensor, nn
-from trials import DATA
 
 from polytask.inputs import Text
 from polytask.inputs.sequence_padding import cut, padding_share

@@ -13,9 +13,9 @@ import time
 
 import pyarrow.parquet as pq
 import torch
+from census import DATA
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
-from trials import DATA
 
 from polytask.inputs import WordInput
 from polytask.inputs.sequence_padding import cut

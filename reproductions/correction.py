@@ -27,11 +27,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import torch
 from grammar import Sentence, Sentences, read, report
+from in_pieces import InPieces
 from sklearn.metrics import precision_recall_curve
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polytask.balancing import Equal, balanced_backward
 from polytask.seq2seq import EncoderDecoder, beam_search, padded_ids, teacher_forced
 
 ARMS = {"correct": (True, False), "detect": (False, True), "both": (True, True)}
@@ -59,55 +59,24 @@ class Network(nn.Module):
         return self.head(states_BLK[first_N])[:, 0]
 
 
-class Training:
+class Training(InPieces):
     """One arm, and all that a later piece goes on from."""
 
     def __init__(
         self, arm: str, sentences: Sentences, epochs: tuple[int, int], seed: int, path: Path
     ) -> None:
         self.corrects, self.detects = ARMS[arm]
-        self.sentences, self.seed, self.path = sentences, seed, path
+        self.sentences, self.seed = sentences, seed
+        self.per_epoch, self.num_corrupt = math.ceil(len(sentences.train) / BATCH), epochs[0]
         torch.manual_seed(seed)
-        self.network = Network(sentences)
-        self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), betas=(0.9, 0.98), weight_decay=0.01, fused=True
+        self.begin(
+            Network(sentences),
+            path,
+            num_losses=self.corrects + self.detects,
+            num_steps=sum(epochs) * self.per_epoch,
+            rate=RATE,
+            warm_up=WARM_UP,
         )
-        self.balancer = Equal(self.corrects + self.detects)
-        self.per_epoch = math.ceil(len(sentences.train) / BATCH)
-        self.num_corrupt = epochs[0]
-        self.num_steps, self.step, self.seconds = sum(epochs) * self.per_epoch, 0, 0.0
-        if path.exists():
-            kept = torch.load(path, weights_only=True)
-            self.network.load_state_dict(kept["network"])
-            self.optimizer.load_state_dict(kept["optimizer"])
-            torch.set_rng_state(kept["random"])
-            self.step, self.seconds = kept["step"], kept["seconds"]
-
-    def save(self) -> None:
-        """Whole or not at all."""
-        kept = {
-            "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "random": torch.get_rng_state(),
-            "step": self.step,
-            "seconds": self.seconds,
-        }
-        beside = self.path.with_suffix(".new")
-        torch.save(kept, beside)
-        beside.replace(self.path)
-
-    def run(self, deadline: float) -> bool:
-        """Train to the end or the deadline; whether it was the end."""
-        started = time.process_time() - self.seconds
-        while self.step < self.num_steps and time.monotonic() < deadline:
-            told = self._train()
-            self.seconds = time.process_time() - started
-            if self.step % 100 == 0:
-                print(
-                    f"  step {self.step}/{self.num_steps}: {told}, {self.seconds:.0f} s", flush=True
-                )
-        self.save()
-        return self.step >= self.num_steps
 
     def _batch(self) -> list[Sentence]:
         """Sentences of like length; a function of the seed and the step."""
@@ -123,10 +92,7 @@ class Training:
         generator = np.random.default_rng((self.seed, self.step, 1))
         return [self.sentences.corrupted(each, generator) for each in chosen]
 
-    def _train(self) -> str:
-        warm, left = (self.step + 1) / WARM_UP, 1 - self.step / self.num_steps
-        for group in self.optimizer.param_groups:
-            group["lr"] = RATE * min(warm, left, 1.0)
+    def train(self) -> str:
         batch, losses = self._batch(), []
         source_BL = self.network.ids([each.words for each in batch])
         with torch.autocast("cpu", torch.bfloat16):
@@ -139,12 +105,7 @@ class Training:
                 wrong_N = torch.tensor([float(w) for each in batch for w in each.is_wrong])
                 logits_N = self.network.logits(source_BL, memory.states).float()
                 losses.append(functional.binary_cross_entropy_with_logits(logits_N, wrong_N))
-        step = balanced_backward(losses, self.balancer)
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        self.step += 1
-        return ", ".join(f"{value:.3f}" for value in step.losses_T.tolist())
+        return self.learn(losses)
 
 
 def corrections(network: Network, sentences: Sequence[Sentence]) -> list[list[str]]:

@@ -10,17 +10,25 @@ log-loss, the mean of both tasks. Baxter (COLT 1995) bounds it by the order of 1
 
 import argparse
 import math
+import os
 import statistics
 import sys
 from pathlib import Path
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 
+import numpy as np
+import pyarrow.parquet as pq
 from census import base
-from trials import Trial, interval, run_trials
+from seeds import interval
+
+import polytask
 
 HIDDEN = (64, 64, 64)
 TASKS = ("income", "never_married")
+SHARE = 0.02
 
 
 def main() -> None:
@@ -30,32 +38,13 @@ def main() -> None:
     parser.add_argument("--figure", type=Path)
     options = parser.parse_args()
     depths = range(len(HIDDEN) + 1)
-    trials = [
-        Trial(
-            {
-                "trunk": {"name": "shared_bottom", "hidden": HIDDEN, "num_shared_layers": depth},
-                "epochs": options.epochs,
-                "seed": seed,
-                "split_seed": seed,
-                "batch_size": 256,
-            },
-            share=0.02,
-            keep_last=True,
-            metrics=("auc", "log_loss"),
-        )
-        for depth in depths
-        for seed in range(options.seeds)
-    ]
     gaps: dict[int, list[float]] = {depth: [] for depth in depths}
     losses: dict[int, list[float]] = {depth: [] for depth in depths}
-    for outcome in run_trials(base(1), trials):
-        depth = outcome.trial.options["trunk"]["num_shared_layers"]
-        train, valid = (
-            statistics.mean(outcome.of(part, task, "log_loss") for task in TASKS)
-            for part in ("train", "valid")
-        )
-        gaps[depth].append(valid - train)
-        losses[depth].append(valid)
+    for depth in depths:
+        for seed in range(options.seeds):
+            train, valid = log_losses(depth, seed, epochs=options.epochs)
+            gaps[depth].append(valid - train)
+            losses[depth].append(valid)
     print("| shared layers | gap, 95 % | validation log-loss, 95 % |\n|---|---|---|")
     for depth in depths:
         print(f"| {depth} | {interval(gaps[depth])} | {interval(losses[depth])} |")
@@ -63,6 +52,32 @@ def main() -> None:
     print(f"\nGap without sharing less gap with all layers shared, paired: {interval(fall)}")
     if options.figure:
         draw(gaps, options.figure)
+
+
+def log_losses(depth: int, seed: int, *, epochs: int) -> tuple[float, float]:
+    """Of the training and the validation rows, the mean of both tasks, after the last epoch."""
+    values = base(1) | {"test": None, "monitor": None}
+    table = pq.read_table(values.pop("table"))
+    order = np.random.default_rng(seed).permutation(len(table))
+    num_valid, num_train = len(table) // 10, round(0.9 * SHARE * len(table))
+    valid, train = table.take(order[:num_valid]), table.take(order[num_valid:][:num_train])
+    run = polytask.fit(
+        train,
+        **values | {"test": valid, "valid_fraction": 0.0, "seed": seed, "epochs": epochs},
+        trunk={"name": "shared_bottom", "hidden": HIDDEN, "num_shared_layers": depth},
+        batch_size=256,
+        baseline="none",
+        intervals=False,
+        threads=1,
+    )
+    of_valid = [run.metrics.tasks[task].test["log_loss"].value for task in TASKS]
+    of_train = [
+        each.value
+        for task in run.evaluate(train).values()
+        for each in task.metrics
+        if each.name == "log_loss"
+    ]
+    return statistics.mean(of_train), statistics.mean(of_valid)
 
 
 def draw(gaps: dict[int, list[float]], folder: Path) -> None:

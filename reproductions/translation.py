@@ -27,13 +27,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import sacrebleu
 import torch
+from in_pieces import InPieces
 from pictures import DATA
 from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
 from subwords import Subwords
 from torch import Tensor
 from trigrams import Trigrams
 
-from polytask.balancing import Equal, balanced_backward
 from polytask.seq2seq import EncoderDecoder, beam_search, dual_penalty, padded_ids, teacher_forced
 from polytask.seq2seq.bleu import bleu_counts, resampled_bleu
 
@@ -106,59 +106,24 @@ class Pairs:
         return self.ids["train", "en"], self.ids["train", "de"]
 
 
-class Training:
+class Training(InPieces):
     """One arm's model, and all that a later piece goes on from."""
 
     def __init__(self, arm: Arm, pairs: Pairs, *, seed: int, epochs: int, path: Path) -> None:
-        self.arm, self.pairs, self.seed, self.path = arm, pairs, seed, path
+        self.arm, self.pairs, self.seed = arm, pairs, seed
+        self.per_epoch = len(pairs.batches(seed, 0))
         torch.manual_seed(seed)
         self.model = EncoderDecoder(pairs.subwords.num_ids, dropout=0.1, **arm.size)
-        self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), betas=(0.9, 0.98), weight_decay=0.01, fused=True
+        num_losses, num_steps = len(arm.ways), epochs * self.per_epoch
+        self.begin(
+            self.model, path, num_losses=num_losses, num_steps=num_steps, rate=RATE, warm_up=WARM_UP
         )
-        self.balancer = Equal(len(arm.ways))
-        self.per_epoch = len(pairs.batches(seed, 0))
-        self.num_steps, self.step, self.seconds = epochs * self.per_epoch, 0, 0.0
-        if path.exists():
-            kept = torch.load(path, weights_only=True)
-            self.model.load_state_dict(kept["model"])
-            self.optimizer.load_state_dict(kept["optimizer"])
-            torch.set_rng_state(kept["random"])
-            self.step, self.seconds = kept["step"], kept["seconds"]
 
-    def save(self) -> None:
-        """Whole or not at all."""
-        kept = {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "random": torch.get_rng_state(),
-            "step": self.step,
-            "seconds": self.seconds,
-        }
-        beside = self.path.with_suffix(".new")
-        torch.save(kept, beside)
-        beside.replace(self.path)
-
-    def run(self, *, deadline: float) -> bool:
-        """Train to the end or the deadline; whether it was the end."""
-        started = time.process_time() - self.seconds
-        while self.step < self.num_steps and time.monotonic() < deadline:
-            epoch, place = divmod(self.step, self.per_epoch)
-            if not place or not hasattr(self, "order"):
-                self.order = self.pairs.batches(self.seed, epoch)
-            loss = self._train(self.order[place])
-            self.seconds = time.process_time() - started
-            if self.step % 100 == 0:
-                print(
-                    f"  step {self.step}/{self.num_steps}: {loss}, {self.seconds:.0f} s", flush=True
-                )
-        self.save()
-        return self.step >= self.num_steps
-
-    def _train(self, rows: Sequence[int]) -> str:
-        warm, left = (self.step + 1) / WARM_UP, 1 - self.step / self.num_steps
-        for group in self.optimizer.param_groups:
-            group["lr"] = RATE * min(warm, left, 1.0)
+    def train(self) -> str:
+        epoch, place = divmod(self.step, self.per_epoch)
+        if not place or not hasattr(self, "order"):
+            self.order = self.pairs.batches(self.seed, epoch)
+        rows = self.order[place]
         losses, log_p = [], {}
         with torch.autocast("cpu", torch.bfloat16):
             for source, wanted in self.arm.ways:
@@ -168,12 +133,7 @@ class Training:
                 losses.append(tokens.losses_N.mean())
                 log_p[wanted] = tokens.of_rows(len(rows)), len(tokens.losses_N)
         penalty = self._penalty(log_p, rows) if self.arm.dual else None
-        step = balanced_backward(losses, self.balancer, penalty=penalty)
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        self.step += 1
-        told = ", ".join(f"{value:.3f}" for value in step.losses_T.tolist())
+        told = self.learn(losses, penalty)
         return told if penalty is None else f"{told}, penalty {penalty.item():.3f}"
 
     def _penalty(self, log_p: dict[str, tuple[Tensor, int]], rows: Sequence[int]) -> Tensor:
@@ -283,7 +243,7 @@ def main() -> None:
             pairs.marginals()
         path = judged_path.with_suffix(".pt")
         training = Training(ARMS[name], pairs, seed=given.seed, epochs=epochs, path=path)
-        if not training.run(deadline=deadline):
+        if not training.run(deadline):
             return
         judged(training, name, judged_path)
     report(folder, pairs, given.seed)

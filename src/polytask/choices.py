@@ -4,7 +4,7 @@ A leaf without torch, so that the command line can list them at once. Tests comp
 trunks and rules with their registries.
 """
 
-from typing import Literal
+from typing import Literal, get_args
 
 NumericEncoding = Literal["standard", "quantile", "piecewise"]
 GivenConflict = Literal["stop", "drop", "keep-child", "ignore-relation"]
@@ -15,18 +15,20 @@ BatchBy = Literal["length", "chance"]
 Schedule = Literal["cosine", "constant"]
 EmbeddingOptimizer = Literal["adam", "rowwise_adagrad"]
 Preset = Literal["fast", "default", "best"]
+DateOrder = Literal["dmy", "mdy", "ymd"]
 OnDisk = Literal["auto", "always", "never"]
 
+DATE_ORDERS: tuple[DateOrder, ...] = get_args(DateOrder)
 KIND_NAMES = ("binary", "multiclass", "regression", "count", "quantile", "tags")
 TRUNK_NAMES = (
     *("single_task", "shared_bottom", "shared_private", "soft_sharing", "cross_stitch", "sluice"),
     *("mtan", "omoe", "mmoe", "attention_moe", "cgc", "ple"),
 )
 RULE_NAMES = (
-    *("equal", "static", "decayed", "rlw", "uncertainty", "dwa", "gls", "scale_invariant"),
-    *("imtl_l", "famo", "stch", "gradnorm", "mgda", "pareto_efficient", "pcgrad", "gradvac"),
-    *("cagrad", "imtl_g", "nash_mtl", "fair_grad", "aligned_mtl", "upgrad", "dual_proj", "config"),
-    *("graddrop", "cosine_gate"),
+    *("equal", "relative", "static", "decayed", "rlw", "uncertainty", "dwa", "gls"),
+    *("scale_invariant", "imtl_l", "famo", "stch", "gradnorm", "mgda", "pareto_efficient"),
+    *("pcgrad", "gradvac", "cagrad", "imtl_g", "nash_mtl", "fair_grad", "aligned_mtl", "upgrad"),
+    *("dual_proj", "config", "graddrop", "cosine_gate"),
 )
 WRAPPER_NAMES = ("smoothed", "norm_clipped", "every_nth_step", "combined")
 AUXILIARY_NAMES = (

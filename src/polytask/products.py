@@ -143,6 +143,14 @@ def onednn_is_faster() -> bool:
     return bool(torch.allclose(found, x_BD @ weight_HD.t(), rtol=1e-5, atol=1e-4))
 
 
+def bf16_is_emulated() -> bool:
+    """Whether this processor is known to have no units for bfloat16 (AVX512-BF16, AMX, Arm's BF16)."""
+    # Of torch before 2.12 nothing is known.
+    found: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    units = [bool(value) for name, value in found.items() if "bf16" in name]
+    return bool(units) and not any(units)
+
+
 def _maker() -> str:
     """Who made the processor, where the system is Linux and says so."""
     try:

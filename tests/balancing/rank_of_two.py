@@ -4,13 +4,8 @@ Every rule takes a few steps on a small model; what each step decided, and all g
 written to FOLDER/0 and FOLDER/1. Rank 0 takes the same steps once more, alone and with the whole batch.
 """
 
-import contextlib
 import importlib
 import math
-import os
-import signal
-import sys
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +31,7 @@ from polytask.balancing import (
     UPGrad,
     balanced_backward,
 )
+from two_processes import in_two_processes
 
 NUM_ROWS, NUM_TASKS, NUM_STEPS = 16, 3, 3
 ROWS_OF_RANK = (slice(0, 11), slice(11, 16))
@@ -282,29 +278,6 @@ def rank(number: int, folder: Path) -> None:
 
 
 def balance(folder: Path) -> None:
-    """Raises where a rank fails; the other then waits for it until it is killed."""
+    """AssertionError where a rank fails."""
     importlib.import_module("torch.distributed.fsdp")  # Seconds, once in the place of twice.
-    pids = [fork(number, folder) for number in (0, 1)]
-    try:
-        for _ in pids:
-            _, status = os.wait()
-            assert status == 0
-    finally:
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-
-
-def fork(number: int, folder: Path) -> int:
-    pid = os.fork()
-    if pid == 0:
-        status = 1
-        try:
-            rank(number, folder)
-            status = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stderr.flush()
-            os._exit(status)
-    return pid
+    in_two_processes(lambda number: rank(number, folder))

@@ -12,6 +12,7 @@ import torch
 
 from polytask.cli import main
 from polytask.data.generate import short_video_log
+from polytask.fitting import session
 
 NUM_ROWS = 1500
 
@@ -156,8 +157,14 @@ def test_an_unknown_option_is_refused_with_code_two(run_main: Command) -> None:
     assert "--epocs" in printed
 
 
-def test_a_failing_run_keeps_what_was_saved(home: Path, run_main: Command) -> None:
-    """A loss that explodes stops with words; the configuration and the steps before are there."""
+def test_a_failing_run_keeps_what_was_saved(
+    home: Path, run_main: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loss that explodes stops with words; the configuration and the steps before are there.
+
+    Also where threads are measured first, by steps of a model that explodes alike.
+    """
+    monkeypatch.setattr(session, "should_measure", lambda *_: True)
     code, printed = run_main(
         [
             *FIT,

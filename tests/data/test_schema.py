@@ -182,7 +182,8 @@ def test_overrides_that_cannot_be(
 
 def test_dates_in_another_spelling_are_no_times() -> None:
     (column,) = infer_schema(pa.table({"d": ["2022/4/1", "2022/4/2"] * 20})).columns
-    assert (column.kind, column.reason) == ("ignored", "dates as text, such as '2022/4/1'")
+    told = "dates as text, such as '2022/4/1': --dates=d=ymd reads them"
+    assert (column.kind, column.reason) == ("ignored", told)
 
 
 def test_an_input_reads_the_columns_that_are_named_for_it(table: pa.Table) -> None:

@@ -333,6 +333,27 @@ def test_experts_that_collapse_are_told_of_once(log: pa.Table) -> None:
     assert "2 of 2 are of little use" in notices[0] and "expert 1, expert 2" in notices[0]
 
 
+@pytest.mark.parametrize(
+    ("capabilities", "is_warned"),
+    [
+        ({"avx512_bf16": False, "amx_bf16": False}, True),
+        ({"avx512_bf16": True, "amx_bf16": False}, False),
+        ({}, False),
+    ],
+)
+def test_bf16_without_units_for_it_is_warned_of(
+    clicks: pa.Table,
+    monkeypatch: pytest.MonkeyPatch,
+    capabilities: Mapping[str, bool],
+    is_warned: bool,
+) -> None:
+    """It trains all the same; a processor that says nothing is not judged."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    config = validate_config(QUICK | {"tasks": ["click"], "precision": "bf16", "device": "cpu"})
+    told = [each.text for each in fit_events(config, clicks) if isinstance(each, Notice)]
+    assert any("no units for bfloat16" in text for text in told) == is_warned
+
+
 class Tied(torch.nn.Module):
     """An encoder whose two layers are one matrix, as tied embeddings are."""
 

@@ -14,7 +14,7 @@ from polytask.fitting.warm_start import Carried, warm_start
 from polytask.inputs import FittedInputs, FrequentValues
 from polytask.model import MultiTaskModel
 from polytask.task import binary
-from polytask.trunks import TRUNKS
+from polytask.trunks import TRUNKS, WithShortcuts
 
 START = datetime(2024, 1, 1)
 TRAIN = pa.table(
@@ -50,6 +50,7 @@ COLUMNS = {
     "frequent_values": ["age", "shop"],
 }
 CROSSED = "mmoe, crossed"
+SHORTCUTS = ("mmoe, shortcuts", "shared_bottom, shortcuts")
 TASKS, OTHER_ORDER = ("click", "like", "follow"), ("follow", "click", "like")
 # As many levels or layers as tasks, so that the one may be taken for the other.
 MEMBERS: dict[str, tuple[str, dict[str, object]]] = {
@@ -59,6 +60,7 @@ MEMBERS: dict[str, tuple[str, dict[str, object]]] = {
     "ple, three levels": ("ple", {"num_levels": 3, "num_task_experts": [2, 1, 3]}),
     "mtan, three layers": ("mtan", {"hidden": (16, 16, 16)}),
     CROSSED: ("mmoe", {}),
+    **{member: (member.partition(",")[0], {}) for member in SHORTCUTS},
 }
 
 
@@ -80,6 +82,8 @@ def model_for(
     options = {k: v for k, v in widths.items() if k in known} | options
     places = [TASKS.index(task) for task in tasks]
     trunk = kind(width, len(tasks), **kind.options_for(options, places))
+    if member in SHORTCUTS:
+        trunk = WithShortcuts(trunk, in_features=width)
     model = MultiTaskModel(encoder, trunk, [binary(task) for task in tasks], tower_hidden=(width,))
     with torch.no_grad():
         for parameter in model.parameters():
@@ -128,6 +132,21 @@ def test_a_new_task_is_fresh_and_the_others_know_their_own(member: str) -> None:
     assert {"heads.0.weight", "towers.0.0.weight"} <= set(carried.skipped)
     for name in carried.skipped:
         assert torch.equal(after[name], before[name])
+
+
+@pytest.mark.parametrize("newer", [True, False])
+def test_where_one_of_two_has_shortcuts_the_trunk_within_is_carried(newer: bool) -> None:
+    """A run of one task, or of few rows, has none; what starts from it may have them."""
+    inputs, members = fitted(COLUMNS), ("mmoe", "mmoe, shortcuts")
+    old = model_for(inputs, members[not newer], TASKS, seed=0)
+    new = model_for(inputs, members[newer], TASKS, seed=1)
+    for weight in (new if newer else old).trunk.shortcuts.parameters():
+        torch.nn.init.zeros_(weight)
+    skipped = started(new, inputs, old).skipped
+    assert skipped == (tuple(f"trunk.shortcuts.{t}.weight" for t in range(3)) if newer else ())
+    expected, found = logits(old, inputs), logits(new, inputs)
+    for task in TASKS:
+        torch.testing.assert_close(found[task], expected[task], rtol=1e-9, atol=1e-9)
 
 
 def test_a_new_column_leaves_the_weights_of_the_others_where_they_are() -> None:

@@ -1,5 +1,6 @@
 """The kernels of C against torch's own operators, and what happens where they cannot be had."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -219,3 +220,17 @@ def test_a_folder_that_others_write_to_is_not_trusted(anew: Path, mode: int) -> 
     folder.mkdir(parents=True)
     folder.chmod(mode)
     assert "others may write" in compiled._found()[1]
+
+
+@needs_kernels
+def test_kernels_of_old_versions_are_removed(anew: Path) -> None:
+    """The newest eight stay, this one among them."""
+    folder = anew / "polytask" / "kernels"
+    folder.mkdir(parents=True, mode=0o700)
+    for number in range(12):
+        old = folder / f"kernels-{number:024}.so"
+        old.touch()
+        os.utime(old, (number, number))
+    assert compiled._found()[0] is not None
+    kept = sorted(path.name for path in folder.iterdir())
+    assert len(kept) == 8 and kept[:7] == [f"kernels-{number:024}.so" for number in range(5, 12)]

@@ -1,8 +1,5 @@
 """`train_both(FOLDER)`: two processes, forked from this one, train a folded model and write their losses to FOLDER."""
 
-import os
-import sys
-import traceback
 from pathlib import Path
 
 import torch
@@ -11,29 +8,12 @@ from torch import distributed
 import folding
 from polytask.balancing import Ranks
 from polytask.task import binary
+from two_processes import in_two_processes
 
 
 def train_both(folder: Path) -> None:
     """Raises where a rank fails."""
-    pids = [_forked(number, folder) for number in (0, 1)]
-    for _ in pids:
-        _, status = os.wait()
-        assert status == 0
-
-
-def _forked(number: int, folder: Path) -> int:
-    pid = os.fork()
-    if pid == 0:
-        status = 1
-        try:
-            _train(number, folder)
-            status = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stderr.flush()
-            os._exit(status)
-    return pid
+    in_two_processes(lambda number: _train(number, folder))
 
 
 def _train(number: int, folder: Path) -> None:

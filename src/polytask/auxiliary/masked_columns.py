@@ -8,29 +8,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polytask.auxiliary.auxiliary import (
-    Auxiliary,
-    TrainingRows,
-    mean_features,
-    require_share,
-)
+from polytask.auxiliary.added_rows import AddedRows, rows_told
+from polytask.auxiliary.auxiliary import TrainingRows, mean_features
 from polytask.auxiliary.encoded_columns import EncodedColumn, encoded_columns
 from polytask.auxiliary.loss import AuxiliaryLoss
 from polytask.auxiliary.weighing import Weight
 from polytask.errors import UserError
 from polytask.model.objective import Objective
 from polytask.model.outputs import Outputs
-from polytask.streams import Batch, Stream, with_rows
+from polytask.streams import Batch
 from polytask.streams.extended import Made
 
-_SALT = 2
 _MOST_IDS = 1_000
 _FARTHEST = 3.0
 """Standard deviations beyond which a number is predicted as if it were nearer."""
 
 
 @dataclass(frozen=True)
-class MaskedColumns(Auxiliary):
+class MaskedColumns(AddedRows):
     """Rows are added in which a group of columns is hidden: it is to be predicted from the others.
 
     Forward and backward with one set of parameters: in a half of the added rows `columns` are
@@ -45,10 +40,10 @@ class MaskedColumns(Auxiliary):
     """
 
     name: ClassVar[str] = "masked_columns"
+    salt: ClassVar[int] = 2
 
     first: tuple[EncodedColumn, ...]
     second: tuple[EncodedColumn, ...]
-    share: float
 
     @classmethod
     def fit(
@@ -63,7 +58,6 @@ class MaskedColumns(Auxiliary):
 
         UserErrors: a column that is no category and no number, or no column left for the other group.
         """
-        require_share("share", share)
         everything = encoded_columns(rows.inputs)
         first = encoded_columns(rows.inputs, columns) if columns else everything[::2]
         second = tuple(column for column in everything if column not in first)
@@ -71,19 +65,16 @@ class MaskedColumns(Auxiliary):
             raise UserError(
                 "masked_columns needs a column on either side: one group has all of them"
             )
-        return cls(weight, first, second, share)
+        return cls(weight, share, first, second)
 
     @property
     def targets(self) -> tuple[EncodedColumn, ...]:
         return tuple(c for c in (*self.first, *self.second) if c.num_ids <= _MOST_IDS)
 
-    def extend(self, stream: Stream) -> Stream:
-        return with_rows(stream, self._hidden, share=self.share, salt=_SALT)
-
     def objective(self, num_features: int, *, num_steps: int) -> Objective:
         return _Reconstruction(self, num_features, num_steps)
 
-    def _hidden(self, rows: Batch, generator: torch.Generator) -> Made:
+    def made(self, rows: Batch, generator: torch.Generator) -> Made:
         inputs = {name: value.clone() for name, value in rows.inputs.items()}
         is_first_B = torch.rand(len(rows), generator=generator) < 0.5
         labels: list[Tensor] = []
@@ -124,9 +115,7 @@ class _Reconstruction(AuxiliaryLoss):
         return losses_B.index_copy(0, rows, mean_R)
 
     def row_weights(self, batch: Batch) -> Tensor:
-        if self.name not in batch.labels:
-            return torch.zeros(len(batch))
-        return (~batch.labels[self.name].isnan()).any(dim=1).float()
+        return rows_told(self.name, batch)
 
 
 def _loss(outputs_RO: Tensor, labels_R: Tensor) -> Tensor:

@@ -8,12 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polytask.auxiliary.auxiliary import (
-    Auxiliary,
-    TrainingRows,
-    mean_features,
-    require_share,
-)
+from polytask.auxiliary.added_rows import AddedRows, rows_told
+from polytask.auxiliary.auxiliary import TrainingRows, mean_features, require_share
 from polytask.auxiliary.list_columns import ListColumn, list_columns
 from polytask.auxiliary.loss import AuxiliaryLoss
 from polytask.auxiliary.replaced_words import WordsBelong, exchanged
@@ -21,14 +17,12 @@ from polytask.auxiliary.weighing import Weight
 from polytask.inputs.sequence_padding import PADDING
 from polytask.model.objective import Objective
 from polytask.model.outputs import Outputs
-from polytask.streams import Batch, Stream, with_rows
+from polytask.streams import Batch
 from polytask.streams.extended import Made
-
-_SALT = 3
 
 
 @dataclass(frozen=True)
-class ReplacedTokens(Auxiliary):
+class ReplacedTokens(AddedRows):
     """Some words or items of some rows are exchanged for those of other rows; which ones is to be told.
 
     Told from what the trunk makes of the whole row and from the word itself, which has a vector of the loss's
@@ -44,11 +38,11 @@ class ReplacedTokens(Auxiliary):
     """
 
     name: ClassVar[str] = "replaced_tokens"
+    salt: ClassVar[int] = 3
     suits_words: ClassVar[bool] = True
 
     columns: tuple[ListColumn, ...]
     rate: float
-    share: float
     width: int
 
     @classmethod
@@ -67,20 +61,16 @@ class ReplacedTokens(Auxiliary):
         UserErrors: a column that is neither, a rate or a share outside of (0, 1].
         """
         require_share("rate", rate)
-        require_share("share", share)
         found = list_columns(rows.inputs, columns)
         words = tuple(column for column in found if column.is_of_words)
-        return cls(weight, words or found, rate, share, width)
-
-    def extend(self, stream: Stream) -> Stream:
-        return with_rows(stream, self._exchanged, share=self.share, salt=_SALT)
+        return cls(weight, share, words or found, rate, width)
 
     def objective(self, num_features: int, *, num_steps: int) -> Objective:
         if self.columns[0].is_of_words:
             return WordsBelong(self, num_features, num_steps)
         return _Belonging(self, num_features, num_steps)
 
-    def _exchanged(self, rows: Batch, generator: torch.Generator) -> Made:
+    def made(self, rows: Batch, generator: torch.Generator) -> Made:
         """An entry that is exchanged for an equal one counts as its own; behind the end there is none."""
         if self.columns[0].is_of_words:
             name = self.columns[0].input_name
@@ -133,6 +123,4 @@ class _Belonging(AuxiliaryLoss):
         return features_RH.new_zeros(len(batch)).index_copy(0, rows_R, mean_R)
 
     def row_weights(self, batch: Batch) -> Tensor:
-        if self.name not in batch.labels:
-            return torch.zeros(len(batch))
-        return (~batch.labels[self.name].isnan()).any(dim=1).float()
+        return rows_told(self.name, batch)

@@ -8,26 +8,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polytask.auxiliary.auxiliary import (
-    Auxiliary,
-    TrainingRows,
-    mean_features,
-    require_share,
-)
+from polytask.auxiliary.added_rows import AddedRows
+from polytask.auxiliary.auxiliary import TrainingRows, mean_features, require_share
 from polytask.auxiliary.encoded_columns import EncodedColumn, encoded_columns
 from polytask.auxiliary.loss import AuxiliaryLoss
 from polytask.auxiliary.weighing import Weight
 from polytask.model.objective import Objective
 from polytask.model.outputs import Outputs
 from polytask.model.reduction import labelled_rows
-from polytask.streams import Batch, Stream, with_rows
+from polytask.streams import Batch
 from polytask.streams.extended import Made
-
-_SALT = 1
 
 
 @dataclass(frozen=True)
-class ReplacedValues(Auxiliary):
+class ReplacedValues(AddedRows):
     """Some values of some rows are exchanged for those of other rows; which ones is to be told.
 
     Source: ELECTRA's replaced token detection (Clark et al., ICLR 2020, eq. 1), on the columns of a
@@ -40,10 +34,10 @@ class ReplacedValues(Auxiliary):
     """
 
     name: ClassVar[str] = "replaced_values"
+    salt: ClassVar[int] = 1
 
     columns: tuple[EncodedColumn, ...]
     rate: float
-    share: float
 
     @classmethod
     def fit(
@@ -60,16 +54,12 @@ class ReplacedValues(Auxiliary):
         UserErrors: a column that is no category and no number, a rate or a share outside of (0, 1].
         """
         require_share("rate", rate)
-        require_share("share", share)
-        return cls(weight, encoded_columns(rows.inputs, columns), rate, share)
-
-    def extend(self, stream: Stream) -> Stream:
-        return with_rows(stream, self._exchanged, share=self.share, salt=_SALT)
+        return cls(weight, share, encoded_columns(rows.inputs, columns), rate)
 
     def objective(self, num_features: int, *, num_steps: int) -> Objective:
         return _Detection(self, num_features, num_steps)
 
-    def _exchanged(self, rows: Batch, generator: torch.Generator) -> Made:
+    def made(self, rows: Batch, generator: torch.Generator) -> Made:
         """A value that is exchanged for an equal one counts as its own, as in ELECTRA."""
         inputs = {name: value.clone() for name, value in rows.inputs.items()}
         shape = (len(rows), len(self.columns))

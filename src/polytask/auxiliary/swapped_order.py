@@ -8,12 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polytask.auxiliary.auxiliary import (
-    Auxiliary,
-    TrainingRows,
-    mean_features,
-    require_share,
-)
+from polytask.auxiliary.added_rows import AddedRows
+from polytask.auxiliary.auxiliary import TrainingRows, mean_features
 from polytask.auxiliary.list_columns import ListColumn, list_columns
 from polytask.auxiliary.loss import AuxiliaryLoss
 from polytask.auxiliary.weighing import Weight
@@ -21,14 +17,12 @@ from polytask.inputs.sequence_padding import lengths_of
 from polytask.model.objective import Objective
 from polytask.model.outputs import Outputs
 from polytask.model.reduction import labelled_rows
-from polytask.streams import Batch, Stream, with_rows
+from polytask.streams import Batch
 from polytask.streams.extended import Made
-
-_SALT = 4
 
 
 @dataclass(frozen=True)
-class SwappedOrder(Auxiliary):
+class SwappedOrder(AddedRows):
     """Half of the added rows have a text or list cut in two at a chance place, the second part first; which
     rows is to be told.
 
@@ -41,9 +35,9 @@ class SwappedOrder(Auxiliary):
     """
 
     name: ClassVar[str] = "swapped_order"
+    salt: ClassVar[int] = 4
 
     columns: tuple[ListColumn, ...]
-    share: float
 
     @classmethod
     def fit(
@@ -58,20 +52,16 @@ class SwappedOrder(Auxiliary):
 
         UserErrors: a column that is neither, a share outside of (0, 1].
         """
-        require_share("share", share)
-        return cls(weight, list_columns(rows.inputs, columns), share)
+        return cls(weight, share, list_columns(rows.inputs, columns))
 
     @property
     def chance(self) -> float:
         return 0.5
 
-    def extend(self, stream: Stream) -> Stream:
-        return with_rows(stream, self._swapped, share=self.share, salt=_SALT)
-
     def objective(self, num_features: int, *, num_steps: int) -> Objective:
         return _Order(self, num_features, num_steps)
 
-    def _swapped(self, rows: Batch, generator: torch.Generator) -> Made:
+    def made(self, rows: Batch, generator: torch.Generator) -> Made:
         """Rows of one entry or none have no order: they are no example."""
         inputs = {name: value.clone() for name, value in rows.inputs.items()}
         chosen_B = torch.rand(len(rows), generator=generator) < 0.5

@@ -31,7 +31,15 @@ from polytask.balancing.measurement import Measurement, Need, Step, Weights
 from polytask.balancing.parallel import Ranks
 from polytask.balancing.reach import Reach, last_shared_layer, reach
 from polytask.balancing.registry import BALANCERS, WRAPPERS, register
-from polytask.balancing.scalarization import GLS, RLW, Decayed, Equal, ScaleInvariant, Static
+from polytask.balancing.scalarization import (
+    GLS,
+    RLW,
+    Decayed,
+    Equal,
+    Relative,
+    ScaleInvariant,
+    Static,
+)
 from polytask.balancing.svd_reweighting import SVDReweighting
 from polytask.balancing.wrappers import Combined, EveryNthStep, NormClipped, Smoothed, Wrapper
 
@@ -72,6 +80,7 @@ __all__ = [
     "ParetoEfficient",
     "Ranks",
     "Reach",
+    "Relative",
     "SVDReweighting",
     "Scalarization",
     "ScaleInvariant",

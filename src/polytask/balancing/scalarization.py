@@ -76,6 +76,48 @@ class Static(Scalarization):
         return self.weights_T[tasks_A]
 
 
+@register("relative")
+class Relative(Scalarization):
+    """sum_k L_k / C_k^power, C_k the loss of predicting the mean of the labels everywhere.
+
+    Of a yes or no it is the normalised entropy of He et al. (ADKDD 2014, section 3), of a standardised
+    quantity 1 - R2: a label of 2 % yes counts as one of a half does, whose log-loss is seven times
+    as large. https://doi.org/10.1145/2648584.2648589
+
+    DIFF: a power below 1, between this and the plain sum. The noise of a rare label's gradient, divided by
+    C_k, is larger than that of others; divided by the root of C_k it is not.
+
+    `polytask fit` hands over the C_k of the training labels; without them it is the plain sum.
+
+    >>> from polytask.balancing import Relative, balanced_backward
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> balanced_backward([x[0], 3 * x[1]], Relative(2, constant_losses=[0.5, 2.0])).weights.shared_T
+    tensor([2.0000, 0.5000], dtype=torch.float64)
+    """
+
+    laws = frozenset({Law.ANY_ORDER, Law.LINEAR_UNDER_SCALING})
+    weights_T: Tensor
+
+    def __init__(
+        self,
+        num_tasks: int,
+        *,
+        constant_losses: Sequence[float] | None = None,
+        power: float = 1.0,
+    ) -> None:
+        super().__init__(num_tasks)
+        if not 0 <= power <= 1:
+            raise ValueError(f"power must be from 0 to 1, but {power=}")
+        losses = 1.0 if constant_losses is None else constant_losses
+        losses_T = task_vector(losses, num_tasks, name="constant_losses")
+        if (losses_T <= 0).any():
+            raise ValueError(f"constant_losses must be above 0, but {constant_losses=}")
+        self.register_buffer("weights_T", losses_T**-power, persistent=False)
+
+    def derivative(self, losses_A: Tensor, tasks_A: Tensor, measured: Measurement) -> Tensor:
+        return self.weights_T[tasks_A]
+
+
 @register("decayed")
 class Decayed(Scalarization):
     """w_k gamma_k^t (Tang et al., RecSys 2020, PLE, section 4.3), t the epoch or the step, from 0.

@@ -13,7 +13,7 @@ def doctor() -> None:
     import torch
 
     from polytask import kernels
-    from polytask.products import onednn_is_faster
+    from polytask.products import bf16_is_emulated, onednn_is_faster
 
     products = "oneDNN" if onednn_is_faster() else "torch's choice"
     typer.echo(f"polytask {polytask.__version__}, Python {platform.python_version()}")
@@ -22,4 +22,6 @@ def doctor() -> None:
         f"{torch.backends.cpu.get_cpu_capability()}"
     )
     typer.echo(f"float32 products by {products}")
+    emulated = "slower, for this processor emulates them" if bf16_is_emulated() else "quicker"
+    typer.echo(f"bfloat16 products (--precision=bf16) are {emulated}")
     typer.echo(kernels.state())

@@ -26,7 +26,7 @@ _REPEATED = {"tasks": "--task", "derive": "--derive", "transform": "--transform"
 _POSITIONAL = "table"
 _COLUMN_OPTIONS = (
     *("tasks", "inputs", "ignore", "categorical", "numeric", "columns", "text", "missing"),
-    *("decimal", "encoding", "after", "derive"),
+    *("decimal", "dates", "encoding", "after", "derive"),
 )
 
 

@@ -21,7 +21,7 @@ from polytask.model import LinearPart, MultiTaskModel, Objective
 from polytask.task import Task
 from polytask.training.monitor import Monitor, Term
 from polytask.training.run import Settings
-from polytask.trunks import TRUNKS, Aligned, Trunk
+from polytask.trunks import TRUNKS, Aligned, Trunk, WithShortcuts
 
 OWN = "own"
 """Stands in run.yaml where the user handed over an object in the place of a name."""
@@ -63,7 +63,7 @@ def build_model(
             "the vector that it returns for each row"
         )
     made = trunk and trunk(in_features=in_features, num_tasks=len(tasks))
-    made = made or build_trunk(config, in_features=in_features, num_tasks=len(tasks))
+    made = made or _trunk_for(config, in_features, len(tasks))
     if config.align and len(tasks) > 1:
         made = Aligned(made, in_features=in_features)
     return MultiTaskModel(
@@ -76,6 +76,20 @@ def build_model(
         linear=_linear_part(config, inputs, len(tasks)),
         objectives=[_objective(each, made, num_steps) for each in auxiliaries],
     )
+
+
+def _trunk_for(config: FitConfig, in_features: int, num_tasks: int) -> Trunk:
+    """The trunk that the options name, with shortcuts where they ask for them.
+
+    An alignment is a way of its own for each task already, as is a trunk without layers; features
+    that are the same for all tasks must stay the same.
+    """
+    trunk = build_trunk(config, in_features=in_features, num_tasks=num_tasks)
+    has_own_ways = config.align or next(trunk.parameters(), None) is None
+    must_stay = has_own_ways or trunk.num_shared_features is not None
+    if not config.shortcuts or must_stay or num_tasks < 2:
+        return trunk
+    return WithShortcuts(trunk, in_features=in_features)
 
 
 def _linear_part(config: FitConfig, inputs: FittedInputs, num_tasks: int) -> LinearPart | None:

@@ -21,6 +21,7 @@ from polytask.config.spellings import (
     Columns,
     Count,
     CutOff,
+    DateOrders,
     Days,
     Fraction,
     InputOptions,
@@ -123,6 +124,8 @@ class FitConfig(_Strict):
     numbers, such as -1."""
     decimal: Decimal | None = None
     """Decimal sign of text; found out if absent."""
+    dates: DateOrders = Field(default_factory=dict)
+    """COLUMN=dmy, mdy or ymd: the order in which text dates are written; found out if absent."""
     encoding: str = "utf-8"
     """Encoding of text files."""
     after: Names = ()
@@ -203,6 +206,8 @@ class FitConfig(_Strict):
     """Dropout in trunk and towers."""
     align: bool = False
     """A matrix of its own for each task before the trunk, the identity at first (Wu et al., 2020)."""
+    shortcuts: bool | None = None
+    """A linear map of x of its own for each of several tasks, around the trunk. By the rows."""
     ensemble: Count | None = None
     """Networks in one, whose outputs are averaged. By the rows."""
     linear: bool | None = None
@@ -257,7 +262,7 @@ class FitConfig(_Strict):
     monitor: str | None = None
     """What early stopping watches: 'click.auc' or 'click.auc=2,like.gauc=1'."""
     precision: Literal["fp32", "bf16"] = "fp32"
-    """fp32, or bf16 (autocast)."""
+    """fp32, or bf16 (autocast): quicker on GPUs and on processors with units for it (`polytask doctor`)."""
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     """auto, cpu, cuda or cuda:1."""
     threads: Annotated[Count, Field(le=4096)] | None = None

@@ -7,6 +7,7 @@ from typing import Literal, TypedDict
 
 from polytask.choices import (
     BatchBy,
+    DateOrder,
     EmbeddingOptimizer,
     GivenConflict,
     NumericEncoding,
@@ -47,6 +48,7 @@ class FitOptions(TypedDict, total=False):
     on_bad_file: OnBadFile
     missing: str | float | tuple[str | float, ...] | list[str | float] | None
     decimal: Decimal | None
+    dates: str | Mapping[str, DateOrder]
     encoding: str
     after: str | tuple[str, ...] | list[str]
     allow: str | tuple[str, ...] | list[str]
@@ -82,6 +84,7 @@ class FitOptions(TypedDict, total=False):
     tower_hidden: tuple[int, ...] | list[int] | str
     dropout: float
     align: bool
+    shortcuts: bool | None
     ensemble: int | None
     linear: bool | None
     bag: int

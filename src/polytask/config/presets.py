@@ -6,7 +6,7 @@ from polytask.choices import Preset
 from polytask.config.fields import FitConfig
 
 PRESETS: Mapping[Preset, Mapping[str, object]] = {
-    "fast": {"cross_layers": 0, "numeric_values": "none", "ensemble": 1},
+    "fast": {"cross_layers": 0, "shortcuts": False, "numeric_values": "none", "ensemble": 1},
     "default": {},
     "best": {"bag": 5},
 }

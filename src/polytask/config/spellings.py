@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 from pydantic import BeforeValidator, Field, PlainSerializer
 
-from polytask.choices import Shares
+from polytask.choices import DateOrder, Shares
 from polytask.errors import UserError
 
 if TYPE_CHECKING:
@@ -172,6 +172,7 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_as_names)]
 Lines = Annotated[tuple[str, ...], Field(strict=False), BeforeValidator(_as_texts)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_as_words)]
 Pairs = Annotated[Mapping[str, str], BeforeValidator(_as_pairs)]
+DateOrders = Annotated[Mapping[str, DateOrder], BeforeValidator(_as_pairs)]
 Columns = Annotated[Mapping[str, Names], BeforeValidator(_as_columns)]
 Weights = Annotated[Mapping[str, str | float | int], BeforeValidator(_as_pairs)]
 Options = Annotated[str | Mapping[str, object], BeforeValidator(_parse_braces)]

@@ -3,13 +3,21 @@
 import re
 from collections.abc import Collection
 from itertools import compress
+from typing import NamedTuple
 
 import pyarrow as pa
 
+from polytask.choices import DateOrder
 from polytask.columns.values import listed, told
 
-Change = tuple[pa.ChunkedArray, str]
-"""A column in the place of another, and what to say of it."""
+
+class Change(NamedTuple):
+    """A column in the place of another, what to say of it, and the order in which its text had dates."""
+
+    values: pa.Array | pa.ChunkedArray
+    note: str
+    order: DateOrder | None = None
+
 
 _DIGITS = frozenset("0123456789.,")
 _WHOLE = re.compile("0|-?[1-9][0-9]{0,8}")
@@ -42,7 +50,8 @@ def read_few(
     if not stays_text and different and all(map(_WHOLE.fullmatch, different)):
         number_of: dict[object, int] = {text: int(text) for text in texts}
         whole = [*map(number_of.get, rows)]
-        return True, (pa.chunked_array([pa.array(whole, pa.int64())]), "text read as numbers")
+        numbers = pa.chunked_array([pa.array(whole, pa.int64())])
+        return True, Change(numbers, "text read as numbers")
     return False, None
 
 
@@ -60,4 +69,4 @@ def _without(
     cleaned = [None if is_lost else text for text, is_lost in zip(rows, lost)]
     shown = [repr(text) for text in dict.fromkeys(compress(rows, lost)) if str(text).strip()]
     note = f"{', '.join(shown)} taken for missing in {told(sum(lost), 'row')}" if shown else ""
-    return pa.chunked_array([pa.array(cleaned, dtype)]), note
+    return Change(pa.chunked_array([pa.array(cleaned, dtype)]), note)

@@ -134,7 +134,8 @@ def _text_to_ignore(statistics: ColumnStatistics) -> str | None:
     if statistics.num_distinct > FEW and _is_one_a_row(statistics):
         return _one_a_row(statistics)
     if pc.all(pc.match_substring_regex(statistics.values, _DATE_TEXT)).as_py():
-        return f"dates as text, such as {statistics.values[0].as_py()!r}"
+        read = flag("dates", f"{statistics.name}=ymd")
+        return f"dates as text, such as {statistics.values[0].as_py()!r}: {read} reads them"
     return None
 
 

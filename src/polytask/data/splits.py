@@ -148,7 +148,8 @@ def _bound(cutoff: Cutoff | None, dtype: pa.DataType) -> pa.Scalar | None:
             return _number(cutoff, dtype)
     except (pa.ArrowException, ValueError, OverflowError):
         pass
-    raise UserError(f"the cut-off {cutoff!r} cannot be compared with a column of {dtype}")
+    how = ": write it as 2024-02-29 or 2024-02-29T18:30" if pa.types.is_temporal(dtype) else ""
+    raise UserError(f"the cut-off {cutoff!r} cannot be compared with a column of {dtype}{how}")
 
 
 def _instant(text: str, dtype: pa.DataType) -> pa.Scalar:

@@ -18,9 +18,10 @@ from polytask.columns.values import (
 )
 from polytask.data.few_rows import Change, read_few
 from polytask.data.names import is_code
-from polytask.data.notes import with_note
+from polytask.data.notes import with_date_order, with_note
 from polytask.data.options import ReadOptions
-from polytask.data.text_numbers import ReadNumbers, looks_numeric, numbers_in_doubt, read_numbers
+from polytask.data.text_dates import look_like_dates, read_dates
+from polytask.data.text_numbers import looks_numeric, numbers_in_doubt, read_numbers
 
 _LOOKED_AT = 100
 _FEW_ROWS = 1000
@@ -39,7 +40,7 @@ def with_values_of_text(
 ) -> pa.Table:
     """The table with text columns as the numbers that they hold, and words for missing as null.
 
-    A column whose values are numbers, all or all but a few, becomes numbers. It stays text where
+    A column whose values are numbers, all or all but a few, becomes numbers, one of dates times. It stays text where
     its name says a code, where it is among `options.text` or `declared` to be categories, and
     where numbers have zeros in front or too many digits. What changed is a note of the column.
     """
@@ -55,9 +56,9 @@ def with_values_of_text(
             if change is None and field.name in options.text:
                 change = _as_text(column)
         if change is not None:
-            values, note = change
-            noted = with_note(field.with_type(values.type), note)
-            table = table.set_column(position, noted, values)
+            noted = with_note(field.with_type(change.values.type), change.note)
+            noted = with_date_order(noted, change.order)
+            table = table.set_column(position, noted, change.values)
     return table
 
 
@@ -72,17 +73,25 @@ def _changed(
         is_settled, change = read_few(column, words, known=known, stays_text=stays_text)
         if is_settled:
             return change
-    if not stays_text and (known or looks_numeric(_some_values(column, words))):
+    some = [] if stays_text or known else _some_values(column, words)
+    order = options.dates.get(name)
+    may_be_dates = order is not None or (options.finds_dates and look_like_dates(some))
+    if may_be_dates or (not stays_text and (known or looks_numeric(some))):
         found = coded(column, f"column {name!r}")
         texts = pc.utf8_trim_whitespace(found.values)
         missing_V = missing_among(texts, words).to_numpy(zero_copy_only=False)
         counts = found.counts()
+        dates = read_dates(texts, missing_V, order=order) if may_be_dates else None
+        if dates is not None:
+            note = f"text read as dates, {dates.how}"
+            return _as_read(found, dates.values, counts, note)._replace(order=dates.order)
         numbers = read_numbers(texts, counts, missing_V, decimal=options.decimal, known=known)
         if numbers is not None:
-            return _as_numbers(found, numbers, counts)
+            how = f" ({numbers.how})" if numbers.how else ""
+            return _as_read(found, numbers.values, counts, f"text read as numbers{how}")
         doubt = numbers_in_doubt(texts, missing_V)
-        cleaned, note = _without_words(column, words) or (column, "")
-        return cleaned, "; ".join(part for part in (note, doubt) if part)
+        cleaned = _without_words(column, words) or Change(column, "")
+        return Change(cleaned.values, "; ".join(part for part in (cleaned.note, doubt) if part))
     return _without_words(column, words)
 
 
@@ -97,14 +106,15 @@ def _some_values(column: pa.ChunkedArray, words: Collection[str]) -> list[str]:
     return [text for text in values.to_pylist() if text is not None and text.strip() not in words]
 
 
-def _as_numbers(found: Coded, numbers: ReadNumbers, counts: NDArray[np.int64]) -> Change:
+def _as_read(found: Coded, read: pa.Array, counts: NDArray[np.int64], note: str) -> Change:
+    """The column of what each of its different texts was read as."""
     codes = pa.array(found.codes_B, mask=found.codes_B < 0)
-    values = pa.chunked_array([numbers.values.take(codes)])
-    lost_V = pc.is_null(numbers.values).to_numpy(zero_copy_only=False) & (counts > 0)
-    how = f" ({numbers.how})" if numbers.how else ""
-    note = f"text read as numbers{how}"
+    values = pa.chunked_array([read.take(codes)])
+    lost_V = pc.is_null(read).to_numpy(zero_copy_only=False) & (counts > 0)
     lost_V &= pc.not_equal(found.values, "").to_numpy(zero_copy_only=False)
-    return values, f"{note}; {_rows_lost(found, counts, lost_V)}" if lost_V.any() else note
+    if lost_V.any():
+        note = f"{note}; {_rows_lost(found, counts, lost_V)}"
+    return Change(values, note)
 
 
 def _rows_lost(found: Coded, counts: NDArray[np.int64], lost_V: NDArray[np.bool_]) -> str:
@@ -134,8 +144,8 @@ def _without_words(column: pa.ChunkedArray, words: Collection[str]) -> Change | 
     num_lost = cleaned.null_count - column.null_count
     shown = [repr(word) for word in found.to_pylist() if word.strip()]
     if num_lost == 0 or not shown:
-        return (cleaned, "") if num_lost else None
-    return cleaned, f"{', '.join(shown)} taken for missing in {told(num_lost, 'row')}"
+        return Change(cleaned, "") if num_lost else None
+    return Change(cleaned, f"{', '.join(shown)} taken for missing in {told(num_lost, 'row')}")
 
 
 def _dictionary(column: pa.ChunkedArray) -> pa.Array:
@@ -178,13 +188,13 @@ def _without_numbers(name: str, column: pa.ChunkedArray, options: ReadOptions) -
         return None
     cleaned = pc.if_else(is_word, pa.scalar(None, column.type), column)
     shown = ", ".join(f"{number:g}" for number in numbers.to_pylist())
-    return cleaned, f"{shown} taken for missing in {told(num_lost, 'row')}"
+    return Change(cleaned, f"{shown} taken for missing in {told(num_lost, 'row')}")
 
 
 def _as_text(column: pa.ChunkedArray) -> Change | None:
     """A column of numbers that is to be text; what has no text, such as a list, stays."""
     try:
-        return column.cast(value_type(column.type)).cast(pa.large_string()), ""
+        return Change(column.cast(value_type(column.type)).cast(pa.large_string()), "")
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return None
 

@@ -15,6 +15,7 @@ from polytask.config.build import (
     weighing,
 )
 from polytask.errors import UserError
+from polytask.fitting.constant_losses import constant_losses
 from polytask.fitting.own_parts import OwnParts
 from polytask.fitting.plan import ModelPlan
 from polytask.fitting.preparing.prepare import Prepared
@@ -113,8 +114,9 @@ def balancer_of(plan: ModelPlan, own: OwnParts) -> Balancer:
         if plan.role in ("main", "with", "without")
         else None
     )
-    return own_balancer or build_balancer(
-        weighing(plan.config, plan.tasks, num_more=num_more),
-        num_tasks=num_losses,
-        offered=offered_options(plan.config, plan.tasks, num_more=num_more),
-    )
+    spec = weighing(plan.config, plan.tasks, num_more=num_more)
+    offered = offered_options(plan.config, plan.tasks, num_more=num_more)
+    if spec != "equal":  # Which needs to know nothing of all labels.
+        constants = constant_losses(plan.tasks, plan.train)
+        offered["constant_losses"] = [*constants, *[1.0] * num_more]
+    return own_balancer or build_balancer(spec, num_tasks=num_losses, offered=offered)

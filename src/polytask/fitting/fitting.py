@@ -156,6 +156,7 @@ def _trained(
 ) -> Iterator[Event]:
     if interrupted is not None:
         raise_on_all(ranks, lambda: session.resume(interrupted))
+    yield from session.check_precision()
     yield from session.choose_threads()
     for plan in session.plans:
         yield from session.run(plan)

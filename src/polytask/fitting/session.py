@@ -9,6 +9,7 @@ import torch
 
 from polytask.balancing import Need, Ranks
 from polytask.config import FitConfig
+from polytask.errors import UserError
 from polytask.files.lock import Lock
 from polytask.fitting.bagging import Member, bag_of
 from polytask.fitting.budget import advice
@@ -37,6 +38,7 @@ from polytask.fitting.run_folder.run_checkpoints import RunCheckpoints
 from polytask.fitting.run_folder.run_records import RecordsInMemory
 from polytask.fitting.warm_start import warm_start
 from polytask.model import MultiTaskModel, first_of
+from polytask.products import bf16_is_emulated
 from polytask.records import History, HistoryRecord, ValidationRecord, append_history, read_history
 from polytask.report import write_report
 from polytask.training.evaluation import Predictions
@@ -82,12 +84,25 @@ class Session:
                 interrupted, self.prepared, config=self.config, own=self.own
             )
 
+    def check_precision(self) -> Iterator[Notice]:
+        """Say that a processor without units for bfloat16 gains nothing from it."""
+        asked = self.config.precision == "bf16" and self.device.type == "cpu"
+        if asked and bf16_is_emulated():
+            yield Notice(
+                "warning: --precision=bf16 makes training slower here, for this processor has no units for bfloat16 "
+                "and emulates it: leave it out"
+            )
+
     def choose_threads(self) -> Iterator[Notice]:
         """Set the number of threads that is fastest now, and keep it for the run's whole life."""
         if not should_measure(self.config, self.device, self.ranks) or self.checkpoints is not None:
             return
         main = next(plan for plan in self.plans if plan.role == "main")
-        choice = choose_threads(main, self.prepared, self.own, self.device)
+        try:
+            choice = choose_threads(main, self.prepared, self.own, self.device)
+        except UserError:
+            # The run's own steps will say it, with its folder to keep what was saved.
+            return
         torch.set_num_threads(choice.threads)
         self.config = self.config.model_copy(update={"threads": choice.threads})
         yield Notice(choice.in_words)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from polytask.errors import UserError
 from polytask.inputs import Feature, FittedInputs, JoinedEncoder
 from polytask.model import MultiTaskModel
-from polytask.trunks import inherit
+from polytask.trunks import Trunk, WithShortcuts, inherit
 from polytask.trunks.inheritance import Pairs
 
 
@@ -47,9 +47,7 @@ def warm_start(
     if encoder.crosses is not None and old_encoder.crosses is not None:
         from_inputs += encoder.crosses.inherit(old_encoder.crosses, *features)
     tasks = _common_tasks(model, source)
-    copied = {
-        f"trunk.{n}" for n in inherit(model.trunk, source.trunk, tasks=tasks, features=features)
-    }
+    copied = _inherit_trunk(model.trunk, source.trunk, tasks, features)
     copied |= _inherit_members(model, source, features)
     copied |= _inherit_tops(model, source, tasks, features)
     if not from_inputs and not copied:
@@ -78,6 +76,18 @@ def _numbered(features: Iterable[Feature]) -> list[tuple[Feature, int]]:
 def _common_tasks(model: MultiTaskModel, source: MultiTaskModel) -> dict[int, int]:
     theirs = {task.name: place for place, task in enumerate(source.tasks)}
     return {t: theirs[task.name] for t, task in enumerate(model.tasks) if task.name in theirs}
+
+
+def _inherit_trunk(
+    trunk: Trunk, source: Trunk, tasks: Mapping[int, int], features: Pairs
+) -> set[str]:
+    """What is in both; where only one has shortcuts, the trunk within."""
+    prefix = "trunk."
+    if isinstance(source, WithShortcuts) and not isinstance(trunk, WithShortcuts):
+        source = source.trunk
+    elif isinstance(trunk, WithShortcuts) and not isinstance(source, WithShortcuts):
+        trunk, prefix = trunk.trunk, "trunk.trunk."
+    return {prefix + name for name in inherit(trunk, source, tasks=tasks, features=features)}
 
 
 def _inherit_members(model: MultiTaskModel, source: MultiTaskModel, features: Pairs) -> set[str]:

@@ -18,6 +18,7 @@ _SOURCES = (("fold.c",), ("fold.c", "-DFEW"), ("experts.c",), ("gram.c",), ("wei
 _FLAGS = ("-O3", "-march=native", "-std=gnu11", "-fPIC", "-fno-math-errno", "-fvisibility=default")
 _OPENMP = "GOMP_parallel"
 _SECONDS = 60
+_KEPT = 8
 _OFF = "POLYTASK_KERNELS"
 
 
@@ -63,6 +64,7 @@ def _compiled() -> Path:
     path = folder / f"kernels-{_key(compiler, flags)}.so"
     if not path.exists():
         _compile(compiler, flags, path)
+        _remove_old(folder)
     _require_own(path)
     return path
 
@@ -111,6 +113,13 @@ def _compile(compiler: str, flags: list[str], path: Path) -> None:
         _run([compiler, "-shared", *objects, "-o", str(whole)])
         whole.chmod(0o700)
         whole.replace(path)
+
+
+def _remove_old(folder: Path) -> None:
+    """All but the newest files: each version and each processor has its own. Who has one loaded keeps it."""
+    by_age = sorted(folder.glob("kernels-*.so"), key=lambda path: path.stat().st_mtime)
+    for path in by_age[:-_KEPT]:
+        path.unlink(missing_ok=True)
 
 
 def _run(command: list[str]) -> None:

@@ -12,6 +12,7 @@ from polytask.trunks.ownership import PerTask, PerTaskParameters, Role, TaskBloc
 from polytask.trunks.registry import TRUNKS, register_trunk
 from polytask.trunks.shared_private import SharedPrivate
 from polytask.trunks.sharing import SharedBottom, SingleTask
+from polytask.trunks.shortcuts import WithShortcuts
 from polytask.trunks.sizes import num_parameters, parameter_matched
 from polytask.trunks.soft import SoftSharing
 from polytask.trunks.stitching import CrossStitch, Sluice
@@ -46,6 +47,7 @@ __all__ = [
     "Stitch",
     "TaskBlocks",
     "Trunk",
+    "WithShortcuts",
     "collapse_warning",
     "expert_uses",
     "inherit",

@@ -12,6 +12,7 @@ from polytask.columns.values import coded
 from polytask.config import FitConfig
 from polytask.data.derive import Derivation, parse_derivation
 from polytask.data.labels import Encoded, LabelEncoder
+from polytask.data.notes import date_orders_of
 from polytask.data.options import ReadOptions
 from polytask.data.readers import require_columns
 from polytask.data.weights import encode_weights
@@ -34,6 +35,7 @@ def read_options(config: FitConfig, inputs: FittedInputs | None = None) -> ReadO
         codes=config.categorical,
         missing=config.missing,
         decimal=config.decimal,
+        dates=config.dates,
         encoding=config.encoding,
         skip=config.ignore,
         files=config.columns.get("image", ()),
@@ -51,6 +53,12 @@ def read_options(config: FitConfig, inputs: FittedInputs | None = None) -> ReadO
         text={*options.text, *texts},
         values={**options.values, **texts},
     )
+
+
+def with_dates(config: FitConfig, table: pa.Table) -> FitConfig:
+    """The options with the order in which the table's text has dates: later tables are read alike."""
+    require_columns(table, [*config.dates], "--dates")
+    return config.model_copy(update={"dates": {**date_orders_of(table), **config.dates}})
 
 
 def apply_derivations(table: pa.Table, derivations: Sequence[Derivation]) -> pa.Table:

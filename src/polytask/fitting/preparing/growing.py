@@ -2,9 +2,10 @@
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from polytask.columns.values import told
 from polytask.config import FitConfig
@@ -15,6 +16,9 @@ from polytask.fitting.preparing.seen import Seen
 from polytask.inputs import FittedInputs
 from polytask.inputs.categories import Categories
 from polytask.records.layout import ENCODER
+
+if TYPE_CHECKING:
+    from polytask.fitting.run_folder.folder import RunFolder
 
 _CATEGORICAL = "categorical"
 
@@ -55,15 +59,23 @@ def earlier_inputs(config: FitConfig) -> FittedInputs | None:
 @lru_cache(maxsize=1)
 def _inputs_of(run: Path, written: int) -> FittedInputs:
     """Millions of ids take seconds to read, and a fit asks for them some times."""
+    return _folder(run).read_encoders()[0]
+
+
+def _folder(run: Path) -> "RunFolder":
     # A run folder is a record of what this room prepares.
     from polytask.fitting.run_folder.folder import RunFolder
 
-    return RunFolder.open(run).read_encoders()[0]
+    return RunFolder.open(run)
 
 
 def growing_options(config: FitConfig) -> ReadOptions:
     """How the table is read: as that of the run whose inputs go on."""
-    return read_options(config, earlier_inputs(config))
+    earlier = earlier_inputs(config)
+    options = read_options(config, earlier)
+    if earlier is None or config.init_from is None:
+        return options
+    return replace(options, dates={**_folder(config.init_from).read_config().dates, **config.dates})
 
 
 def columns_before(config: FitConfig) -> Mapping[str, tuple[str, ...]]:

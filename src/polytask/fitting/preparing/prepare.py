@@ -35,6 +35,7 @@ from polytask.fitting.preparing.encoding import (
     apply_derivations,
     derived_from,
     made_from,
+    with_dates,
 )
 from polytask.fitting.preparing.growing import check_growth, growing_options, grown
 from polytask.fitting.preparing.history import (
@@ -149,7 +150,7 @@ def prepare_parts(
     fits, derivations = build_inputs(config), [parse_derivation(text) for text in config.derive]
     check_growth(config)
     train = split.train
-    config, kind_reasons = resolve_kinds(config, train)
+    config, kind_reasons = resolve_kinds(with_dates(config, train), train)
     config = with_words(config, train)
     schema = schema_of(config, train, derivations)
     check_words(config, train, schema.inputs)
@@ -245,6 +246,7 @@ def _read_and_split(
         raise UserError("there is a table beside data sets: give it a name too, --data=NAME=TABLE")
     whole = apply_derivations(read_table(source, options=growing_options(config)), derivations)
     whole = matching(whole, config.where)
+    config = with_dates(config, whole)
     config = resolve_tasks(with_auxiliary_tasks(config, whole.column_names), whole)
     check_columns(config, whole)
     return config, split_table(config, whole, derivations=derivations, named=named)

@@ -7,7 +7,9 @@ from polytask.fitting.budget import with_budget
 from polytask.fitting.preparing.prepare import Prepared
 from polytask.streams.order import epoch_order
 
-_BY_ROWS = ("batch_size", "epochs", "patience", "ensemble", "cross_layers", "linear")
+_BY_ROWS = (
+    *("batch_size", "epochs", "patience", "ensemble", "cross_layers", "shortcuts", "linear"),
+)
 """The options that follow from the number of rows where the user leaves them open."""
 
 

@@ -1,7 +1,7 @@
 """A table in pieces as a fit sees it: with its own reading options and derived columns."""
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
@@ -33,10 +33,12 @@ class PieceReader:
         used = [each for each in self.derivations if each.name in needed]
         # A table without columns would have lost its rows.
         names = [name for name in self.scan.names if name.strip() in needed] or self.scan.names[:1]
+        # Text of one piece may allow another order of day and month than that of the next.
+        options = replace(self.options, finds_dates=False)
         first = 0
         for piece in self.scan.batches(names, PIECE_ROWS):
             try:
-                yield apply_derivations(read_table(piece, options=self.options), used)
+                yield apply_derivations(read_table(piece, options=options), used)
             except UserError as error:
                 raise placed(error, first) from error
             first += piece.num_rows

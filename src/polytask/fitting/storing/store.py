@@ -30,6 +30,7 @@ _SHAPES_NO_ROW = {
     *(
         "dropout",
         "align",
+        "shortcuts",
         "ensemble",
         "linear",
         "bag",
