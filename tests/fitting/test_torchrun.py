@@ -220,6 +220,21 @@ def test_two_processes_that_read_their_shares_of_a_table_on_disk_find_what_one_f
 
 
 @pytest.mark.slow
+def test_two_processes_end_with_a_table_of_one_block_as_one_does(folder: Path) -> None:
+    """Forty rows are fewer than the lanes; the last batch of each epoch is one row, so that one process has none."""
+    pq.write_table(pq.read_table(folder / "log.parquet").slice(0, 40), folder / "few.parquet")
+    options = [*EQUALLY, "--baseline", "none", "--on-disk", "always", "--cache", "cache-few"]
+    options += ["--batch-size", "3", "--valid-fraction", "0", "--test-fraction", "0", "--no-linear"]
+    alone("fit", "few.parquet", *options, "--out", "one-few", folder=folder)
+    ended = torchrun("fit", "few.parquet", *options, "--out", "two-few", folder=folder)
+    assert ended.returncode == 0, ended.stderr
+    first, second = (
+        load_file(folder / run / "model.safetensors") for run in ("one-few", "two-few")
+    )
+    assert_same_weights(first, second)
+
+
+@pytest.mark.slow
 def test_two_processes_make_the_bag_that_one_makes(folder: Path) -> None:
     options = [*EQUALLY, "--baseline", "none", "--bag", "2"]
     alone("fit", "log.parquet", *options, "--out", "one-bag", folder=folder)

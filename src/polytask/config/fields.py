@@ -246,7 +246,7 @@ class FitConfig(_Strict):
     embedding_optimizer: EmbeddingOptimizer = "adam"
     """What steps embeddings: rowwise_adagrad has one number a row beside the weights, Adam two a weight."""
     embedding_rate: Positive | None = None
-    """Row-wise Adagrad's rate at its highest; 0.03 if absent."""
+    """Row-wise Adagrad's rate at its highest; 0.1 if absent."""
     weight_decay: Annotated[float, Field(ge=0)] = 1e-5
     """AdamW's decay of weights."""
     warmup_fraction: Fraction = 0.05

@@ -111,6 +111,7 @@ class Quantile(Kind):
                 loss,
                 NO_ROWS,
                 "mean pinball loss of the levels, in the label's own unit",
+                adds_up=True,
             ),
             Definition(
                 "coverage",
@@ -119,6 +120,7 @@ class Quantile(Kind):
                 coverage,
                 NO_ROWS,
                 "labels between the outer quantiles over the share that belongs there",
+                adds_up=True,
             ),
         )
 

@@ -38,6 +38,8 @@ class Definition:
     absent_if: str
     meaning: str
     needs_groups: bool = False
+    adds_up: bool = False
+    """The statistic is `OfSums` whose sums over parts of the rows, of whole groups, are those of all rows."""
 
     def is_taken(self, rows: Rows) -> bool:
         return rows.group_B is not None or not self.needs_groups
@@ -191,10 +193,11 @@ def _mae(rows: Rows) -> Statistic:
 
 
 def _r2(rows: Rows) -> Statistic:
-    if not rows.labels_differ():
+    if rows.center is None and not rows.labels_differ():
         return UNDEFINED
     # Labels far from 0 would lose their variance to rounding; a shift changes nothing else.
-    label_B = rows.label_B - np.average(rows.label_B, weights=rows.weight_B)
+    center = np.average(rows.label_B, weights=rows.weight_B) if rows.center is None else rows.center
+    label_B = rows.label_B - center
     squared_B = np.square(rows.predictions - rows.label_B)
 
     def explained(sums_RK: Floats) -> Floats:
@@ -235,6 +238,7 @@ GAUC = Definition(
     NO_GROUP,
     "AUC within each group, such as a user, in the mean over the groups' rows",
     needs_groups=True,
+    adds_up=True,
 )
 LOG_LOSS = Definition(
     "log_loss",
@@ -243,6 +247,7 @@ LOG_LOSS = Definition(
     _binary_log_loss,
     NO_ROWS,
     "minus the mean logarithm of the probability given to what happened: 0 is perfect",
+    adds_up=True,
 )
 CLASS_LOG_LOSS = replace(LOG_LOSS, statistic=_class_log_loss)
 CALIBRATION = Definition(
@@ -252,6 +257,7 @@ CALIBRATION = Definition(
     _calibration,
     NO_SUM,
     "mean prediction over mean label: above 1 the model promises too much",
+    adds_up=True,
 )
 CALIBRATION_OF_ANY = replace(CALIBRATION, absent_if=f"{NO_SUM}, or some are negative")
 MACRO_AUC = Definition(
@@ -269,6 +275,7 @@ ACCURACY = Definition(
     _accuracy,
     NO_ROWS,
     "share of rows whose most probable class is the right one",
+    adds_up=True,
 )
 MACRO_F1 = Definition(
     "macro_f1",
@@ -286,6 +293,7 @@ R2 = Definition(
     EQUAL,
     "share of the labels' variance that is explained: 0 is no better than always predicting the "
     "mean, 1 is perfect",
+    adds_up=True,
 )
 XAUC = Definition(
     "xauc",
@@ -303,9 +311,16 @@ GXAUC = Definition(
     NO_GROUP,
     "XAUC within each group, in the mean over the groups' rows",
     needs_groups=True,
+    adds_up=True,
 )
 MAE = Definition(
-    "mae", "MAE", "lower", _mae, NO_ROWS, "mean distance to the label, in the label's own unit"
+    "mae",
+    "MAE",
+    "lower",
+    _mae,
+    NO_ROWS,
+    "mean distance to the label, in the label's own unit",
+    adds_up=True,
 )
 RMSE = Definition(
     "rmse",
@@ -314,6 +329,7 @@ RMSE = Definition(
     _rmse,
     NO_ROWS,
     "root of the mean squared distance to the label, in the label's own unit",
+    adds_up=True,
 )
 POISSON_DEVIANCE = Definition(
     "poisson_deviance",
@@ -322,4 +338,5 @@ POISSON_DEVIANCE = Definition(
     _poisson_deviance,
     NO_ROWS,
     "how far the predicted counts are from the labels, in units of their own noise: 0 is perfect",
+    adds_up=True,
 )

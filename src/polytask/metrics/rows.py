@@ -16,7 +16,8 @@ class Rows:
 
     `predictions` is (B,), or (B, C), such as class probabilities. `group_B` is 0 to num_groups - 1, or None.
     `epsilon` is the rounding unit of the predictions as they came: probabilities are clipped by it
-    under a logarithm, since a float32 model cannot say more than 1 - 1.2e-7.
+    under a logarithm, since a float32 model cannot say more than 1 - 1.2e-7. `center` is a number near the labels
+    that several parts of the rows have in common.
     """
 
     predictions: Floats
@@ -26,6 +27,7 @@ class Rows:
     num_groups: int
     num_unlabelled: int
     epsilon: float
+    center: float | None = None
 
     def __len__(self) -> int:
         return len(self.label_B)

@@ -44,13 +44,19 @@ class OfSums(Statistic):
 
     @property
     def value(self) -> float:
-        return float(self._finished(self.terms_KU.sum(axis=1)[None])[0])
+        return float(self.finished(self.terms_KU.sum(axis=1)[None])[0])
 
     def values(self, counts_RU: Floats) -> Floats:
-        # Not `@`: BLAS wakes its threads for this, which costs far more on busy cores than it saves.
-        return self._finished(np.einsum("ru,ku->rk", counts_RU, self.terms_KU))
+        return self.finished(self.sums(counts_RU))
 
-    def _finished(self, sums_RK: Floats) -> Floats:
+    def sums(self, counts_RU: Floats) -> Floats:
+        """The sums of each resample (R, K): those of several parts add up to those of all rows."""
+        # Not `@`: BLAS wakes its threads for this, which costs far more on busy cores than it saves.
+        sums_RK: Floats = np.einsum("ru,ku->rk", counts_RU, self.terms_KU)
+        return sums_RK
+
+    def finished(self, sums_RK: Floats) -> Floats:
+        """The metric of each row of sums (R,)."""
         with np.errstate(divide="ignore", invalid="ignore"):
             values_R = self.finish(sums_RK)
         return np.where(np.isfinite(values_R), values_R, np.nan)

@@ -14,7 +14,7 @@ from polytask.training.adamw import AdamW, Group
 from polytask.training.row_adam import RowAdam
 from polytask.training.rowwise_adagrad import RowwiseAdagrad
 
-EMBEDDING_RATE = 0.03
+EMBEDDING_RATE = 0.1
 """Row-wise Adagrad's rate at its highest, where none is given: see benchmarks/RESULTS.md."""
 
 Stepped: TypeAlias = AdamW | RowAdam | RowwiseAdagrad | torch.optim.Optimizer
