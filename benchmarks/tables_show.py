@@ -166,7 +166,7 @@ def _ingredients(found: list[Row], variants: list[str]) -> None:
 
 
 def _summary(found: list[Row], models: list[str], which: str = "") -> None:
-    """Over the tasks and splits that all of these models have; each table counts alike.
+    """Over the tasks and splits that all of these models have, trees among them; each table counts alike.
 
     An R2 below 0 counts as 0: no better than the mean, however far from it.
     """
@@ -176,7 +176,7 @@ def _summary(found: list[Row], models: list[str], which: str = "") -> None:
         if (means := row.means(models))
     }
     tables = sorted({row.table for row in scored})
-    if not tables:
+    if not tables or "trees" not in models:
         return
     print(f"\n{len(scored)} tasks of {len(tables)} tables{which}, on equal splits:\n")
     print("| model | mean rank | mean gap to trees | worst gap | tasks below -.03 |")
