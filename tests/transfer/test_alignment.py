@@ -15,27 +15,15 @@ from polytask.task import binary
 from polytask.training import Settings, TrainingRun, train
 from polytask.transfer.alignment import aligned
 from polytask.transfer.similarity import covariance_similarity, second_moment
-from polytask.trunks import CGC, MTAN, PLE, Aligned, CrossStitch, MMoE, SharedBottom, Trunk
-from polytask.trunks.testing import LAWS, NUM_FEATURES, TASKS, Make
-
-
-def maker(kind: type[Trunk]) -> Make:
-    def make(tasks) -> Trunk:
-        with torch.random.fork_rng(devices=()):
-            torch.manual_seed(0)
-            trunk = Aligned(kind(NUM_FEATURES, len(tasks)), in_features=NUM_FEATURES)
-            with torch.no_grad():
-                for parameter in trunk.parameters():
-                    parameter.add_(0.1 * torch.randn_like(parameter))
-        return trunk.double().eval()
-
-    return make
+from polytask.trunks import CGC, MTAN, PLE, Aligned, CrossStitch, MMoE, SharedBottom
+from polytask.trunks.testing import LAWS, NUM_FEATURES, TASKS
+from wrapped_trunks import maker
 
 
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
 @pytest.mark.parametrize("kind", [SharedBottom, MMoE, CrossStitch])
 def test_an_aligned_trunk_obeys_every_law_of_trunks(kind, law) -> None:
-    law(maker(kind))
+    law(maker(Aligned, kind))
 
 
 @pytest.mark.parametrize("kind", [SharedBottom, MMoE, CGC, PLE, CrossStitch, MTAN])

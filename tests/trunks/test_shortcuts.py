@@ -11,26 +11,14 @@ from polytask.fitting.budget import with_budget
 from polytask.inputs import FittedInputs
 from polytask.task import Task, binary
 from polytask.trunks import TRUNKS, Aligned, Trunk, WithShortcuts
-from polytask.trunks.testing import LAWS, NUM_FEATURES, TASKS, Make
-
-
-def maker(kind: type[Trunk]) -> Make:
-    def make(tasks) -> Trunk:
-        with torch.random.fork_rng(devices=()):
-            torch.manual_seed(0)
-            trunk = WithShortcuts(kind(NUM_FEATURES, len(tasks)), in_features=NUM_FEATURES)
-            with torch.no_grad():
-                for parameter in trunk.parameters():
-                    parameter.add_(0.1 * torch.randn_like(parameter))
-        return trunk.double().eval()
-
-    return make
+from polytask.trunks.testing import LAWS, NUM_FEATURES, TASKS
+from wrapped_trunks import maker
 
 
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
 @pytest.mark.parametrize("name", TRUNKS)
 def test_every_trunk_with_shortcuts_obeys_every_law(name, law) -> None:
-    law(maker(TRUNKS[name]))
+    law(maker(WithShortcuts, TRUNKS[name]))
 
 
 @pytest.mark.parametrize("name", TRUNKS)
@@ -63,7 +51,7 @@ def test_a_shortcut_is_the_linear_map_that_it_says() -> None:
 
 @pytest.mark.parametrize("name", TRUNKS)
 def test_a_task_moves_its_own_shortcut_alone(name) -> None:
-    trunk = maker(TRUNKS[name])(TASKS)
+    trunk = maker(WithShortcuts, TRUNKS[name])(TASKS)
     trunk(torch.randn(7, NUM_FEATURES, dtype=torch.float64))[1].square().sum().backward()
     moved = [
         weight.grad is not None and bool(weight.grad.any())

@@ -22,6 +22,6 @@ def doctor() -> None:
         f"{torch.backends.cpu.get_cpu_capability()}"
     )
     typer.echo(f"float32 products by {products}")
-    emulated = "slower, for this processor emulates them" if bf16_is_emulated() else "quicker"
-    typer.echo(f"bfloat16 products (--precision=bf16) are {emulated}")
+    how = "emulated, so slower" if bf16_is_emulated() else "not emulated, as far as torch knows"
+    typer.echo(f"bfloat16 products (--precision=bf16): {how}")
     typer.echo(kernels.state())

@@ -247,11 +247,10 @@ def _spreads(
         for _, counts_RU in draws.counts(rows.num_units):
             for i, some in parts.items():
                 definition, statistic = found[i]
-                is_sum = definition.adds_up and isinstance(statistic, OfSums)
                 # A metric that the rows do not define has terms of no unit of theirs.
                 if statistic is UNDEFINED:
                     some.append(np.full(len(counts_RU), np.nan))
-                elif is_sum and isinstance(statistic, OfSums):
+                elif definition.adds_up and isinstance(statistic, OfSums):
                     some.append(statistic.sums(counts_RU))
                 else:
                     some.append(statistic.values(counts_RU))
