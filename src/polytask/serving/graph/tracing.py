@@ -1,0 +1,102 @@
+"""The core as ONNX: torch's exporter, with the operators that it lacks, and a free number of rows."""
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from polytask.errors import UserError
+from polytask.serving.graph.core import Core
+
+if TYPE_CHECKING:
+    import onnx
+
+OPSET = 18
+_EXAMPLE_ROWS = 3
+
+
+def traced(core: Core, widths: dict[str, int]) -> "onnx.ModelProto":
+    """The core as a graph with inputs of its `parts` and outputs `made0`, `made1`, ...
+
+    UserError where it holds something that cannot be exported, such as an encoder of the user's own.
+    """
+    example = tuple(_example(name, widths[name]) for name in core.parts)
+    rows = torch.export.Dim("rows", min=1)
+    with _quiet():
+        try:
+            program = torch.onnx.export(
+                core,
+                example,
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=list(core.parts),
+                output_names=[f"made{k}" for k in range(len(core.made))],
+                dynamic_shapes=(tuple({0: rows} for _ in example),),
+                custom_translation_table=_translations(),
+                verbose=False,
+            )
+        except (torch.onnx.errors.OnnxExporterError, torch._dynamo.exc.TorchDynamoException) as error:
+            first = str(error.__cause__ or error).strip().splitlines()[0]
+            raise UserError(
+                f"torch cannot write this model as ONNX: {first}; a trunk or an encoder of your own must be "
+                "one that torch.export takes (polytask.trunks.testing.check_trunk says whether it is)"
+            ) from error
+    assert program is not None
+    model: onnx.ModelProto = program.model_proto
+    _require_free_rows(model)
+    return model
+
+
+def _example(name: str, width: int) -> Tensor:
+    dtype = torch.float64 if name == "numbers_BN" else torch.int64
+    return torch.zeros(_EXAMPLE_ROWS, width, dtype=dtype)
+
+
+def _require_free_rows(model: "onnx.ModelProto") -> None:
+    """The exporter falls back to the example's number of rows without a word, where something reads it."""
+    for value in [*model.graph.input, *model.graph.output]:
+        first = value.type.tensor_type.shape.dim[0]
+        if not first.dim_param:
+            raise UserError(
+                f"the exported graph serves {first.dim_value} rows at a time and no other number: the trunk "
+                "or the encoder reads the size of the batch as a number, by len(x); write x.shape[0]"
+            )
+
+
+def _translations() -> dict[Callable[..., object], Callable[..., object]]:
+    """Sorting, which the exporter knows in part: TopK of all entries, of equal ones the first first."""
+    from onnxscript import opset18 as op
+
+    def ordered(x, dim, descending):  # type: ignore[no-untyped-def]
+        size = op.Reshape(op.Gather(op.Shape(x), op.Constant(value_int=dim)), op.Constant(value_ints=[1]))
+        return op.TopK(x, size, axis=dim, largest=int(descending))
+
+    def sort_stable(self, stable=None, dim=-1, descending=False):  # type: ignore[no-untyped-def]
+        return ordered(self, dim, descending)
+
+    def sort(self, dim=-1, descending=False):  # type: ignore[no-untyped-def]
+        return ordered(self, dim, descending)
+
+    aten = torch.ops.aten
+    return {aten.sort.stable: sort_stable, aten.sort.default: sort}
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter says much that is nobody's concern: of torchvision, of its own steps."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels):
+                logger.setLevel(level)
