@@ -82,10 +82,9 @@ class AboutTask:
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """All of it. `weights` is the checksum of the run's weights; `rows` and `answered` are columns by name."""
+    """All of it. `lookups` are the columns of the output `IDS`; `rows` and `answered` are columns by name."""
 
     polytask: str
-    weights: str
     tasks: tuple[AboutTask, ...]
     columns: tuple[Column, ...]
     answers: tuple[Answer, ...]

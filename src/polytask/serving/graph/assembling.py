@@ -76,13 +76,9 @@ class Sources:
         missing_numbers: Mapping[str, Sequence[float]],
     ) -> None:
         self.nodes, self.columns, self.missing_numbers = nodes, columns, missing_numbers
-        self.derived: dict[str, str] = {}
-        """Derived columns that are numbers (B,) float64, NaN where missing."""
 
     def numbers(self, name: str) -> str:
         """A column as float64, NaN where missing."""
-        if name in self.derived:
-            return self.derived[name]
         add, constant = self.nodes.add, self.nodes.constant
         if self.columns[name].holds == "numbers":
             return self._without(name, name, np.float64, constant(np.nan, np.float64))
@@ -93,13 +89,8 @@ class Sources:
 
     def whole(self, name: str) -> str:
         """A column as int64, with the mark where missing."""
-        add, constant = self.nodes.add, self.nodes.constant
-        mark = constant(MISSING_INTEGER, np.int64)
-        if name not in self.derived:
-            return self._without(name, name, np.int64, mark)
-        number = self.derived[name]
-        whole = add("Cast", number, to=7)
-        return add("Where", add("IsNaN", number), mark, whole)
+        mark = self.nodes.constant(MISSING_INTEGER, np.int64)
+        return self._without(name, name, np.int64, mark)
 
     def ids(self, lookup: Lookup) -> str:
         """The ids of a column's values."""

@@ -33,9 +33,12 @@ class Channels:
     """What the modules of a graph read, each once: `numbers` (B, N) float64, NaN where missing; `ids` (B, C)
     and `times` (B, K), int64.
 
-    Modules ask for what they need while they are made, and keep the places.
+    Modules ask for what they need while they are made, and keep the places. Those of `derived` columns,
+    which the graph calculates, count from -1 down: no raw column is read under their name.
     """
 
+    derived: tuple[str, ...] = ()
+    derived_lookups: list[Lookup] = field(default_factory=list)
     numbers: list[str] = field(default_factory=list)
     lookups: list[Lookup] = field(default_factory=list)
     times: list[str] = field(default_factory=list)
@@ -44,16 +47,30 @@ class Channels:
 
     def numbers_of(self, columns: Sequence[str]) -> list[int]:
         """The places of these columns as numbers."""
-        return [_place(self.numbers, name) for name in columns]
+        return [
+            -1 - self.derived.index(name) if name in self.derived else _place(self.numbers, name)
+            for name in columns
+        ]
 
     def time_of(self, column: str, need: Need, has_zone: bool | None) -> int:
         """The place of a column of times, or of whole numbers that stand for times."""
+        if column in self.derived:
+            raise UserError(f"derived column {column!r} is read as a time, which no graph calculates")
         self.needs_of_times[column], self.zones[column] = need, has_zone
         return _place(self.times, column)
 
     def ids_of(self, lookup: Lookup) -> int:
         """The place of the ids of one column."""
-        return _place(self.lookups, lookup)
+        if lookup.column not in self.derived:
+            return _place(self.lookups, lookup)
+        if lookup.need in ("texts", "large integers"):
+            raise UserError(f"derived column {lookup.column!r} holds texts, which no graph calculates")
+        return -1 - _place(self.derived_lookups, lookup)
+
+    def widths(self) -> dict[str, int]:
+        """How many columns each part of `Raw` has."""
+        parts = {"numbers_BN": self.numbers, "ids_BC": self.lookups, "times_BK": self.times}
+        return {name: len(columns) for name, columns in parts.items()}
 
     def needs(self) -> dict[str, set[Need]]:
         """By column, what is read of it."""

@@ -21,6 +21,7 @@ from polytask.serving.graph.clocks import of_times
 from polytask.serving.graph.columns import Channels
 from polytask.serving.graph.past import of_history
 from polytask.serving.graph.raw import (
+    DerivedIds,
     Raw,
     Reading,
     of_categories,
@@ -60,10 +61,18 @@ class Core(nn.Module):
     are -> an output (B,) for each of `made`.
     """
 
-    def __init__(self, model: Network, inputs: nn.ModuleDict, channels: Channels) -> None:
+    def __init__(
+        self,
+        model: Network,
+        inputs: nn.ModuleDict,
+        channels: Channels,
+        formulas: Sequence[nn.Module] = (),
+    ) -> None:
         super().__init__()
-        widths = (len(channels.numbers), len(channels.lookups), len(channels.times))
-        self.parts = tuple(name for name, width in zip(Raw._fields, widths) if width)
+        self.formulas = nn.ModuleList(formulas)
+        self.derived_ids = nn.ModuleList(DerivedIds(each) for each in channels.derived_lookups)
+        self._sources = [channels.derived.index(each.column) for each in channels.derived_lookups]
+        self.parts = tuple(name for name, width in channels.widths().items() if width)
         self.inputs = inputs
         self.model = _copied(model)
         self.tasks: tuple[Task, ...] = model.tasks
@@ -77,6 +86,10 @@ class Core(nn.Module):
 
     def forward(self, *parts: Tensor) -> tuple[Tensor, ...]:
         raw = Raw(**dict(zip(self.parts, parts)))
+        for formula in self.formulas:
+            raw = raw._replace(derived=(*raw.derived, formula(raw)))
+        found_ids = (ids(raw.derived[k]) for ids, k in zip(self.derived_ids, self._sources))
+        raw = raw._replace(derived_ids=tuple(found_ids))
         result = self.model({name: module(raw) for name, module in self.inputs.items()})
         places = {task.name: place for place, task in enumerate(self.tasks)}
         values: dict[tuple[str, bool], Tensor] = {}
@@ -96,7 +109,7 @@ class Core(nn.Module):
 
 
 def _copied(model: Network) -> Network:
-    model = copy.deepcopy(model).cpu().float().eval()
+    model = copy.deepcopy(model).cpu().float().eval().requires_grad_(False)
     networks: Sequence[nn.Module] = [*model.networks] if isinstance(model, Bag) else [model]
     for network in networks:
         assert isinstance(network, MultiTaskModel)

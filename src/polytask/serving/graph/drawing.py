@@ -16,8 +16,8 @@ from polytask.inputs.vocabulary import Vocabulary
 from polytask.serving.contract import Column
 
 _MISSING, _UNSEEN = 0.1, 0.1
-_DAYS = 20_000
-"""Of times of which nothing is known: from 1970 to 2024."""
+_FAR = 10.0
+"""Deviations from the mean at which a number is far from all training rows, and no network leaves float32."""
 
 
 def drawn_rows(
@@ -36,7 +36,7 @@ def _drawn(
     chosen = generator.integers(0, len(pool), num_rows)
     fates = generator.random(num_rows)
     fates[:2] = 0.0, _MISSING + _UNSEEN / 2
-    unseen = _unseen(column, generator)
+    unseen = _unseen(inputs, column)
     values = [
         None if fate < _MISSING else unseen if fate < _MISSING + _UNSEEN else pool[place]
         for fate, place in zip(fates, chosen)
@@ -48,14 +48,18 @@ def _drawn(
     return pa.array(values, kinds.get(column.holds, others))
 
 
-def _unseen(column: Column, generator: np.random.Generator) -> object:
+def _unseen(inputs: FittedInputs, column: Column) -> object:
     """A value that no training row had, or that is far from all of them."""
     if column.holds == "texts":
         return "never seen \u00e9\u4e2d"
     if column.holds == "booleans":
         return True
     if column.holds == "numbers":
-        return float(generator.choice([-1e12, 1e12, 1e30, 0.0]))
+        for one in inputs.by_name.values():
+            if isinstance(one, Numbers) and column.name in one.columns:
+                scale = one.scales[one.columns.index(column.name)]
+                return scale.mean + _FAR * scale.std
+        return -1e4
     return 4_102_444_800_000_000 if column.holds == "times" else 8_765_432_101
 
 

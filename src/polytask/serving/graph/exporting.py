@@ -5,23 +5,27 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import pyarrow as pa
-
 import polytask
+from polytask.data.derive import Derivation, parse_derivation
 from polytask.data.options import ReadOptions
 from polytask.data.readers import read_table
 from polytask.data.text_columns import numbers_for, words_for
 from polytask.errors import UserError
 from polytask.files.writing import written_whole
 from polytask.fitting import Run
-from polytask.fitting.preparing.encoding import read_options
-from polytask.serving.contract import AboutTask, Answer, Column, Contract, Value
+from polytask.fitting.preparing.encoding import (
+    apply_derivations,
+    inputs_made_from,
+    read_options,
+)
+from polytask.serving.contract import AboutTask, Column, Contract, Value
 from polytask.serving.graph.assembling import Nodes, Sources, assembled, with_contract
 from polytask.serving.graph.columns import Channels, raw_type
+from polytask.serving.graph.comparing import Distance, compared
 from polytask.serving.graph.core import Core, raw_inputs
 from polytask.serving.graph.drawing import drawn_rows
-from polytask.serving.graph.feeding import Feeds, feeds_of
+from polytask.serving.graph.feeding import Feeds
+from polytask.serving.graph.formulas import formulas_of
 from polytask.serving.graph.raw import Reading
 from polytask.serving.graph.tracing import traced
 
@@ -33,29 +37,47 @@ _NUM_DRAWN, _NUM_KEPT = 256, 16
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """A graph's file, what it says of itself, and the largest difference to the run's predictions by answer."""
+    """A graph's file, what it says of itself, and how far it is from the run it was made of."""
 
     content: bytes
     contract: Contract
-    differences: Mapping[str, float]
+    distance: Distance
+    run: Run
+    """The run as the graph has it: in float32, without the derived columns that are inputs of the graph."""
 
 
-def export(run: Run) -> Exported:
-    """The run as one ONNX graph. UserErrors: what no graph has, or a graph that predicts otherwise."""
+def export_run(run: Run, *, derived_as_inputs: bool = False) -> Exported:
+    """The run as one ONNX graph. UserErrors: what no graph has, or a graph that predicts otherwise.
+
+    Derived columns are calculated in the graph, or with `derived_as_inputs` are columns that it reads.
+    """
     _require_extra()
     if run.config.data:
-        raise UserError("a run of several data sets (--data) is not exported: fit one run a data set")
-    model, contract = _graph(run)
-    drawn = drawn_rows(run.inputs, contract.columns, _NUM_DRAWN, seed=run.config.seed)
+        raise UserError(
+            "a run of several data sets (--data) is not exported: fit one run a data set"
+        )
+    derivations = [] if derived_as_inputs else _derivations(run)
+    model, contract = _graph(run, derivations)
+    changes: dict[str, object] = {"precision": "fp32"}
+    if derived_as_inputs:
+        changes["derive"] = ()
+    exact = replace(run, config=run.config.model_copy(update=changes))
     content = with_contract(model, contract)
-    differences, feeds, answers = compared(content, contract, run, drawn)
-    kept = slice(0, _NUM_KEPT)
-    contract = replace(
-        contract,
-        rows={name: _plain(values[kept]) for name, values in feeds.items()},
-        answered={name: _plain(values[kept]) for name, values in answers.items()},
-    )
-    return Exported(with_contract(model, contract), contract, differences)
+    drawn = drawn_rows(run.inputs, contract.columns, _NUM_DRAWN, seed=run.config.seed)
+    distance, feeds, answers = compared(content, contract, exact, drawn)
+    contract = replace(contract, rows=_kept(feeds), answered=_kept(answers))
+    return Exported(with_contract(model, contract), contract, distance, exact)
+
+
+def check_on(exported: Exported, table: str | Path) -> Distance:
+    """How far its predictions for the rows of a table are; UserError where it is too far."""
+    run = exported.run
+    read = read_table(table, options=_options(run))
+    names = {column.name for column in exported.contract.columns}
+    if not names <= set(read.column_names):
+        derived = [parse_derivation(text) for text in run.config.derive]
+        read = apply_derivations(read, [each for each in derived if each.name in names])
+    return compared(exported.content, exported.contract, run, read)[0]
 
 
 def write_graph(exported: Exported, path: Path) -> None:
@@ -64,72 +86,22 @@ def write_graph(exported: Exported, path: Path) -> None:
         file.write(exported.content)
 
 
-def check_on(exported: Exported, run: Run, table: str | Path) -> Mapping[str, float]:
-    """The largest difference by answer on the rows of a table; UserError where it is too large."""
-    read = read_table(table, options=_options(run))
-    return compared(exported.content, exported.contract, run, read)[0]
-
-
-def compared(
-    content: bytes, contract: Contract, run: Run, table: pa.Table
-) -> tuple[Mapping[str, float], Feeds, Feeds]:
-    """The largest difference to `Run.predict` at fp32 by answer, the graph's arrays and its answers."""
-    import onnxruntime
-
-    feeds = feeds_of(table, contract.columns)
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    names = [answer.name for answer in contract.answers]
-    answers = dict(zip(names, session.run(names, dict(feeds))))
-    exact = replace(run, config=run.config.model_copy(update={"precision": "fp32"}))
-    predicted = exact.predict(table.select([column.name for column in contract.columns]))
-    found = {
-        answer.name: _difference(answer, answers[answer.name], predicted, contract)
-        for answer in contract.answers
-    }
-    return found, feeds, answers
-
-
-def _difference(
-    answer: Answer, ours_B: np.ndarray, predicted: pa.Table, contract: Contract
-) -> float:
-    theirs_B = predicted[answer.name].to_numpy()
-    if answer.holds != "numbers":
-        wrong_B = ours_B != theirs_B
-        chances = [a.name for a in contract.answers if a.task == answer.task and a.holds == "numbers"]
-        best_BC = np.sort(np.stack([predicted[name].to_numpy() for name in chances], axis=1), axis=1)
-        wrong_B &= best_BC[:, -1] - best_BC[:, -2] >= 1e-6
-    else:
-        apart_B = np.abs(ours_B.astype(np.float64) - theirs_B)
-        wrong_B = ~(apart_B <= answer.absolute + answer.relative * np.abs(theirs_B))
-    if wrong_B.any():
-        row = int(np.argmax(wrong_B))
-        raise UserError(
-            f"the graph predicts otherwise than the run: {answer.name} is {ours_B[row]!r}, and "
-            f"{theirs_B[row]!r} by the run, in {int(wrong_B.sum())} of {len(wrong_B)} rows, the first of them "
-            f"row {row}; nothing was written"
-        )
-    return 0.0 if answer.holds != "numbers" else float(apart_B.max(initial=0.0))
-
-
-def _graph(run: Run) -> tuple["onnx.ModelProto", Contract]:
-    options, channels = _options(run), Channels()
-    missing = {name: numbers_for(name, options).to_pylist() for name in run.inputs.columns}
+def _graph(run: Run, derivations: Sequence[Derivation]) -> tuple["onnx.ModelProto", Contract]:
+    options = _options(run)
+    channels = Channels(derived=tuple(each.name for each in derivations))
     reading = Reading(lambda name: sorted(words_for(name, options)))
-    core = Core(run.model, raw_inputs(run.inputs, channels, reading), channels)
+    inputs = raw_inputs(run.inputs, channels, reading)
+    formulas = formulas_of(derivations, channels, reading)
+    core = Core(run.model, inputs, channels, formulas)
     columns = _columns(channels, options)
     answers = [made.answer for _, _, made in core.made]
     _require_names([column.name for column in columns], [answer.name for answer in answers])
-    sources = Sources(Nodes(), {column.name: column for column in columns}, missing)
-    widths = {
-        "numbers_BN": len(channels.numbers),
-        "ids_BC": len(channels.lookups),
-        "times_BK": len(channels.times),
-    }
+    missing = {c.name: numbers_for(c.name, options).to_pylist() for c in columns}
     model = assembled(
-        traced(core, widths),
+        traced(core, channels.widths()),
         parts=core.parts,
         channels=channels,
-        sources=sources,
+        sources=Sources(Nodes(), {column.name: column for column in columns}, missing),
         made=[made for _, _, made in core.made],
         columns=columns,
     )
@@ -138,7 +110,15 @@ def _graph(run: Run) -> tuple["onnx.ModelProto", Contract]:
         for task in run.tasks
     )
     lookups = tuple(lookup.column for lookup in channels.lookups)
-    return model, Contract(polytask.__version__, "", tasks, columns, tuple(answers), lookups, {}, {})
+    contract = Contract(polytask.__version__, tasks, columns, tuple(answers), lookups, {}, {})
+    return model, contract
+
+
+def _derivations(run: Run) -> list[Derivation]:
+    """Those that inputs rest on."""
+    needed = inputs_made_from(run.config, run.inputs)
+    found = [parse_derivation(text) for text in run.config.derive]
+    return [each for each in found if each.name in needed]
 
 
 def _columns(channels: Channels, options: ReadOptions) -> tuple[Column, ...]:
@@ -173,10 +153,10 @@ def _require_names(columns: Sequence[str], answers: Sequence[str]) -> None:
             raise UserError(f"{name!r}: names in a graph cannot begin with polytask/: rename it")
 
 
-def _plain(values: np.ndarray) -> list[Value]:
-    """As JSON has them; NaN is null."""
-    listed = values.tolist()
-    return [None if isinstance(each, float) and np.isnan(each) else each for each in listed]
+def _kept(columns: Feeds) -> dict[str, list[Value]]:
+    """The first rows as JSON has them; NaN is null."""
+    kept = {name: values[:_NUM_KEPT].tolist() for name, values in columns.items()}
+    return {name: [None if v != v else v for v in values] for name, values in kept.items()}
 
 
 def _require_extra() -> None:

@@ -26,7 +26,7 @@ class RawHistory(nn.Module):
         super().__init__()
         self.blocks, self.time, self.is_number = one.blocks, time, is_number
         self.pasts = nn.ModuleList(pasts)
-        self.scale = RawNumbers(one.scales.scales, None)
+        self.scale = RawNumbers(one.scales.scales)
 
     def forward(self, raw: Raw) -> Tensor:
         known_B = self._known(raw)
@@ -36,7 +36,7 @@ class RawHistory(nn.Module):
     def _known(self, raw: Raw) -> Tensor:
         """How many blocks each row knows."""
         if self.is_number:
-            times_B = raw.numbers_BN[:, self.time]
+            times_B = raw.numbers([self.time])[:, 0]
         else:
             ticks_B = raw.times_BK[:, self.time]
             times_B = torch.where(ticks_B == MISSING_INTEGER, torch.nan, ticks_B.double())
@@ -66,7 +66,7 @@ class RawPast(nn.Module):
         code_B = torch.zeros_like(known_B)
         unknown_B = torch.zeros_like(known_B, dtype=torch.bool)
         for place, size in zip(self.ids, self.sizes):
-            ids_B = raw.ids_BC[:, place]
+            ids_B = raw.ids([place])[:, 0]
             unknown_B = unknown_B | (ids_B < FIRST_ID)
             code_B = code_B * size + ids_B
         first_B = code_B * self.num_blocks

@@ -12,19 +12,37 @@ from polytask.inputs import Input
 from polytask.inputs.categories import Categories
 from polytask.inputs.frequent_values import FrequentValues
 from polytask.inputs.numbers import Numbers, NumericScale
-from polytask.inputs.vocabulary import FIRST_ID, Vocabulary
+from polytask.inputs.vocabulary import FIRST_ID, MISSING_ID, UNSEEN_ID, Vocabulary
 from polytask.serving.graph.columns import Channels, Lookup, Need, vocabulary_lookup
-from polytask.serving.graph.searching import places_in
+from polytask.serving.graph.searching import entries_of, places_in
 
 _LARGEST = float(torch.finfo(torch.float32).max)
 
 
 class Raw(NamedTuple):
-    """The raw columns as `Channels` has them; what no input reads is empty."""
+    """The raw columns as `Channels` has them, and the derived ones; what no input reads is empty."""
 
     numbers_BN: Tensor = torch.empty(0)
     ids_BC: Tensor = torch.empty(0)
     times_BK: Tensor = torch.empty(0)
+    derived: tuple[Tensor, ...] = ()
+    derived_ids: tuple[Tensor, ...] = ()
+
+    def numbers(self, places: Sequence[int]) -> Tensor:
+        """Columns of numbers side by side."""
+        return _side_by_side(self.numbers_BN, self.derived, places)
+
+    def ids(self, places: Sequence[int]) -> Tensor:
+        """Columns of ids side by side."""
+        return _side_by_side(self.ids_BC, self.derived_ids, places)
+
+
+def _side_by_side(raw: Tensor, derived: Sequence[Tensor], places: Sequence[int]) -> Tensor:
+    if min(places) >= 0:
+        are_all = list(places) == list(range(raw.shape[1]))
+        return raw if are_all else raw[:, list(places)]
+    columns = [raw[:, place] if place >= 0 else derived[-1 - place] for place in places]
+    return torch.stack(columns, dim=1)
 
 
 class Reading(NamedTuple):
@@ -36,9 +54,9 @@ class Reading(NamedTuple):
 class RawNumbers(nn.Module):
     """`Numbers.encode`: standardised in float64, or normal scores; float32, NaN where missing."""
 
-    def __init__(self, scales: Sequence[NumericScale], places: Sequence[int] | None) -> None:
+    def __init__(self, scales: Sequence[NumericScale], places: Sequence[int] = ()) -> None:
         super().__init__()
-        self.places = None if places is None else list(places)
+        self.places = list(places)
         mean_N = torch.tensor([scale.mean for scale in scales], dtype=torch.float64)
         std_N = torch.tensor([scale.std for scale in scales], dtype=torch.float64)
         self.mean_N: Tensor
@@ -46,14 +64,12 @@ class RawNumbers(nn.Module):
         self.register_buffer("mean_N", mean_N)
         self.register_buffer("std_N", std_N)
         self.ranked = [n for n, scale in enumerate(scales) if scale.quantiles]
-        self.quantiles = nn.ParameterList(
-            nn.Parameter(torch.tensor(scales[n].quantiles, dtype=torch.float64), requires_grad=False)
-            for n in self.ranked
-        )
+        quantiles = [scales[n].quantiles for n in self.ranked]
+        self.quantiles_RV: Tensor
+        self.register_buffer("quantiles_RV", torch.tensor(quantiles, dtype=torch.float64))
 
     def forward(self, raw: Raw) -> Tensor:
-        values_BN = raw.numbers_BN
-        return self.scaled(values_BN if self.places is None else values_BN[:, self.places])
+        return self.scaled(raw.numbers(self.places))
 
     def scaled(self, values_BN: Tensor) -> Tensor:
         """(B, N), float64, in the columns' own units -> float32."""
@@ -62,28 +78,28 @@ class RawNumbers(nn.Module):
         scaled_BN = torch.where(scaled_BN > _LARGEST, _LARGEST, scaled_BN)
         scaled_BN = torch.where(scaled_BN < -_LARGEST, -_LARGEST, scaled_BN)
         if self.ranked:
-            columns = list(scaled_BN.unbind(1))
-            for n, quantiles_V in zip(self.ranked, self.quantiles):
-                columns[n] = normal_scores(values_BN[:, n], quantiles_V)
-            scaled_BN = torch.stack(columns, dim=1)
+            scores_BR = normal_scores(values_BN[:, self.ranked], self.quantiles_RV)
+            order = [n for n in range(len(self.mean_N)) if n not in self.ranked]
+            back = [[*order, *self.ranked].index(n) for n in range(len(self.mean_N))]
+            scaled_BN = torch.cat([scaled_BN[:, order], scores_BR], dim=1)[:, back]
         return scaled_BN.float()
 
 
-def normal_scores(values_B: Tensor, quantiles_V: Tensor) -> Tensor:
+def normal_scores(values_BR: Tensor, quantiles_RV: Tensor) -> Tensor:
     """`Numbers`' normal scores of training ranks, by the same formula: ties get the middle of their ranks."""
-    size = quantiles_V.shape[0]
-    known_B = values_B.nan_to_num()
-    below_B, upto_B = (places_in(quantiles_V, known_B, right=right) for right in (False, True))
-    left_B = (upto_B - 1).clamp(0, size - 2)
-    low_B, high_B = quantiles_V[left_B], quantiles_V[left_B + 1]
-    width_B = torch.where(high_B > low_B, high_B - low_B, 1.0)
-    between_B = left_B + ((known_B - low_B) / width_B).clamp(0, 1)
-    is_tie_B = below_B < upto_B
-    upper_B = torch.where(is_tie_B, (upto_B - 1).double(), between_B)
-    lower_B = torch.where(is_tie_B, below_B.double(), between_B)
+    size = quantiles_RV.shape[1]
+    known_BR = values_BR.nan_to_num()
+    below_BR, upto_BR = (places_in(quantiles_RV, known_BR, right=r) for r in (False, True))
+    left_BR = (upto_BR - 1).clamp(0, size - 2)
+    low_BR, high_BR = (entries_of(quantiles_RV, places) for places in (left_BR, left_BR + 1))
+    width_BR = torch.where(high_BR > low_BR, high_BR - low_BR, 1.0)
+    between_BR = left_BR + ((known_BR - low_BR) / width_BR).clamp(0, 1)
+    is_tie_BR = below_BR < upto_BR
+    upper_BR = torch.where(is_tie_BR, (upto_BR - 1).double(), between_BR)
+    lower_BR = torch.where(is_tie_BR, below_BR.double(), between_BR)
     step = 0.5 / size
-    share_B = ((upper_B + lower_B) / (2 * (size - 1))).clamp(step, 1 - step)
-    return torch.where(values_B.isnan(), values_B, inverse_normal(share_B))
+    share_BR = ((upper_BR + lower_BR) / (2 * (size - 1))).clamp(step, 1 - step)
+    return torch.where(values_BR.isnan(), values_BR, inverse_normal(share_BR))
 
 
 def inverse_normal(share: Tensor) -> Tensor:
@@ -148,7 +164,30 @@ class RawIds(nn.Module):
         self.places = list(places)
 
     def forward(self, raw: Raw) -> Tensor:
-        return raw.ids_BC[:, self.places]
+        return raw.ids(self.places)
+
+
+class DerivedIds(nn.Module):
+    """The ids of a derived column's values, which are found by halving: (B,) float64 -> (B,) int64."""
+
+    def __init__(self, lookup: Lookup) -> None:
+        super().__init__()
+        order = sorted(range(len(lookup.keys)), key=lambda place: float(lookup.keys[place]))
+        self.is_single = lookup.need == "numbers"
+        keys = torch.tensor([float(lookup.keys[place]) for place in order], dtype=torch.float64)
+        self.keys_V: Tensor
+        self.ids_V: Tensor
+        self.register_buffer("keys_V", keys.float() if self.is_single else keys)
+        self.register_buffer("ids_V", torch.tensor([lookup.ids[place] for place in order]))
+
+    def forward(self, values_B: Tensor) -> Tensor:
+        known_B = values_B.nan_to_num()
+        known_B = known_B.float() if self.is_single else known_B
+        ids_B = torch.full_like(values_B, UNSEEN_ID, dtype=torch.int64)
+        if len(self.keys_V):
+            places_B = places_in(self.keys_V, known_B).clamp(max=len(self.keys_V) - 1)
+            ids_B = torch.where(self.keys_V[places_B] == known_B, self.ids_V[places_B], ids_B)
+        return torch.where(values_B.isnan(), MISSING_ID, ids_B)
 
 
 def of_numbers(one: Input, channels: Channels, reading: Reading) -> nn.Module:
