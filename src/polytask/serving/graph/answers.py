@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from polytask.errors import UserError
 from polytask.kinds import Binary, Count, Kind, Multiclass, Quantile, Regression
 from polytask.serving.contract import Answer
+from polytask.serving.graph.values import DType
 from polytask.task import Task
 
 _PROBABILITY = {"absolute": 1e-6, "relative": 1e-5}
@@ -23,6 +24,13 @@ class Made:
     answer: Answer
     place: int | None = None
     classes: tuple[bool, ...] | tuple[int, ...] | tuple[str, ...] = ()
+
+    @property
+    def dtype(self) -> DType:
+        """The type of its classes."""
+        if self.answer.holds == "texts":
+            return "string"
+        return "bool" if self.answer.holds == "booleans" else "int64"
 
 
 def _of_one(task: Task, kind: Kind) -> list[Made]:

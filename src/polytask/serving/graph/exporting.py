@@ -5,6 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+from torch import Tensor
+
 import polytask
 from polytask.data.derive import Derivation, parse_derivation
 from polytask.data.options import ReadOptions
@@ -18,21 +21,22 @@ from polytask.fitting.preparing.encoding import (
     inputs_made_from,
     read_options,
 )
-from polytask.serving.contract import AboutTask, Column, Contract, Value
-from polytask.serving.graph.assembling import Nodes, Sources, assembled, with_contract
-from polytask.serving.graph.columns import Channels, raw_type
+from polytask.serving.contract import AboutTask, Contract, Value
+from polytask.serving.graph.assembling import assembled, with_contract
 from polytask.serving.graph.comparing import Distance, compared
-from polytask.serving.graph.core import Core, raw_inputs
+from polytask.serving.graph.core import Core
 from polytask.serving.graph.drawing import drawn_rows
 from polytask.serving.graph.feeding import Feeds
 from polytask.serving.graph.formulas import formulas_of
-from polytask.serving.graph.raw import Reading
+from polytask.serving.graph.inputs import encoded, held_columns, require_known
+from polytask.serving.graph.sources import Sources
 from polytask.serving.graph.tracing import traced
+from polytask.serving.graph.values import Nodes
 
 if TYPE_CHECKING:
     import onnx
 
-_NUM_DRAWN, _NUM_KEPT = 256, 16
+_NUM_DRAWN, _NUM_KEPT, _EXAMPLE_ROWS = 256, 16, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,31 +91,32 @@ def write_graph(exported: Exported, path: Path) -> None:
 
 
 def _graph(run: Run, derivations: Sequence[Derivation]) -> tuple["onnx.ModelProto", Contract]:
+    require_known(run.inputs)
     options = _options(run)
-    channels = Channels(derived=tuple(each.name for each in derivations))
-    reading = Reading(lambda name: sorted(words_for(name, options)))
-    inputs = raw_inputs(run.inputs, channels, reading)
-    formulas = formulas_of(derivations, channels, reading)
-    core = Core(run.model, inputs, channels, formulas)
-    columns = _columns(channels, options)
-    answers = [made.answer for _, _, made in core.made]
-    _require_names([column.name for column in columns], [answer.name for answer in answers])
-    missing = {c.name: numbers_for(c.name, options).to_pylist() for c in columns}
-    model = assembled(
-        traced(core, channels.widths()),
-        parts=core.parts,
-        channels=channels,
-        sources=Sources(Nodes(), {column.name: column for column in columns}, missing),
-        made=[made for _, _, made in core.made],
-        columns=columns,
+    sources = Sources(
+        Nodes(),
+        words=lambda name: sorted(words_for(name, options)),
+        missing_numbers=lambda name: numbers_for(name, options).to_pylist(),
+        formulas=formulas_of(derivations, held_columns(run.inputs)),
     )
+    inputs = encoded(run.inputs, sources)
+    columns = sources.columns()
+    core = Core(run.model, list(inputs))
+    answers = tuple(made.answer for made in core.made)
+    _require_names([column.name for column in columns], [answer.name for answer in answers])
+    model = assembled(traced(core, _example(run)), inputs, sources, core.made, columns)
     tasks = tuple(
         AboutTask(task.name, task.kind.name, getattr(task.kind, "unit", None), task.given)
         for task in run.tasks
     )
-    lookups = tuple(lookup.column for lookup in channels.lookups)
-    contract = Contract(polytask.__version__, tasks, columns, tuple(answers), lookups, {}, {})
-    return model, contract
+    lookups = tuple(name for name, _ in sources.lookups)
+    return model, Contract(polytask.__version__, tasks, columns, answers, lookups, {}, {})
+
+
+def _example(run: Run) -> list[Tensor]:
+    """A few rows of what the model reads."""
+    missing = {name: pa.nulls(_EXAMPLE_ROWS) for name in run.inputs.columns}
+    return [*run.inputs.encode(pa.table(missing)).values()]
 
 
 def _derivations(run: Run) -> list[Derivation]:
@@ -119,20 +124,6 @@ def _derivations(run: Run) -> list[Derivation]:
     needed = inputs_made_from(run.config, run.inputs)
     found = [parse_derivation(text) for text in run.config.derive]
     return [each for each in found if each.name in needed]
-
-
-def _columns(channels: Channels, options: ReadOptions) -> tuple[Column, ...]:
-    """The raw columns, in the order in which the inputs read them."""
-    found = []
-    for name, needs in channels.needs().items():
-        holds = raw_type(name, needs)
-        mark, words = "", ()
-        if holds in ("texts", "large integers"):
-            lookup = next(lookup for lookup in channels.lookups if lookup.column == name)
-            mark = "" if dict(zip(lookup.keys, lookup.ids)).get("") == 0 else "<missing>"
-            words = tuple(sorted(words_for(name, options)))
-        found.append(Column(name, holds, mark, words, channels.zones.get(name)))
-    return tuple(found)
 
 
 def _options(run: Run) -> ReadOptions:

@@ -1,104 +1,75 @@
 """Histories in a graph: what was observed of a key before a row's time, looked up in sorted lists."""
 
-from collections.abc import Sequence
-
-import torch
-from torch import Tensor, nn
+import numpy as np
 
 from polytask.inputs import Input
 from polytask.inputs.history import KeyHistory, Past
 from polytask.inputs.vocabulary import FIRST_ID
-from polytask.serving.contract import MISSING_INTEGER
-from polytask.serving.graph.columns import Channels
-from polytask.serving.graph.raw import Raw, RawNumbers, Reading, lookup_of
-from polytask.serving.graph.searching import places_in
+from polytask.serving.graph.calendar import known_times
+from polytask.serving.graph.encoding import ids_of, scaled
+from polytask.serving.graph.sources import Sources
+from polytask.serving.graph.values import Value, places_in
 
 _FIRST, _LAST = 315_532_800_000_000, 7_258_118_400_000_000
 """1980 and 2200 in microseconds since 1970: times of a table lie between them, other numbers do not."""
 
 
-class RawHistory(nn.Module):
-    """`KeyHistory.encode`: log(1 + rows) and smoothed means of each key, scaled."""
-
-    def __init__(
-        self, one: KeyHistory, pasts: Sequence[nn.Module], *, time: int, is_number: bool
-    ) -> None:
-        super().__init__()
-        self.blocks, self.time, self.is_number = one.blocks, time, is_number
-        self.pasts = nn.ModuleList(pasts)
-        self.scale = RawNumbers(one.scales.scales)
-
-    def forward(self, raw: Raw) -> Tensor:
-        known_B = self._known(raw)
-        parts = [past(raw, known_B) for past in self.pasts]
-        return self.scale.scaled(torch.cat(parts, dim=1))
-
-    def _known(self, raw: Raw) -> Tensor:
-        """How many blocks each row knows."""
-        if self.is_number:
-            times_B = raw.numbers([self.time])[:, 0]
-        else:
-            ticks_B = raw.times_BK[:, self.time]
-            times_B = torch.where(ticks_B == MISSING_INTEGER, torch.nan, ticks_B.double())
-        back_B = ((self.blocks.end - times_B) / self.blocks.width).ceil()
-        back_B = torch.where(back_B.isnan(), 0.0, back_B).clamp(0, self.blocks.count)
-        return self.blocks.count - back_B.long()
-
-
-class RawPast(nn.Module):
-    """What was observed of one key in the blocks that a row knows."""
-
-    def __init__(self, past: Past, ids: Sequence[int], one: KeyHistory) -> None:
-        super().__init__()
-        self.ids, self.num_blocks = list(ids), one.blocks.count
-        self.sizes = [vocabulary.num_ids for vocabulary in past.vocabularies]
-        self.smoothing = one.smoothing
-        places, observed = torch.tensor(past.places.array()), torch.tensor(past.observed.array())
-        before = torch.cat([observed.new_zeros(1, observed.shape[1]), observed.cumsum(0)])
-        self.places_P: Tensor
-        self.before_PK: Tensor
-        self.means_T: Tensor
-        self.register_buffer("places_P", places.long())
-        self.register_buffer("before_PK", before.double())
-        self.register_buffer("means_T", torch.tensor(one.means, dtype=torch.float64))
-
-    def forward(self, raw: Raw, known_B: Tensor) -> Tensor:
-        code_B = torch.zeros_like(known_B)
-        unknown_B = torch.zeros_like(known_B, dtype=torch.bool)
-        for place, size in zip(self.ids, self.sizes):
-            ids_B = raw.ids([place])[:, 0]
-            unknown_B = unknown_B | (ids_B < FIRST_ID)
-            code_B = code_B * size + ids_B
-        first_B = code_B * self.num_blocks
-        start_B, stop_B = (places_in(self.places_P, each) for each in (first_B, first_B + known_B))
-        seen_BK = self.before_PK[stop_B] - self.before_PK[start_B]
-        seen_BK = torch.where(unknown_B[:, None], 0.0, seen_BK)
-        labelled_BT, sum_BT = seen_BK[:, 1::2], seen_BK[:, 2::2]
-        weight_BT = labelled_BT + self.smoothing
-        mean_BT = (sum_BT + self.smoothing * self.means_T) / torch.where(weight_BT > 0, weight_BT, 1.0)
-        mean_BT = torch.where(weight_BT > 0, mean_BT, self.means_T)
-        return torch.cat([(1 + seen_BK[:, :1]).log(), mean_BT], dim=1)
-
-
-def of_history(one: Input, channels: Channels, reading: Reading) -> nn.Module:
+def of_history(one: Input, sources: Sources) -> Value:
+    """log(1 + rows) and smoothed means of each key, scaled."""
     assert isinstance(one, KeyHistory)
-    # Which of the two the column was is not kept; where numbers count microseconds they are one.
-    is_number = not _FIRST <= one.blocks.end < _LAST
-    if is_number:
-        (time,) = channels.numbers_of([one.time])
-    elif one.time in channels.times:
-        time = channels.times.index(one.time)
+    known = _known_blocks(one, sources)
+    columns = [column for past in one.pasts for column in _observed(one, past, known, sources)]
+    return scaled(one.scales.scales, columns)
+
+
+def is_a_time(one: KeyHistory) -> bool:
+    """Whether the column of the time holds times. That is not kept; where numbers count microseconds, both are one."""
+    return _FIRST <= one.blocks.end < _LAST
+
+
+def _known_blocks(one: KeyHistory, sources: Sources) -> Value:
+    """How many blocks each row knows."""
+    if not is_a_time(one):
+        times = sources.number(one.time)
+    elif one.time in sources.zones:
+        times = _in_float64(sources.time(one.time, "times", sources.zones[one.time]))
     else:
-        time = channels.time_of(one.time, "times", None)
-    pasts = [
-        RawPast(
-            past,
-            [
-                channels.ids_of(lookup_of(name, vocabulary, reading))
-                for name, vocabulary in zip(past.key, past.vocabularies)
-            ],
-            one,
-        )
-        for past in one.pasts
-    ]
-    return RawHistory(one, pasts, time=time, is_number=is_number)
+        times = _in_float64(sources.time(one.time, "times", None))
+    count = float(one.blocks.count)
+    back = ((-times + one.blocks.end) / one.blocks.width).of("Ceil")
+    back = back.where(~back.isnan(), 0.0).within(0.0, count)
+    return -back.cast("int64") + one.blocks.count
+
+
+def _in_float64(raw: Value) -> Value:
+    is_known, ticks = known_times(raw)
+    return ticks.cast("float64").where(is_known, float("nan"))
+
+
+def _observed(one: KeyHistory, past: Past, known: Value, sources: Sources) -> list[Value]:
+    """The columns of one key in their own units."""
+    codes, is_known = None, None
+    for name, vocabulary in zip(past.key, past.vocabularies):
+        ids = sources.counted(name, ids_of(name, vocabulary, sources))
+        is_seen = ids >= FIRST_ID
+        codes = ids if codes is None else codes * vocabulary.num_ids + ids
+        is_known = is_seen if is_known is None else is_known & is_seen
+    assert codes is not None and is_known is not None
+    places, observed = past.places.array().astype(np.int64), past.observed.array()
+    before = np.zeros((len(places) + 1, observed.shape[1]))
+    np.cumsum(observed, axis=0, out=before[1:])
+    first = codes * one.blocks.count
+    start, stop = places_in(first, places), places_in(first + known, places)
+
+    def seen(column: int) -> Value:
+        entries = np.ascontiguousarray(before[:, column])
+        found = stop.entries_of(entries, "float64") - start.entries_of(entries, "float64")
+        return found.where(is_known, 0.0)
+
+    columns = [(seen(0) + 1.0).of("Log")]
+    for place, mean in enumerate(one.means):
+        labelled, total = seen(1 + 2 * place), seen(2 + 2 * place)
+        weight = labelled + one.smoothing
+        share = (total + one.smoothing * mean) / weight.where(weight > 0.0, 1.0)
+        columns.append(share.where(weight > 0.0, mean))
+    return columns

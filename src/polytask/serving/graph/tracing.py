@@ -4,7 +4,7 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,24 +17,22 @@ if TYPE_CHECKING:
     import onnx
 
 OPSET = 18
-_EXAMPLE_ROWS = 3
 
 
-def traced(core: Core, widths: dict[str, int]) -> "onnx.ModelProto":
-    """The core as a graph with inputs of its `parts` and outputs `made0`, `made1`, ...
+def traced(core: Core, example: Sequence[Tensor]) -> "onnx.ModelProto":
+    """The core as a graph with inputs of its `names` and outputs `made0`, `made1`, ...
 
     UserError where it holds something that cannot be exported, such as an encoder of the user's own.
     """
-    example = tuple(_example(name, widths[name]) for name in core.parts)
     rows = torch.export.Dim("rows", min=1)
     with _quiet():
         try:
             program = torch.onnx.export(
                 core,
-                example,
+                tuple(example),
                 dynamo=True,
                 opset_version=OPSET,
-                input_names=list(core.parts),
+                input_names=list(core.names),
                 output_names=[f"made{k}" for k in range(len(core.made))],
                 dynamic_shapes=(tuple({0: rows} for _ in example),),
                 custom_translation_table=_translations(),
@@ -50,11 +48,6 @@ def traced(core: Core, widths: dict[str, int]) -> "onnx.ModelProto":
     model: onnx.ModelProto = program.model_proto
     _require_free_rows(model)
     return model
-
-
-def _example(name: str, width: int) -> Tensor:
-    dtype = torch.float64 if name == "numbers_BN" else torch.int64
-    return torch.zeros(_EXAMPLE_ROWS, width, dtype=dtype)
 
 
 def _require_free_rows(model: "onnx.ModelProto") -> None:
