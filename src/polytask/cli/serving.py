@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from polytask.cli.stopping import Terminated
 from polytask.cli.visible import visible
 from polytask.records.layout import GRAPH
 
@@ -41,9 +42,7 @@ def export(
     on_table = None if check is None else check_on(exported, check)
     write_graph(exported, target)
     columns, answers = exported.contract.columns, exported.contract.answers
-    typer.echo(
-        visible(f"{len(columns)} columns -> {', '.join(answer.name for answer in answers)}")
-    )
+    typer.echo(visible(f"{len(columns)} columns -> {', '.join(answer.name for answer in answers)}"))
     typer.echo(visible(f"farthest from the run's own predictions: {exported.distance}"))
     if on_table is not None:
         typer.echo(visible(f"on the rows of {check}: {on_table}"))
@@ -65,4 +64,7 @@ def serve(
     """
     from polytask.serving.server.running import run_server
 
-    run_server(model, host=host, port=port, workers=workers, threads=threads)
+    try:
+        run_server(model, host=host, port=port, workers=workers, threads=threads)
+    except (Terminated, KeyboardInterrupt):
+        typer.echo("stopped", err=True)

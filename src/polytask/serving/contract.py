@@ -102,7 +102,9 @@ class Contract:
         try:
             record = json.loads(metadata.get(KEY, "null"))
         except ValueError as error:
-            raise UserError(f"{where}: what the graph says of itself is no JSON: {error}") from error
+            raise UserError(
+                f"{where}: what the graph says of itself is no JSON: {error}"
+            ) from error
         if not isinstance(record, dict) or record.pop("format", None) != FORMAT:
             raise UserError(
                 f"{where}: this graph was not written by polytask export; make one: polytask export RUN"
@@ -116,7 +118,9 @@ class Contract:
         try:
             return cls._of(record)
         except (TypeError, KeyError, ValueError) as error:
-            raise UserError(f"{where}: what the graph says of itself is damaged: {error}") from error
+            raise UserError(
+                f"{where}: what the graph says of itself is damaged: {error}"
+            ) from error
 
     @classmethod
     def _of(cls, record: dict[str, object]) -> "Contract":

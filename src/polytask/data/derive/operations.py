@@ -253,9 +253,7 @@ def column(name: str, refusal: Refusal) -> Node:
     return Node((name,), evaluate, "column")
 
 
-def operation(
-    symbol: str, function: Function, operands: Sequence[Node], refusal: Refusal
-) -> Node:
+def operation(symbol: str, function: Function, operands: Sequence[Node], refusal: Refusal) -> Node:
     """A function of the operands' values."""
 
     def evaluate(table: pa.Table) -> Value:

@@ -8,7 +8,7 @@ from polytask.serving.contract import IDS, KEY, Column, Contract
 from polytask.serving.graph.answers import Made
 from polytask.serving.graph.sources import Sources
 from polytask.serving.graph.tracing import OPSET
-from polytask.serving.graph.values import CODES, Nodes, Value, side_by_side
+from polytask.serving.graph.values import CODES, DType, Nodes, Value, side_by_side
 
 if TYPE_CHECKING:
     import onnx
@@ -72,7 +72,9 @@ def with_contract(model: "onnx.ModelProto", contract: Contract) -> bytes:
 def _input(column: Column) -> "onnx.ValueInfoProto":
     from onnx import helper
 
-    dtype = "string" if column.is_string else "float64" if column.holds == "numbers" else "int64"
+    dtype: DType = (
+        "string" if column.is_string else "float64" if column.holds == "numbers" else "int64"
+    )
     return helper.make_tensor_value_info(column.name, CODES[dtype], ["rows"])
 
 
@@ -84,7 +86,7 @@ def _answer(nodes: Nodes, output: "onnx.ValueInfoProto", made: Made) -> "onnx.Va
     if made.classes:
         dtype = made.dtype
         classes = nodes.constant(list(made.classes), dtype)
-        nodes.add("Gather", classes, output.name, name=name, axis=0)
+        nodes.add("Gather", classes, output.name, name=name, how={"axis": 0})
         code = CODES[dtype]
     else:
         nodes.add("Identity", output.name, name=name)

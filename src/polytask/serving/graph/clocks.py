@@ -20,7 +20,9 @@ def of_times(one: Input, sources: Sources) -> Value:
     parts = []
     for name, clock in zip(one.columns, one.clocks):
         raw = sources.time(
-            name, "integers" if clock.unit else "times", clock.unit is None and clock.zone is not None
+            name,
+            "integers" if clock.unit else "times",
+            clock.unit is None and clock.zone is not None,
         )
         is_known, given = known_times(raw)
         ticks = in_microseconds(given, clock.unit)

@@ -25,6 +25,8 @@ class Core(nn.Module):
         self.model = _copied(model)
         self.made: list[Made] = []
         self._of: list[tuple[int, bool]] = []
+        # Also fills what kinds keep, such as draws, which are none while torch traces.
+        self._dtypes = [_dtype(task) for task in model.tasks]
         for place, task in enumerate(model.tasks):
             for made in answers_of(task):
                 self._add(made, place, is_own=False)
@@ -47,7 +49,7 @@ class Core(nn.Module):
                 found.append(values[key].argmax(dim=1))
             else:
                 value = values[key] if made.place is None else values[key][:, made.place]
-                found.append(value.to(_dtype(task)))
+                found.append(value.to(self._dtypes[place]))
         return tuple(found)
 
     def _add(self, made: Made, place: int, *, is_own: bool) -> None:

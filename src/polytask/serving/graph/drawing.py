@@ -13,7 +13,7 @@ from polytask.inputs.history import KeyHistory
 from polytask.inputs.numbers import Numbers, NumericScale
 from polytask.inputs.time import Time
 from polytask.inputs.vocabulary import Vocabulary
-from polytask.serving.contract import Column
+from polytask.serving.contract import Column, Value
 
 _MISSING, _UNSEEN = 0.1, 0.1
 _FAR = 10.0
@@ -48,7 +48,7 @@ def _drawn(
     return pa.array(values, kinds.get(column.holds, others))
 
 
-def _unseen(inputs: FittedInputs, column: Column) -> object:
+def _unseen(inputs: FittedInputs, column: Column) -> Value:
     """A value that no training row had, or that is far from all of them."""
     if column.holds == "texts":
         return "never seen \u00e9\u4e2d"
@@ -63,9 +63,9 @@ def _unseen(inputs: FittedInputs, column: Column) -> object:
     return 4_102_444_800_000_000 if column.holds == "times" else 8_765_432_101
 
 
-def _pool(inputs: FittedInputs, column: Column, generator: np.random.Generator) -> list[object]:
+def _pool(inputs: FittedInputs, column: Column, generator: np.random.Generator) -> list[Value]:
     """Values that training rows had, or that lie among theirs."""
-    name, found = column.name, list[object]()
+    name, found = column.name, list[Value]()
     for one in inputs.by_name.values():
         if isinstance(one, Numbers) and name in one.columns:
             found += _numbers(one.scales[one.columns.index(name)], generator)
@@ -81,11 +81,13 @@ def _pool(inputs: FittedInputs, column: Column, generator: np.random.Generator) 
         else:
             found += [v for each in _vocabularies(one, name) for v in _some(each, generator)]
     if column.holds in ("integers", "times", "large integers"):
-        whole = [int(value) for value in found if abs(float(value)) < 2**63]  # type: ignore[arg-type]
+        whole = [int(v) for v in found if isinstance(v, int | float) and abs(v) < 2**63]
         return list(whole) or generator.integers(0, 2400, 50).tolist()
     if column.holds == "booleans":
         return [False, True]
-    return found or (["a", "b"] if column.holds == "texts" else generator.uniform(0, 2400, 50).tolist())
+    return found or (
+        ["a", "b"] if column.holds == "texts" else generator.uniform(0, 2400, 50).tolist()
+    )
 
 
 def _vocabularies(one: object, name: str) -> list[Vocabulary]:
@@ -97,14 +99,14 @@ def _vocabularies(one: object, name: str) -> list[Vocabulary]:
     return []
 
 
-def _some(vocabulary: Vocabulary, generator: np.random.Generator) -> list[object]:
+def _some(vocabulary: Vocabulary, generator: np.random.Generator) -> list[Value]:
     values = vocabulary.values.array
     places = generator.integers(0, max(len(values), 1), min(len(values), 200))
-    found: list[object] = values.take(pa.array(places)).to_pylist()
+    found: list[Value] = values.take(pa.array(places)).to_pylist()
     return found
 
 
-def _numbers(scale: NumericScale, generator: np.random.Generator) -> list[object]:
+def _numbers(scale: NumericScale, generator: np.random.Generator) -> list[Value]:
     """Edges themselves, values between and beyond them."""
     edges = np.array(scale.edges) * scale.std + scale.mean
     near: NDArray[np.float64] = scale.mean + scale.std * generator.normal(size=50) * 2
@@ -114,13 +116,11 @@ def _numbers(scale: NumericScale, generator: np.random.Generator) -> list[object
     elif scale.dtype == "bool":
         found = np.array([0.0, 1.0])
     found = found[np.isfinite(found)]
-    values: list[object] = found.tolist()
+    values: list[Value] = found.tolist()
     return values
 
 
-def _times(
-    first: int, last: int, generator: np.random.Generator, unit: str | None
-) -> list[object]:
+def _times(first: int, last: int, generator: np.random.Generator, unit: str | None) -> list[Value]:
     """From before the first training row to after the last one, in the column's unit."""
     span = max(last - first, 86_400_000_000)
     ticks = generator.uniform(first - span / 4, last + span / 4, 50).astype(np.int64)
@@ -128,5 +128,5 @@ def _times(
         days = ticks.astype("datetime64[us]").astype("datetime64[D]")
         return [int(str(day).replace("-", "")) for day in days]
     per = {"s": 1e6, "ms": 1e3, "us": 1.0, "ns": 1e-3, None: 1.0}[unit]
-    values: list[object] = (ticks / per).astype(np.int64).tolist()
+    values: list[Value] = (ticks / per).astype(np.int64).tolist()
     return values

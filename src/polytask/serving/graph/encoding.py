@@ -26,9 +26,8 @@ def of_numbers(one: Input, sources: Sources) -> Value:
 
 def scaled(scales: Sequence[NumericScale], values: Sequence[Value]) -> Value:
     """Standardised in float64, or normal scores (B, N); float32, NaN where missing."""
-    values_BN = side_by_side(values)
-    mean_N, std_N = np.array([[s.mean, s.std] for s in scales]).T
-    scaled_BN = ((values_BN - mean_N) / std_N).within(-_LARGEST, _LARGEST)
+    mean_N, std_N = (np.array([getattr(s, name) for s in scales]) for name in ("mean", "std"))
+    scaled_BN = ((side_by_side(values) - mean_N) / std_N).within(-_LARGEST, _LARGEST)
     ranked = [n for n, scale in enumerate(scales) if scale.quantiles]
     if not ranked:
         return scaled_BN.cast("float32")

@@ -1,6 +1,6 @@
 """`polytask export`: the graph of a run, checked against the run's own predictions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,6 +48,8 @@ class Exported:
     distance: Distance
     run: Run
     """The run as the graph has it: in float32, without the derived columns that are inputs of the graph."""
+    given: tuple[Derivation, ...] = ()
+    """Those."""
 
 
 def export_run(run: Run, *, derived_as_inputs: bool = False) -> Exported:
@@ -60,8 +62,8 @@ def export_run(run: Run, *, derived_as_inputs: bool = False) -> Exported:
         raise UserError(
             "a run of several data sets (--data) is not exported: fit one run a data set"
         )
-    derivations = [] if derived_as_inputs else _derivations(run)
-    model, contract = _graph(run, derivations)
+    derivations = _derivations(run)
+    model, contract = _graph(run, [] if derived_as_inputs else derivations)
     changes: dict[str, object] = {"precision": "fp32"}
     if derived_as_inputs:
         changes["derive"] = ()
@@ -70,17 +72,16 @@ def export_run(run: Run, *, derived_as_inputs: bool = False) -> Exported:
     drawn = drawn_rows(run.inputs, contract.columns, _NUM_DRAWN, seed=run.config.seed)
     distance, feeds, answers = compared(content, contract, exact, drawn)
     contract = replace(contract, rows=_kept(feeds), answered=_kept(answers))
-    return Exported(with_contract(model, contract), contract, distance, exact)
+    given = tuple(derivations) if derived_as_inputs else ()
+    return Exported(with_contract(model, contract), contract, distance, exact, given)
 
 
 def check_on(exported: Exported, table: str | Path) -> Distance:
     """How far its predictions for the rows of a table are; UserError where it is too far."""
     run = exported.run
     read = read_table(table, options=_options(run))
-    names = {column.name for column in exported.contract.columns}
-    if not names <= set(read.column_names):
-        derived = [parse_derivation(text) for text in run.config.derive]
-        read = apply_derivations(read, [each for each in derived if each.name in names])
+    if not {each.name for each in exported.given} <= set(read.column_names):
+        read = apply_derivations(read, exported.given)
     return compared(exported.content, exported.contract, run, read)[0]
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from polytask.columns.numbers import numbers
 from polytask.columns.required import require_columns
 from polytask.columns.times import times
-from polytask.columns.values import coded, converted, listed
+from polytask.columns.values import ValueKind, coded, converted, listed
 from polytask.serving.contract import MISSING_INTEGER, Column
 
 Feeds = Mapping[str, NDArray[np.generic]]
@@ -29,7 +29,7 @@ def _array(values: pa.ChunkedArray, column: Column) -> NDArray[np.generic]:
         ticks = times(values, what, unit=None).cast(pa.int64())
         return np.asarray(ticks.fill_null(MISSING_INTEGER).to_numpy())
     found = coded(values, what)
-    kind = "text" if column.holds == "texts" else "integer"
+    kind: ValueKind = "text" if column.holds == "texts" else "integer"
     if column.holds == "booleans" and found.kind == "text":
         kind = "boolean"
     given = converted(found, kind, what)

@@ -20,9 +20,7 @@ _UNITS = ("s", "ms", "us", "ns")
 _YES = 2
 
 
-def formulas_of(
-    derivations: Sequence[Derivation], held: Mapping[str, Holds]
-) -> dict[str, Formula]:
+def formulas_of(derivations: Sequence[Derivation], held: Mapping[str, Holds]) -> dict[str, Formula]:
     """How each derived column is calculated, by its name; `held` is what raw columns are known to hold."""
     derived = {each.name for each in derivations}
     known = {name: holds for name, holds in held.items() if name not in derived}

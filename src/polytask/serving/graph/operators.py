@@ -31,7 +31,9 @@ def _remainder(a: Value, b: Value) -> Value:
     is_zero = b.equals(0.0)
     divisor = b.where(~is_zero, 1.0)
     rest = a.fmod(divisor)
-    is_other = ~rest.equals(0.0) & ((rest < 0.0) & ~(divisor < 0.0) | ~(rest < 0.0) & (divisor < 0.0))
+    is_other = ~rest.equals(0.0) & (
+        (rest < 0.0) & ~(divisor < 0.0) | ~(rest < 0.0) & (divisor < 0.0)
+    )
     return _defined((rest + divisor).where(is_other, rest), is_zero)
 
 

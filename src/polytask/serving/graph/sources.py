@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 from polytask.errors import UserError
 from polytask.serving.contract import MISSING_INTEGER, Column, Holds
-from polytask.serving.graph.values import OWN, Nodes, Value
+from polytask.serving.graph.values import OWN, Attribute, Nodes, Value
 
 _TOGETHER: Mapping[frozenset[str], Holds] = {
     frozenset({"numbers", "integers"}): "integers",
@@ -162,15 +162,11 @@ class Sources:
             self._read[name, form] = Value(self.nodes, own, dtype)  # type: ignore[arg-type]
         return self._read[name, form]
 
-    def _encoded(
-        self, source: Value, kind: str, keys: Sequence[object], ids: Sequence[int]
-    ) -> Value:
+    def _encoded(self, source: Value, kind: str, keys: Attribute, ids: Sequence[int]) -> Value:
         name = self.nodes.add(
             "LabelEncoder",
             source.name,
             domain="ai.onnx.ml",
-            default_int64=1,
-            values_int64s=list(ids),
-            **{kind: list(keys)},
+            how={"default_int64": 1, "values_int64s": list(ids), kind: keys},
         )
         return Value(self.nodes, name, "int64")

@@ -5,7 +5,7 @@ import io
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -38,7 +38,10 @@ def traced(core: Core, example: Sequence[Tensor]) -> "onnx.ModelProto":
                 custom_translation_table=_translations(),
                 verbose=False,
             )
-        except (torch.onnx.errors.OnnxExporterError, torch._dynamo.exc.TorchDynamoException) as error:
+        except (
+            torch.onnx.errors.OnnxExporterError,
+            torch._dynamo.exc.TorchDynamoException,
+        ) as error:
             first = str(error.__cause__ or error).strip().splitlines()[0]
             raise UserError(
                 f"torch cannot write this model as ONNX: {first}; a trunk or an encoder of your own must be "
@@ -63,16 +66,22 @@ def _require_free_rows(model: "onnx.ModelProto") -> None:
 
 def _translations() -> dict[Callable[..., object], Callable[..., object]]:
     """Sorting, which the exporter knows in part: TopK of all entries, of equal ones the first first."""
-    from onnxscript import opset18 as op
+    from onnxscript import opset18
 
-    def ordered(x, dim, descending):  # type: ignore[no-untyped-def]
-        size = op.Reshape(op.Gather(op.Shape(x), op.Constant(value_int=dim)), op.Constant(value_ints=[1]))
+    op: Any = opset18
+
+    def ordered(x: Any, dim: int, descending: bool) -> Any:
+        place = op.Constant(value_int=dim)
+        size = op.Reshape(op.Gather(op.Shape(x), place), op.Constant(value_ints=[1]))
         return op.TopK(x, size, axis=dim, largest=int(descending))
 
-    def sort_stable(self, stable=None, dim=-1, descending=False):  # type: ignore[no-untyped-def]
+    # The names of these arguments are those of torch's operators.
+    def sort_stable(
+        self: Any, stable: bool | None = None, dim: int = -1, descending: bool = False
+    ) -> Any:
         return ordered(self, dim, descending)
 
-    def sort(self, dim=-1, descending=False):  # type: ignore[no-untyped-def]
+    def sort(self: Any, dim: int = -1, descending: bool = False) -> Any:
         return ordered(self, dim, descending)
 
     aten = torch.ops.aten

@@ -1,7 +1,8 @@
 """Values of an ONNX graph in the making, written as arithmetic: `(a + 1) * b` are two nodes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import onnx
 
+Attribute: TypeAlias = int | Sequence[int] | Sequence[float] | Sequence[str]
+Attributes: TypeAlias = Mapping[str, Attribute]
+NONE: Attributes = MappingProxyType({})
 DType = Literal["float32", "float64", "int64", "bool", "string"]
 CODES: dict[DType, int] = {"float32": 1, "int64": 7, "string": 8, "bool": 9, "float64": 11}
 """ONNX's numbers of the types."""
@@ -29,13 +33,14 @@ class Nodes:
     """How many names are taken by nodes of the same graph elsewhere."""
 
     def add(
-        self, operator: str, *inputs: str, domain: str = "", name: str = "", **how: object
+        self, operator: str, *inputs: str, domain: str = "", name: str = "", how: Attributes = NONE
     ) -> str:
         """The name of the output of a new node; a fresh one if it is given none."""
         from onnx import helper
 
         name = name or f"{OWN}{self.offset + len(self.nodes)}"
-        node = helper.make_node(operator, list(inputs), [name], domain=domain, **how)
+        node = helper.make_node(operator, list(inputs), [name], domain=domain)
+        node.attribute.extend(helper.make_attribute(key, value) for key, value in how.items())
         self.nodes.append(node)
         return name
 
@@ -49,7 +54,7 @@ class Nodes:
         if key not in self.constants:
             name = f"{OWN}constant{len(self.constants)}"
             self.constants[key] = (
-                helper.make_tensor(name, CODES[dtype], array.shape, words)
+                helper.make_tensor(name, CODES[dtype], array.shape, words)  # type: ignore[arg-type]
                 if words
                 else numpy_helper.from_array(array, name)
             )
@@ -92,7 +97,7 @@ class Value:
 
     def fmod(self, other: Operand) -> "Value":
         """Of floats, with the own sign."""
-        return self._with("Mod", other, fmod=1)
+        return self._with("Mod", other, how={"fmod": 1})
 
     def __pow__(self, other: Operand) -> "Value":
         return self._with("Pow", other)
@@ -124,9 +129,9 @@ class Value:
     def __invert__(self) -> "Value":
         return self.of("Not")
 
-    def of(self, operator: str, **how: object) -> "Value":
+    def of(self, operator: str) -> "Value":
         """A function of the value alone, such as Log, Exp or Floor."""
-        return Value(self.graph, self.graph.add(operator, self.name, **how), self.dtype)  # type: ignore[arg-type]
+        return Value(self.graph, self.graph.add(operator, self.name), self.dtype)
 
     def isnan(self) -> "Value":
         return Value(self.graph, self.graph.add("IsNaN", self.name), "bool")
@@ -134,7 +139,7 @@ class Value:
     def cast(self, dtype: DType) -> "Value":
         if dtype == self.dtype:
             return self
-        return Value(self.graph, self.graph.add("Cast", self.name, to=CODES[dtype]), dtype)
+        return Value(self.graph, self.graph.add("Cast", self.name, how={"to": CODES[dtype]}), dtype)
 
     def where(self, condition: "Value", otherwise: Operand) -> "Value":
         """The value where the condition holds."""
@@ -153,12 +158,16 @@ class Value:
     def entries_of(self, table: NDArray[np.generic], dtype: DType) -> "Value":
         """The table's entries at these places."""
         constant = self.graph.constant(table, dtype)
-        return Value(self.graph, self.graph.add("Gather", constant, self.name, axis=0), dtype)
+        return Value(
+            self.graph, self.graph.add("Gather", constant, self.name, how={"axis": 0}), dtype
+        )
 
     def column(self, place: int) -> "Value":
         """One column of a matrix, as a vector."""
         chosen = self.graph.constant(place, "int64")
-        return Value(self.graph, self.graph.add("Gather", self.name, chosen, axis=1), self.dtype)
+        return Value(
+            self.graph, self.graph.add("Gather", self.name, chosen, how={"axis": 1}), self.dtype
+        )
 
     def full(self, value: float, dtype: DType) -> "Value":
         """One number for each row."""
@@ -167,9 +176,9 @@ class Value:
         return Value(self.graph, self.graph.add("Expand", constant, shape), dtype)
 
     def _with(
-        self, operator: str, other: Operand, gives: DType | None = None, **how: object
+        self, operator: str, other: Operand, gives: DType | None = None, how: Attributes = NONE
     ) -> "Value":
-        name = self.graph.add(operator, self.name, self._operand(other), **how)  # type: ignore[arg-type]
+        name = self.graph.add(operator, self.name, self._operand(other), how=how)
         return Value(self.graph, name, gives or self.dtype)
 
     def _operand(self, other: Operand) -> str:
@@ -182,16 +191,9 @@ def side_by_side(vectors: Sequence[Value]) -> Value:
     if len(vectors) == 1:
         name = graph.add("Unsqueeze", vectors[0].name, graph.constant([1], "int64"))
         return Value(graph, name, dtype)
-    rows = graph.add("Concat", *(vector.name for vector in vectors), axis=0)
+    rows = graph.add("Concat", *(vector.name for vector in vectors), how={"axis": 0})
     shaped = graph.add("Reshape", rows, graph.constant([len(vectors), -1], "int64"))
-    return Value(graph, graph.add("Transpose", shaped, perm=[1, 0]), dtype)
-
-
-def beside(matrices: Sequence[Value]) -> Value:
-    """Matrices (B, N) side by side."""
-    graph = matrices[0].graph
-    name = graph.add("Concat", *(matrix.name for matrix in matrices), axis=1)
-    return Value(graph, name, matrices[0].dtype)
+    return Value(graph, graph.add("Transpose", shaped, how={"perm": [1, 0]}), dtype)
 
 
 def places_in(values: Value, sorted_V: NDArray[np.generic], *, right: bool = False) -> Value:
