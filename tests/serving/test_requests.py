@@ -17,7 +17,7 @@ import pyarrow as pa
 import pytest
 
 from polytask.errors import UserError
-from polytask.serving.contract import KEY, Column
+from polytask.serving.contract import KEY, RawColumn
 from polytask.serving.server.reading import BadRequestError, array_of
 from polytask.serving.server.running import run_server
 from serving_graphs import Made, Serving, served
@@ -379,11 +379,11 @@ def test_words_for_a_server_that_cannot_begin(made: Made, tmp_path: Path) -> Non
     ],
 )
 def test_values_of_json(holds: str, value: object, due: object) -> None:
-    column = Column("x", holds, mark="<none>", words=("",))  # type: ignore[arg-type]
+    column = RawColumn("x", holds, mark="<none>", words=("",))  # type: ignore[arg-type]
     assert array_of(column, [value]).tolist() == [due]
 
 
 def test_a_missing_number_is_nan_and_long_values_are_cut_in_messages() -> None:
-    assert np.isnan(array_of(Column("x", "numbers"), [None, 1.0])[0])
+    assert np.isnan(array_of(RawColumn("x", "numbers"), [None, 1.0])[0])
     with pytest.raises(BadRequestError, match=r"it is 'a{39}\.\.\.$"):
-        array_of(Column("x", "integers"), ["a" * 1000])
+        array_of(RawColumn("x", "integers"), ["a" * 1000])

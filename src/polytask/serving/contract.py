@@ -24,7 +24,7 @@ Value: TypeAlias = str | int | float | bool | None
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class RawColumn:
     """One input of the graph, a vector with an entry a row.
 
     texts and large integers (beyond 2^63, as digits) are strings, missing is `mark`; integers, booleans (0, 1)
@@ -86,7 +86,7 @@ class Contract:
 
     polytask: str
     tasks: tuple[AboutTask, ...]
-    columns: tuple[Column, ...]
+    columns: tuple[RawColumn, ...]
     answers: tuple[Answer, ...]
     lookups: tuple[str, ...]
     rows: Mapping[str, list[Value]]
@@ -124,7 +124,7 @@ class Contract:
 
     @classmethod
     def _of(cls, record: dict[str, object]) -> "Contract":
-        lists = {"tasks": AboutTask, "columns": Column, "answers": Answer}
+        lists = {"tasks": AboutTask, "columns": RawColumn, "answers": Answer}
         made: dict[str, object] = dict(record)
         for name, kind in lists.items():
             entries = record[name]

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from polytask.errors import UserError
-from polytask.serving.contract import IDS, KEY, Column, Contract
+from polytask.serving.contract import IDS, KEY, Contract, RawColumn
 from polytask.serving.graph.answers import Made
 from polytask.serving.graph.sources import Sources
 from polytask.serving.graph.tracing import OPSET
@@ -24,7 +24,7 @@ def assembled(
     inputs: Mapping[str, Value],
     sources: Sources,
     made: Sequence[Made],
-    columns: Sequence[Column],
+    columns: Sequence[RawColumn],
 ) -> "onnx.ModelProto":
     """The whole graph, without what it says of itself."""
     from onnx import checker, compose, helper
@@ -69,7 +69,7 @@ def with_contract(model: "onnx.ModelProto", contract: Contract) -> bytes:
     return content
 
 
-def _input(column: Column) -> "onnx.ValueInfoProto":
+def _input(column: RawColumn) -> "onnx.ValueInfoProto":
     from onnx import helper
 
     dtype: DType = (

@@ -13,7 +13,7 @@ from polytask.inputs.history import KeyHistory
 from polytask.inputs.numbers import Numbers, NumericScale
 from polytask.inputs.time import Time
 from polytask.inputs.vocabulary import Vocabulary
-from polytask.serving.contract import Column, Value
+from polytask.serving.contract import RawColumn, Value
 
 _MISSING, _UNSEEN = 0.1, 0.1
 _FAR = 10.0
@@ -21,7 +21,7 @@ _FAR = 10.0
 
 
 def drawn_rows(
-    inputs: FittedInputs, columns: Sequence[Column], num_rows: int, *, seed: int
+    inputs: FittedInputs, columns: Sequence[RawColumn], num_rows: int, *, seed: int
 ) -> pa.Table:
     """A table of the raw columns; the first row lacks every value, the second has values never seen."""
     generator = np.random.default_rng(seed)
@@ -30,7 +30,7 @@ def drawn_rows(
 
 
 def _drawn(
-    inputs: FittedInputs, column: Column, num_rows: int, generator: np.random.Generator
+    inputs: FittedInputs, column: RawColumn, num_rows: int, generator: np.random.Generator
 ) -> pa.Array:
     pool = _pool(inputs, column, generator)
     chosen = generator.integers(0, len(pool), num_rows)
@@ -48,7 +48,7 @@ def _drawn(
     return pa.array(values, kinds.get(column.holds, others))
 
 
-def _unseen(inputs: FittedInputs, column: Column) -> Value:
+def _unseen(inputs: FittedInputs, column: RawColumn) -> Value:
     """A value that no training row had, or that is far from all of them."""
     if column.holds == "texts":
         return "never seen \u00e9\u4e2d"
@@ -63,7 +63,7 @@ def _unseen(inputs: FittedInputs, column: Column) -> Value:
     return 4_102_444_800_000_000 if column.holds == "times" else 8_765_432_101
 
 
-def _pool(inputs: FittedInputs, column: Column, generator: np.random.Generator) -> list[Value]:
+def _pool(inputs: FittedInputs, column: RawColumn, generator: np.random.Generator) -> list[Value]:
     """Values that training rows had, or that lie among theirs."""
     name, found = column.name, list[Value]()
     for one in inputs.by_name.values():

@@ -13,7 +13,7 @@ from polytask.inputs.numbers import Numbers, NumericScale
 from polytask.inputs.vocabulary import FIRST_ID, MISSING_ID, Vocabulary
 from polytask.serving.contract import Holds
 from polytask.serving.graph.normal import normal_scores
-from polytask.serving.graph.sources import Lookup, Sources
+from polytask.serving.graph.sources import Sources, ValueIds
 from polytask.serving.graph.values import Value, side_by_side
 
 _LARGEST = float(np.finfo(np.float32).max)
@@ -63,12 +63,12 @@ def ids_of(name: str, vocabulary: Vocabulary, sources: Sources) -> Value:
     holds, values = held_by(name, vocabulary), vocabulary.values.array.to_pylist()
     ids = [*range(FIRST_ID, FIRST_ID + len(values))]
     if holds not in ("texts", "large integers"):
-        return sources.ids(Lookup(name, holds, [int(value) for value in values], ids))
+        return sources.ids(ValueIds(name, holds, [int(value) for value in values], ids))
     texts = [str(value) for value in values]
     known = set(texts)
     mark = "<missing>" if "" in known else ""
     missing = [word for word in dict.fromkeys([mark, *sources.words(name)]) if word not in known]
-    lookup = Lookup(name, holds, [*missing, *texts], [*[MISSING_ID] * len(missing), *ids])
+    lookup = ValueIds(name, holds, [*missing, *texts], [*[MISSING_ID] * len(missing), *ids])
     return sources.ids(lookup, mark=mark)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from torch import Tensor
 
-import polytask
+from polytask import __version__
 from polytask.data.derive import Derivation, parse_derivation
 from polytask.data.options import ReadOptions
 from polytask.data.readers import read_table
@@ -111,7 +111,7 @@ def _graph(run: Run, derivations: Sequence[Derivation]) -> tuple["onnx.ModelProt
         for task in run.tasks
     )
     lookups = tuple(name for name, _ in sources.lookups)
-    return model, Contract(polytask.__version__, tasks, columns, answers, lookups, {}, {})
+    return model, Contract(__version__, tasks, columns, answers, lookups, {}, {})
 
 
 def _example(run: Run) -> list[Tensor]:

@@ -10,18 +10,18 @@ from polytask.columns.numbers import numbers
 from polytask.columns.required import require_columns
 from polytask.columns.times import times
 from polytask.columns.values import ValueKind, coded, converted, listed
-from polytask.serving.contract import MISSING_INTEGER, Column
+from polytask.serving.contract import MISSING_INTEGER, RawColumn
 
 Feeds = Mapping[str, NDArray[np.generic]]
 
 
-def feeds_of(table: pa.Table, columns: Sequence[Column]) -> Feeds:
+def feeds_of(table: pa.Table, columns: Sequence[RawColumn]) -> Feeds:
     """The arrays (B,) of a table that was read as the run reads tables; UserErrors as of `Run.predict`."""
     require_columns(table, [column.name for column in columns], "the graph")
     return {column.name: _array(table[column.name], column) for column in columns}
 
 
-def _array(values: pa.ChunkedArray, column: Column) -> NDArray[np.generic]:
+def _array(values: pa.ChunkedArray, column: RawColumn) -> NDArray[np.generic]:
     what = f"column {column.name!r}"
     if column.holds == "numbers":
         return numbers(values, what).astype(np.float64)

@@ -13,7 +13,7 @@ from polytask.errors import UserError
 from polytask.serving.contract import Holds
 from polytask.serving.graph.calendar import in_microseconds, known_times, on_the_clock_of
 from polytask.serving.graph.operators import FUNCTIONS, OF_A_TIME, OF_TWO_TIMES, as_number
-from polytask.serving.graph.sources import Formula, Lookup, Sources
+from polytask.serving.graph.sources import Formula, Sources, ValueIds
 from polytask.serving.graph.values import Value
 
 _UNITS = ("s", "ms", "us", "ns")
@@ -118,7 +118,7 @@ class _Column:
         wanted = list(dict.fromkeys(texts))
         missing = [word for word in dict.fromkeys(["", *sources.words(name)]) if word not in wanted]
         ids = [*[0] * len(missing), *[_YES] * len(wanted)]
-        return sources.ids(Lookup(name, "texts", [*missing, *wanted], ids))
+        return sources.ids(ValueIds(name, "texts", [*missing, *wanted], ids))
 
     def _of_times(self, node: Node, sources: Sources) -> Value:
         how = [each.literal for each in node.operands if isinstance(each.literal, str)]

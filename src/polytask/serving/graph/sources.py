@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from polytask.errors import UserError
-from polytask.serving.contract import MISSING_INTEGER, Column, Holds
+from polytask.serving.contract import MISSING_INTEGER, Holds, RawColumn
 from polytask.serving.graph.values import OWN, Attribute, Nodes, Value
 
 _TOGETHER: Mapping[frozenset[str], Holds] = {
@@ -23,7 +23,7 @@ Formula: TypeAlias = Callable[["Sources"], Value]
 
 
 @dataclass(frozen=True, slots=True)
-class Lookup:
+class ValueIds:
     """The ids of a column's values; others have id 1. Of texts those of missing ones (0) are among them."""
 
     column: str
@@ -73,7 +73,7 @@ class Sources:
         self.zones[name] = has_zone
         return self._raw(name, holds, "whole")
 
-    def ids(self, lookup: Lookup, *, mark: str = "") -> Value:
+    def ids(self, lookup: ValueIds, *, mark: str = "") -> Value:
         """The ids of a column's values; `mark` is the text that stands for a missing one."""
         if lookup.holds in _STRINGS:
             if lookup.column in self.formulas:
@@ -104,7 +104,7 @@ class Sources:
             self.lookups.append((name, ids))
         return ids
 
-    def columns(self) -> tuple[Column, ...]:
+    def columns(self) -> tuple[RawColumn, ...]:
         """The raw columns, in the order in which they were asked for; UserError for what no column can be."""
         found = []
         for name, needs in self.needs.items():
@@ -115,11 +115,11 @@ class Sources:
                     "these: leave one of its uses out, or compute it before as a column of its own"
                 )
             words = tuple(sorted(self.words(name))) if holds in _STRINGS else ()
-            column = Column(name, holds, self.marks.get(name, ""), words, self.zones.get(name))
+            column = RawColumn(name, holds, self.marks.get(name, ""), words, self.zones.get(name))
             found.append(column)
         return tuple(found)
 
-    def read_from(self, columns: Sequence[Column]) -> Nodes:
+    def read_from(self, columns: Sequence[RawColumn]) -> Nodes:
         """The nodes that make of raw columns what was asked for."""
         nodes = Nodes([], self.nodes.constants)
         first = self.nodes.nodes
@@ -142,7 +142,7 @@ class Sources:
                 self._renamed(nodes, known, number)
         return nodes
 
-    def _present(self, nodes: Nodes, column: Column, dtype: str, mark: float) -> Value:
+    def _present(self, nodes: Nodes, column: RawColumn, dtype: str, mark: float) -> Value:
         """The column with the mark in the place of numbers that were named as missing."""
         value = Value(nodes, column.name, dtype)  # type: ignore[arg-type]
         for number in self.missing_numbers(column.name):

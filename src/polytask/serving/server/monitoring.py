@@ -14,7 +14,7 @@ _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
 @dataclass(slots=True)
-class Counts:
+class Tally:
     """All since the process began."""
 
     requests: dict[tuple[str, int], int] = field(default_factory=dict)

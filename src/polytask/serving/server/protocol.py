@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 from polytask.errors import nearest
-from polytask.serving.contract import Column, Contract
+from polytask.serving.contract import Contract, RawColumn
 from polytask.serving.server.model import Arrays, Graph, as_json
 from polytask.serving.server.reading import BadRequestError
 
@@ -52,7 +52,7 @@ def read_infer(contract: Contract, body: object) -> tuple[Columns, list[str]]:
     return columns, [str(name) for name in asked] or names
 
 
-def _data(column: Column, tensor: Mapping[str, object]) -> Sequence[object]:
+def _data(column: RawColumn, tensor: Mapping[str, object]) -> Sequence[object]:
     datatype, shape = tensor.get("datatype"), tensor.get("shape")
     if datatype not in _DATATYPES[column.holds]:
         takes = " or ".join(_DATATYPES[column.holds][:2])

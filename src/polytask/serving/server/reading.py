@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polytask.errors import nearest
-from polytask.serving.contract import MISSING_INTEGER, Column, Contract
+from polytask.serving.contract import MISSING_INTEGER, Contract, RawColumn
 
 Arrays = Mapping[str, NDArray[np.generic]]
 
@@ -53,7 +53,7 @@ def _lacking(names: Sequence[str], others: Sequence[str]) -> BadRequestError:
     return BadRequestError(f"column {first!r} is lacking{more}{hints[first] if meant else ''}")
 
 
-def array_of(column: Column, values: Sequence[object]) -> NDArray[np.generic]:
+def array_of(column: RawColumn, values: Sequence[object]) -> NDArray[np.generic]:
     """One column's array; what fits as it is needs no loop of Python's."""
     types = set(map(type, values))
     if column.holds == "numbers" and types <= {int, float, type(None)}:
@@ -74,7 +74,7 @@ def array_of(column: Column, values: Sequence[object]) -> NDArray[np.generic]:
     return np.array(found, dtype=dtype)
 
 
-def _finite(column: Column, values: Sequence[object]) -> NDArray[np.float64]:
+def _finite(column: RawColumn, values: Sequence[object]) -> NDArray[np.float64]:
     try:
         array = np.array(values, dtype=np.float64)
     except OverflowError as error:
@@ -85,13 +85,13 @@ def _finite(column: Column, values: Sequence[object]) -> NDArray[np.float64]:
     return array
 
 
-def _texts(column: Column, values: Sequence[object]) -> list[object]:
+def _texts(column: RawColumn, values: Sequence[object]) -> list[object]:
     """Texts with the mark in the place of words for missing; a row of mere spaces is such a word."""
     words = set(column.words)
     return [column.mark if str(value).strip() in words else value for value in values]
 
 
-def _refusal(column: Column, value: object, row: int) -> BadRequestError:
+def _refusal(column: RawColumn, value: object, row: int) -> BadRequestError:
     shown = repr(value)
     shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
     return BadRequestError(
@@ -99,19 +99,19 @@ def _refusal(column: Column, value: object, row: int) -> BadRequestError:
     )
 
 
-def _number(column: Column, value: object, row: int) -> object:
+def _number(column: RawColumn, value: object, row: int) -> object:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _refusal(column, value, row)
     return value
 
 
-def _text(column: Column, value: object, row: int) -> object:
+def _text(column: RawColumn, value: object, row: int) -> object:
     if not isinstance(value, str):
         raise _refusal(column, value, row)
     return _texts(column, [value])[0]
 
 
-def _whole(column: Column, value: object, row: int) -> int:
+def _whole(column: RawColumn, value: object, row: int) -> int:
     """A whole number, also as 7.0 or "7", where nothing is lost."""
     if (isinstance(value, float) and value.is_integer() and abs(value) <= _LARGEST_EXACT) or (
         isinstance(value, str) and _WHOLE.fullmatch(value)
@@ -122,20 +122,20 @@ def _whole(column: Column, value: object, row: int) -> int:
     return value
 
 
-def _integer(column: Column, value: object, row: int) -> int:
+def _integer(column: RawColumn, value: object, row: int) -> int:
     found = _whole(column, value, row)
     if not MISSING_INTEGER <= found < -MISSING_INTEGER:
         raise _refusal(column, value, row)
     return found
 
 
-def _large(column: Column, value: object, row: int) -> str:
+def _large(column: RawColumn, value: object, row: int) -> str:
     if isinstance(value, str) and value.strip() in column.words:
         return column.mark
     return str(_whole(column, value, row))
 
 
-def _boolean(column: Column, value: object, row: int) -> int:
+def _boolean(column: RawColumn, value: object, row: int) -> int:
     words = {"true": 1, "false": 0}
     if isinstance(value, str) and value.lower() in words:
         return words[value.lower()]
@@ -144,7 +144,7 @@ def _boolean(column: Column, value: object, row: int) -> int:
     return int(value)
 
 
-def _time(column: Column, value: object, row: int) -> int:
+def _time(column: RawColumn, value: object, row: int) -> int:
     """ISO 8601 text, or microseconds since 1970."""
     if isinstance(value, int) and not isinstance(value, bool):
         return _integer(column, value, row)

@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from polytask.errors import UserError
 from polytask.serving.server.model import Graph
-from polytask.serving.server.monitoring import Counts
+from polytask.serving.server.monitoring import Tally
 
 _log = logging.getLogger("polytask.serving")
 
@@ -22,7 +22,7 @@ class Current:
     threads: int
     every: float = 1.0
     """Seconds between looks at the file."""
-    counts: Counts = field(default_factory=Counts)
+    counts: Tally = field(default_factory=Tally)
     graph: Graph | None = None
     _seen: tuple[int, int, int] | None = None
 
