@@ -8,6 +8,7 @@ from polytask.errors import UserError
 
 _MODEL, _THREADS = "POLYTASK_SERVED_MODEL", "POLYTASK_SERVED_THREADS"
 """What worker processes are told by their environment."""
+_WAITING = 1024
 
 
 def run_server(model: Path, *, host: str, port: int, workers: int, threads: int) -> None:
@@ -62,10 +63,13 @@ def graph_at(model: Path) -> Path:
 
 def _listening(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    found = socket.socket(family)
+    # The protocol by its name: only then are its replies sent without waiting for more to send.
+    found = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         found.bind((host, port))
+        # From here on requests wait: whoever reads the line that says so may ask.
+        found.listen(_WAITING)
     except OSError as error:
         found.close()
         raise UserError(
