@@ -46,6 +46,7 @@ def main() -> None:
         exported = export_run(run)
         print(f"export: {time.process_time() - began:.1f} s of the processor, {exported.distance}")
         write_graph(exported, path / "model.onnx")
+        print(f"{len(exported.contract.columns)} columns, {len(exported.contract.answers)} answers")
         print(f"file: {len(exported.content) / 1e6:.2f} MB, weights {weights(path):.2f} MB")
         beside_each_other(run, path, rows, chosen.repeats)
         of_the_server(path, rows)
