@@ -35,9 +35,10 @@ def export(
     polytask export runs/first --check log.parquet
     """
     from polytask.fitting import load
-    from polytask.serving.graph.exporting import check_on, export_run, write_graph
+    from polytask.serving.graph.exporting import check_on, check_target, export_run, write_graph
 
     target = out or run / GRAPH
+    check_target(target)
     exported = export_run(load(run), derived_as_inputs=derived_as_inputs)
     on_table = None if check is None else check_on(exported, check)
     write_graph(exported, target)

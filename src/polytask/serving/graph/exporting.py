@@ -14,7 +14,7 @@ from polytask.data.options import ReadOptions
 from polytask.data.readers import read_table
 from polytask.data.text_columns import numbers_for, words_for
 from polytask.errors import UserError
-from polytask.files.writing import written_whole
+from polytask.files.writing import make_folder, written_whole
 from polytask.fitting import Run
 from polytask.fitting.preparing.encoding import (
     apply_derivations,
@@ -85,8 +85,15 @@ def check_on(exported: Exported, table: str | Path) -> Distance:
     return compared(exported.content, exported.contract, run, read)[0]
 
 
+def check_target(path: Path) -> None:
+    """UserError for a name that may be another kind of file's, before the work is done."""
+    if path.suffix != ".onnx":
+        raise UserError(f"{path}: the graph is an ONNX file: name one that ends with .onnx")
+
+
 def write_graph(exported: Exported, path: Path) -> None:
     """The whole file, or what stood there before."""
+    make_folder(path.parent)
     with written_whole(path) as file:
         file.write(exported.content)
 
