@@ -16,8 +16,8 @@ FORMAT, VERSION = "polytask-onnx", 1
 IDS = "polytask/ids"
 """The output beside the answers: ids (rows, C) of the columns `lookups`, 0 where missing, 1 where unseen."""
 
-MISSING_INTEGER = -(1 << 63)
-"""What stands for a missing whole number, or a missing time: ONNX has no word for missing."""
+MISSING_INTEGER, MISSING_TEXT = -(1 << 63), ""
+"""What stands for a missing whole number or time, and for a missing text: ONNX has no word for missing."""
 
 Holds = Literal["texts", "integers", "large integers", "booleans", "numbers", "times"]
 Value: TypeAlias = str | int | float | bool | None
@@ -27,14 +27,13 @@ Value: TypeAlias = str | int | float | bool | None
 class RawColumn:
     """One input of the graph, a vector with an entry a row.
 
-    texts and large integers (beyond 2^63, as digits) are strings, missing is `mark`; integers, booleans (0, 1)
+    texts and large integers (beyond 2^63, as digits) are strings, missing is the empty one; integers, booleans (0, 1)
     and times (microseconds since 1970, in UTC where they have a zone: `has_zone`, None for either) are int64,
     missing is MISSING_INTEGER; numbers are float64, missing is NaN. Texts of `words` count as missing.
     """
 
     name: str
     holds: Holds
-    mark: str = ""
     words: tuple[str, ...] = ()
     has_zone: bool | None = None
 
@@ -46,7 +45,7 @@ class RawColumn:
     def missing(self) -> Value:
         """What stands for a missing value."""
         if self.is_string:
-            return self.mark
+            return MISSING_TEXT
         return float("nan") if self.holds == "numbers" else MISSING_INTEGER
 
 

@@ -11,7 +11,7 @@ from polytask.inputs.categories import Categories
 from polytask.inputs.frequent_values import FrequentValues
 from polytask.inputs.numbers import Numbers, NumericScale
 from polytask.inputs.vocabulary import FIRST_ID, MISSING_ID, Vocabulary
-from polytask.serving.contract import Holds
+from polytask.serving.contract import MISSING_TEXT, Holds
 from polytask.serving.graph.normal import normal_scores
 from polytask.serving.graph.sources import Sources, ValueIds
 from polytask.serving.graph.values import Value, side_by_side
@@ -66,10 +66,10 @@ def ids_of(name: str, vocabulary: Vocabulary, sources: Sources) -> Value:
         return sources.ids(ValueIds(name, holds, [int(value) for value in values], ids))
     texts = [str(value) for value in values]
     known = set(texts)
-    mark = "<missing>" if "" in known else ""
-    missing = [word for word in dict.fromkeys([mark, *sources.words(name)]) if word not in known]
+    words = dict.fromkeys([MISSING_TEXT, *sources.words(name)])
+    missing = [word for word in words if word not in known]
     lookup = ValueIds(name, holds, [*missing, *texts], [*[MISSING_ID] * len(missing), *ids])
-    return sources.ids(lookup, mark=mark)
+    return sources.ids(lookup)
 
 
 def held_by(name: str, vocabulary: Vocabulary) -> Holds:

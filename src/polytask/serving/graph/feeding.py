@@ -10,7 +10,7 @@ from polytask.columns.numbers import numbers
 from polytask.columns.required import require_columns
 from polytask.columns.times import times
 from polytask.columns.values import ValueKind, coded, converted, listed
-from polytask.serving.contract import MISSING_INTEGER, RawColumn
+from polytask.serving.contract import MISSING_INTEGER, MISSING_TEXT, RawColumn
 
 Feeds = Mapping[str, NDArray[np.generic]]
 
@@ -35,6 +35,6 @@ def _array(values: pa.ChunkedArray, column: RawColumn) -> NDArray[np.generic]:
     given = converted(found, kind, what)
     if column.is_string:
         texts = np.array([str(value) for value in listed(pa.chunked_array([given]))], dtype=object)
-        return np.append(texts, column.mark)[found.codes_B].astype(object)
+        return np.append(texts, MISSING_TEXT)[found.codes_B].astype(object)
     whole = np.asarray(given.cast(pa.int64()).to_numpy(zero_copy_only=False), dtype=np.int64)
     return found.spread(whole, missing=MISSING_INTEGER)

@@ -10,7 +10,7 @@ from polytask.data.derive import Derivation
 from polytask.data.derive.grammar import read_formula
 from polytask.data.derive.operations import Node
 from polytask.errors import UserError
-from polytask.serving.contract import Holds
+from polytask.serving.contract import MISSING_TEXT, Holds
 from polytask.serving.graph.calendar import in_microseconds, known_times, on_the_clock_of
 from polytask.serving.graph.operators import FUNCTIONS, OF_A_TIME, OF_TWO_TIMES, as_number
 from polytask.serving.graph.sources import Formula, Sources, ValueIds
@@ -115,8 +115,8 @@ class _Column:
         """0 where missing, 2 where one of the texts, else 1."""
         if name in self.derived or self.held.get(name, "texts") != "texts":
             raise UserError(f"column {name!r} holds no texts, but is compared with one")
-        wanted = list(dict.fromkeys(texts))
-        missing = [word for word in dict.fromkeys(["", *sources.words(name)]) if word not in wanted]
+        missing = list(dict.fromkeys([MISSING_TEXT, *sources.words(name)]))
+        wanted = [text for text in dict.fromkeys(texts) if text not in missing]
         ids = [*[0] * len(missing), *[_YES] * len(wanted)]
         return sources.ids(ValueIds(name, "texts", [*missing, *wanted], ids))
 

@@ -46,7 +46,6 @@ class Sources:
     formulas: Mapping[str, Formula] = field(default_factory=dict)
     needs: dict[str, set[Holds]] = field(default_factory=dict)
     zones: dict[str, bool | None] = field(default_factory=dict)
-    marks: dict[str, str] = field(default_factory=dict)
     lookups: list[tuple[str, Value]] = field(default_factory=list)
     _read: dict[tuple[str, str], Value] = field(default_factory=dict)
 
@@ -73,15 +72,14 @@ class Sources:
         self.zones[name] = has_zone
         return self._raw(name, holds, "whole")
 
-    def ids(self, lookup: ValueIds, *, mark: str = "") -> Value:
-        """The ids of a column's values; `mark` is the text that stands for a missing one."""
+    def ids(self, lookup: ValueIds) -> Value:
+        """The ids of a column's values."""
         if lookup.holds in _STRINGS:
             if lookup.column in self.formulas:
                 raise UserError(
                     f"derived column {lookup.column!r} holds texts, which no graph calculates"
                 )
             source = self._raw(lookup.column, lookup.holds, "text")
-            self.marks.setdefault(lookup.column, mark)
             return self._encoded(source, "keys_strings", lookup.keys, lookup.ids)
         holds: Literal["integers", "booleans"] = (
             "booleans" if lookup.holds == "booleans" else "integers"
@@ -115,7 +113,7 @@ class Sources:
                     "these: leave one of its uses out, or compute it before as a column of its own"
                 )
             words = tuple(sorted(self.words(name))) if holds in _STRINGS else ()
-            column = RawColumn(name, holds, self.marks.get(name, ""), words, self.zones.get(name))
+            column = RawColumn(name, holds, words, self.zones.get(name))
             found.append(column)
         return tuple(found)
 

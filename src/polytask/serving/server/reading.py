@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polytask.errors import nearest
-from polytask.serving.contract import MISSING_INTEGER, Contract, RawColumn
+from polytask.serving.contract import MISSING_INTEGER, MISSING_TEXT, Contract, RawColumn
 
 Arrays = Mapping[str, NDArray[np.generic]]
 
@@ -86,9 +86,9 @@ def _finite(column: RawColumn, values: Sequence[object]) -> NDArray[np.float64]:
 
 
 def _texts(column: RawColumn, values: Sequence[object]) -> list[object]:
-    """Texts with the mark in the place of words for missing; a row of mere spaces is such a word."""
+    """Texts, empty where they stand for missing; mere spaces do too."""
     words = set(column.words)
-    return [column.mark if str(value).strip() in words else value for value in values]
+    return [MISSING_TEXT if str(value).strip() in words else value for value in values]
 
 
 def _refusal(column: RawColumn, value: object, row: int) -> BadRequestError:
@@ -131,7 +131,7 @@ def _integer(column: RawColumn, value: object, row: int) -> int:
 
 def _large(column: RawColumn, value: object, row: int) -> str:
     if isinstance(value, str) and value.strip() in column.words:
-        return column.mark
+        return MISSING_TEXT
     return str(_whole(column, value, row))
 
 
