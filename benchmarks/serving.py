@@ -4,7 +4,8 @@ Both predict the same rows in one process, in turns, with one thread; the least 
 programs run. The server's time is that of its process on the processor, of requests one after another.
 
     python benchmarks/serving.py
-    python benchmarks/serving.py --census      # needs POLYTASK_DATA
+    python benchmarks/serving.py census        # needs POLYTASK_DATA
+    python benchmarks/serving.py ids           # a column of a million whole numbers; texts: of texts
 """
 
 import argparse
@@ -18,6 +19,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 from main_job import DATA, JOBS
 
@@ -35,13 +37,13 @@ LABELS = ["click", "like", "follow", "watch_seconds"]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--census", action="store_true", help="Census-Income, 36 columns")
+    parser.add_argument("table", nargs="?", default="video", choices=TABLES)
     parser.add_argument("--preset", default="default", help="that of the fit")
     parser.add_argument("--repeats", type=int, default=200)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run"
-        run, rows = census(path, chosen.preset) if chosen.census else video(path, chosen.preset)
+        run, rows = TABLES[chosen.table](path, chosen.preset)
         began = time.process_time()
         exported = export_run(run)
         print(f"export: {time.process_time() - began:.1f} s of the processor, {exported.distance}")
@@ -88,6 +90,32 @@ def census(path: Path, preset: str) -> tuple[polytask.Run, pa.Table]:
     )
 
 
+def ids(path: Path, preset: str, *, is_text: bool = False) -> tuple[polytask.Run, pa.Table]:
+    """A million ids, each in two rows, and a small network."""
+    random = np.random.default_rng(0)
+    values = np.arange(1_000_000) * 7 + 3
+    user = pa.array([f"u{value}" for value in values]) if is_text else pa.array(values)
+    table = pa.table(
+        {
+            "user": pa.concat_arrays([user, user]),
+            "score": random.normal(size=2 * len(values)),
+            "click": (random.random(2 * len(values)) < 0.3).astype(int),
+        }
+    )
+    small = {"trunk": "shared_bottom", "hidden": (4,), "ensemble": 1, "cross_layers": 0}
+    more = {"categorical": ["user"], "embedding_dim": 2, "batch_size": 1 << 16}
+    held_out = {"valid_fraction": 0.01, "test_fraction": 0.01}
+    run = polytask.fit(
+        table, ["click:binary"], out=path, **small, **more, **held_out, **options(preset)
+    )
+    return run, table.drop_columns(["click"]).slice(0, max(ROWS))
+
+
+def texts(path: Path, preset: str) -> tuple[polytask.Run, pa.Table]:
+    """The same of texts."""
+    return ids(path, preset, is_text=True)
+
+
 def options(preset: str) -> dict[str, object]:
     return {"preset": preset, "epochs": 1, "baseline": "none", "intervals": False, "threads": 1}
 
@@ -97,7 +125,9 @@ def weights(path: Path) -> float:
 
 
 def beside_each_other(run: polytask.Run, path: Path, rows: pa.Table, repeats: int) -> None:
+    began = time.process_time()
     graph = Graph.load(path / "model.onnx", threads=1)
+    print(f"load: {time.process_time() - began:.2f} s of the processor")
     names = [column.name for column in graph.contract.columns]
     rows = rows.select(names)
     print("\nms, least of", repeats, "| Run.predict | graph | as fast")
@@ -179,6 +209,8 @@ def memory(process: int) -> float:
             return int(line.split()[1]) / 1000
     return float("nan")
 
+
+TABLES = {"video": video, "census": census, "ids": ids, "texts": texts}
 
 if __name__ == "__main__":
     main()

@@ -1,5 +1,6 @@
 """The graph of a run predicts what the run predicts: for every trunk, kind, encoding and type of column."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
@@ -118,7 +119,8 @@ def test_every_trunk_and_kind(
     videos: pa.Table, trunk: str, kind: str, encoding: str, model: str
 ) -> None:
     run = fitted(videos, trunk, kind, encoding, model)
-    exported = export_run(run)
+    halved = replace(run, config=run.config.model_copy(update={"precision": "bf16"}))
+    exported = export_run(halved if model == "aligned" else run)
     # Written means compared; the same again on rows of the table.
     distance, _, answers = compared(exported.content, exported.contract, run, videos)
     assert distance.share <= 1
