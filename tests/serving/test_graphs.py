@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -17,10 +18,10 @@ import polytask
 from polytask.choices import TRUNK_NAMES
 from polytask.data.generate import short_video_log
 from polytask.errors import UserError
-from polytask.serving.contract import IDS
+from polytask.serving.contract import IDS, MISSING_INTEGER
 from polytask.serving.graph.calendar import date_of, on_the_clock_of
 from polytask.serving.graph.comparing import compared
-from polytask.serving.graph.exporting import check_on, export_run
+from polytask.serving.graph.exporting import check_on, export_run, write_graph
 from polytask.serving.graph.feeding import feeds_of
 from polytask.serving.graph.normal import inverse_normal
 from polytask.serving.graph.values import Nodes, Value
@@ -128,7 +129,7 @@ def test_every_trunk_and_kind(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("place", "kind"), enumerate(KINDS))
+@pytest.mark.parametrize(("place", "kind"), [*enumerate(KINDS)])
 @pytest.mark.parametrize("trunk", TRUNK_NAMES)
 def test_every_trunk_with_every_kind(videos: pa.Table, trunk: str, place: int, kind: str) -> None:
     at = TRUNK_NAMES.index(trunk) + place
@@ -230,6 +231,22 @@ def test_derived_columns_may_be_inputs_of_the_graph(videos: pa.Table) -> None:
         *("device", "is_long", "minutes")
     ]
     assert check_on(exported, videos).share <= 1
+
+
+def test_numbers_that_were_named_as_missing_are_missing(videos: pa.Table, tmp_path: Path) -> None:
+    run = fitted(
+        videos,
+        *("shared_bottom", "given", "standard", "plain"),
+        inputs=["hour", "duration_seconds"],
+        missing=["hour=3", "duration_seconds=5.8"],
+        categorical=["hour"],
+    )
+    path = tmp_path / "graph.onnx"
+    write_graph(export_run(run), path)
+    graph = Graph.load(path, threads=1)
+    rows = {"hour": [3, MISSING_INTEGER, 4], "duration_seconds": [5.8, np.nan, 5.8]}
+    named, missing, hour = graph.predict({k: np.array(v) for k, v in rows.items()}).answers["click"]
+    assert named == missing != hour
 
 
 def test_what_no_graph_has_is_refused_in_words(videos: pa.Table) -> None:
