@@ -10,6 +10,7 @@ import polytask
 from polytask.cli import main
 from polytask.data.generate import short_video_log
 from polytask.errors import UserError
+from polytask.fitting.run_folder.folder import RunFolder
 from polytask.serving.graph import exporting
 from polytask.serving.server import running
 
@@ -47,7 +48,12 @@ def test_the_command_writes_a_graph_that_a_new_fit_removes(
     assert "% of what is allowed (256 rows)" in printed and "(1,000 rows)" in printed
     graph = run / "model.onnx"
     assert graph.is_file()
-    # What is served is never the graph of other weights.
+    # What is served is never the graph of other weights: those of a run that goes on, or of another one.
+    RunFolder.open(run).write_weights(
+        fitted.model, fitted.config, (run / "encoder.json").read_text()
+    )
+    assert not graph.exists()
+    graph.write_bytes(b"a graph")
     fitted.save(run, overwrite=True)
     assert not graph.exists()
     graph.write_bytes(b"a graph")

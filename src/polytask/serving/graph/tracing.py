@@ -65,7 +65,8 @@ def _require_free_rows(model: "onnx.ModelProto") -> None:
 
 
 def _translations() -> dict[Callable[..., object], Callable[..., object]]:
-    """Sorting, which the exporter knows in part: TopK of all entries, of equal ones the first first."""
+    """Sorting, which the exporter knows in part (TopK of all entries, of equal ones the first first), and
+    the sigmoid and its logarithm, exact for rare events."""
     from onnxscript import opset18
 
     op: Any = opset18
@@ -84,8 +85,23 @@ def _translations() -> dict[Callable[..., object], Callable[..., object]]:
     def sort(self: Any, dim: int = -1, descending: bool = False) -> Any:
         return ordered(self, dim, descending)
 
+    def sigmoid(self: Any) -> Any:
+        # onnxruntime's own ends at e^-18 in float32 and at e^-36 in float64.
+        zero, one = (op.CastLike(op.Constant(value_float=value), self) for value in (0.0, 1.0))
+        below = op.Exp(op.Min(self, zero))
+        return op.Div(below, op.Add(op.Exp(op.Neg(op.Abs(self))), one))
+
+    def log_sigmoid(self: Any) -> Any:
+        zero, one = (op.CastLike(op.Constant(value_float=value), self) for value in (0.0, 1.0))
+        return op.Sub(op.Min(self, zero), op.Log(op.Add(op.Exp(op.Neg(op.Abs(self))), one)))
+
     aten = torch.ops.aten
-    return {aten.sort.stable: sort_stable, aten.sort.default: sort}
+    return {
+        aten.sort.stable: sort_stable,
+        aten.sort.default: sort,
+        aten.sigmoid.default: sigmoid,
+        aten.log_sigmoid.default: log_sigmoid,
+    }
 
 
 @contextlib.contextmanager
