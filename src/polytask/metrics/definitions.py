@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from polytask.errors import UserError, nearest
-from polytask.metrics.arrays import Floats
+from polytask.metrics.arrays import Booleans, Floats
 from polytask.metrics.intervals import Interval
 from polytask.metrics.ranking import binary_pairs, ordered_pairs
 from polytask.metrics.rows import Rows
@@ -27,6 +27,14 @@ UNDEFINED = OfSums(np.zeros((2, 1)), ratio)
 """A metric that these rows do not define: its value is 0 / 0."""
 
 
+class OneAgainstRest(NamedTuple):
+    """A class, the score that tells it from the others, and which rows are of it."""
+
+    label: int
+    score_B: Floats
+    is_class_B: Booleans
+
+
 @dataclass(frozen=True, slots=True)
 class Definition:
     """One metric. `absent_if` says in words when it is not defined, `meaning` what it tells a reader."""
@@ -40,6 +48,13 @@ class Definition:
     needs_groups: bool = False
     adds_up: bool = False
     """The statistic is `OfSums` whose sums over parts of the rows, of whole groups, are those of all rows."""
+    classes: Callable[[Rows], Iterable[OneAgainstRest]] | None = None
+    """The metric is the mean over these classes of the AUC of each."""
+
+    @property
+    def is_of_all_rows(self) -> bool:
+        """From parts of the rows it is found of all of them, though a part may not define it."""
+        return self.adds_up or self.classes is not None
 
     def is_taken(self, rows: Rows) -> bool:
         return rows.group_B is not None or not self.needs_groups
@@ -54,10 +69,12 @@ class Definition:
             case "lower":
                 return value_b - value_a
 
-    def record(self, value: float, interval: Interval | None = None) -> MetricValue:
+    def record(
+        self, value: float, interval: Interval | None = None, *, bound: float = 0.0
+    ) -> MetricValue:
         """The metric's value with what a reader has to know of it."""
         low, high = interval or (None, None)
-        return MetricValue(self.name, value, low, high, self.direction, self.title)
+        return MetricValue(self.name, value, low, high, self.direction, self.title, bound)
 
 
 class Scored(Protocol):
@@ -83,15 +100,24 @@ def glossary(kinds: Iterable[Scored]) -> dict[str, str]:
     return {each.name: each.meaning for kind in kinds for each in kind.metrics}
 
 
+def _yes_against_no(rows: Rows) -> Iterable[OneAgainstRest]:
+    yield OneAgainstRest(1, rows.predictions, rows.as_events().label_B == 1)
+
+
+def _each_against_rest(rows: Rows) -> Iterable[OneAgainstRest]:
+    """Of all columns, whether rows have their class or not."""
+    for label, score_B in enumerate(rows.predictions.T):
+        yield OneAgainstRest(label, score_B, rows.label_B == label)
+
+
 def _auc(rows: Rows) -> Statistic:
     """With groups the interval is by resampling them, without by DeLong's variance."""
-    rows = rows.as_events()
-    is_positive_B = rows.label_B == 1
-    if not rows.labels_differ():
+    [(_, score_B, is_positive_B)] = _yes_against_no(rows)
+    if is_positive_B.all() or not is_positive_B.any():
         return UNDEFINED
     if rows.group_B is not None:
-        return presorted_auc(rows.predictions, is_positive_B, rows)
-    pairs = binary_pairs(rows.predictions, is_positive_B, rows.weight_B)
+        return presorted_auc(score_B, is_positive_B, rows)
+    pairs = binary_pairs(score_B, is_positive_B, rows.weight_B)
     return projected_share(pairs, rows, label_class_B=is_positive_B)
 
 
@@ -100,9 +126,9 @@ def _macro_auc(rows: Rows) -> Statistic:
     if not rows.labels_differ():
         return UNDEFINED
     parts = []
-    for label in np.unique(rows.label_B[rows.label_B >= 0]):
-        is_class_B = rows.label_B == label
-        score_B = rows.predictions[:, int(label)]
+    for _, score_B, is_class_B in _each_against_rest(rows):
+        if not is_class_B.any():
+            continue
         pairs = binary_pairs(score_B, is_class_B, rows.weight_B)
         parts.append(projected_share(pairs, rows, label_class_B=is_class_B))
     return Projected(
@@ -229,6 +255,7 @@ AUC = Definition(
     _auc,
     ONE_CLASS,
     "how often a random yes scores above a random no: 0.5 is chance, 1 is perfect",
+    classes=_yes_against_no,
 )
 GAUC = Definition(
     "gauc",
@@ -267,6 +294,7 @@ MACRO_AUC = Definition(
     _macro_auc,
     ONE_CLASS,
     "AUC of each class against the others, in the mean over the classes",
+    classes=_each_against_rest,
 )
 ACCURACY = Definition(
     "accuracy",
