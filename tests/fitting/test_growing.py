@@ -354,3 +354,38 @@ def test_words_that_are_new_get_rows_and_others_keep_theirs(tmp_path: Path, on_d
     other = {**short, "input_options": {"text": {"unit": "characters"}}}
     anew = fit(files["second"], ["click"], **options, **other, **more)  # type: ignore[arg-type]
     assert "text starts anew: its options are others" in anew.metrics.data.notes
+
+
+def clicks_by_user(number: int, users: range) -> pa.Table:
+    """A day of users who click always or never; four rows of each."""
+    drawn = np.random.default_rng(number)
+    user_B = drawn.permutation(np.repeat(list(users), 4))
+    click_B = np.where(drawn.random(len(user_B)) < 0.1, 1 - user_B % 2, user_B % 2)
+    at_B = number + np.sort(drawn.random(len(user_B)))
+    return pa.table({"user_id": user_B, "at": at_B, "click": click_B})
+
+
+def test_a_history_counts_what_a_user_did_on_the_days_before(tmp_path: Path) -> None:
+    """On the second day users who were there are known from its first row on, new ones are not."""
+    parts = {"valid_fraction": 0.0, "test_from": None, "history": "user_id", "time_column": "at"}
+    options = {**DAILY, **parts, "ignore": "at", "test_fraction": 0.0, "epochs": 3}
+    first = clicks_by_user(0, range(200))
+    fit(first, ["click"], out=tmp_path / "day-0", **{**options, "test_from": 0.99})  # type: ignore[arg-type]
+    second, more = (
+        clicks_by_user(1, range(100, 300)),
+        {"grow": True, "init_from": tmp_path / "day-0"},
+    )
+    test = {"test_from": 1.99, "out": tmp_path / "day-1"}
+    fit(second, ["click"], **{**options, **more, **test})  # type: ignore[arg-type]
+    past = load(tmp_path / "day-1").inputs.by_name["history"]
+    rows = past.observed(second.slice(0, 60)).to_pydict()  # type: ignore[attr-defined]
+    counts = np.expm1(rows["user_id: rows before"]).round()
+    known = np.array(second["user_id"].slice(0, 60)) < 200
+    assert set(counts[known]) <= {3, 4} and not counts[~known].any()
+    means = np.array(rows["user_id: mean of click before"])
+    clicks = np.array(second["user_id"].slice(0, 60)) % 2 == 1
+    assert means[known & clicks].mean() > means[known & ~clicks].mean() + 0.1
+    third = clicks_by_user(2, range(300))
+    auc = load(tmp_path / "day-1").evaluate(third)["click"]["auc"].value
+    alone = fit(second, ["click"], **{**options, **test, "out": tmp_path / "alone"})  # type: ignore[arg-type]
+    assert auc > alone.evaluate(third)["click"]["auc"].value + 0.05
