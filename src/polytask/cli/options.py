@@ -60,8 +60,8 @@ def with_column_options(command: Callable[[Mapping[str, object]], None]) -> Call
 def with_transfer_options(command: Callable[[Mapping[str, object]], None]) -> Callable[..., None]:
     """The command with the options of a fit, but for its baseline, and those of a study of transfer."""
     left_out = (
-        *("baseline", "compare_auxiliary", "init_from", "intervals", "log_every"),
-        *("checkpoint_every", "bag"),
+        *("baseline", "compare_auxiliary", "init_from", "grow", "forget", "intervals"),
+        *("log_every", "checkpoint_every", "bag"),
     )
     names = [name for name in FitConfig.model_fields if name not in left_out]
     own = (
@@ -289,7 +289,8 @@ _NAMES = {
 _STUDY = "The study of transfer"
 _COMPARISON = "The study"
 _NOT_OF_A_STUDY = (
-    *("baseline", "init_from", "intervals", "log_every", "checkpoint_every", "balancer"),
+    *("baseline", "init_from", "grow", "forget", "intervals", "log_every"),
+    *("checkpoint_every", "balancer"),
     *("auxiliary", "pretrain", "pretrain_epochs", "pretrain_rate", "compare_auxiliary"),
     *("data", "shares", "bag"),
 )
