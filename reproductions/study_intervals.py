@@ -2,6 +2,7 @@
 
     python reproductions/study_intervals.py              # 1,000 intervals a line
     python reproductions/study_intervals.py --number 4000
+    python reproductions/study_intervals.py --shares     # of the seeds in the variance, from 0 to 1
 
 Values of S trainings on the same 150 rows, whose true mean is 0, vary by seed, by row, and by both together. Beside
 the interval of `polytask.study` stand that of a bootstrap over seeds and rows, and that of Student's t over seeds
@@ -14,6 +15,7 @@ import numpy as np
 from scipy import stats
 
 from polytask.study import mean_over_seeds
+from polytask.study.statistics import half_width
 
 NUM_ROWS, NUM_RESAMPLES = 150, 200
 SPREADS = {
@@ -54,10 +56,24 @@ def covered(num_seeds: int, spread: tuple[float, float, float], number: int) -> 
     return held.mean(axis=0).tolist()
 
 
+def covered_at(share: float, freedom: int, number: int) -> float:
+    """The same of `half_width`, where the seeds' part is this share of the variance and the rows' part is known."""
+    rng = np.random.default_rng(0)
+    of_seeds_N = share * rng.chisquare(freedom, number) / freedom
+    widths_N = np.array([half_width(0.95, freedom, s, 1 - share) for s in of_seeds_N])
+    return float(np.mean(np.abs(rng.normal(size=number)) <= widths_N))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--number", type=int, default=1000)
+    parser.add_argument("--shares", action="store_true")
     options = parser.parse_args()
+    if options.shares:
+        for share in (0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1):
+            three, five = (covered_at(share, freedom, 100 * options.number) for freedom in (2, 4))
+            print(f"share {share}: three seeds {three:.1%}, five {five:.1%}", flush=True)
+        return
     print(
         "| what varies | seeds | study | bootstrap of both | t of seeds alone |\n|---|--:|--:|--:|--:|"
     )

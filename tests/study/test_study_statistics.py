@@ -15,6 +15,7 @@ from scipy import stats
 from polytask.kinds import Binary
 from polytask.metrics import quick_metric, resampled
 from polytask.study import MetricPair, delta_m, holm, mean_over_seeds, mean_ranks
+from polytask.study.statistics import half_width
 
 GOLDENS = Path(os.environ.get("POLYTASK_GOLDENS", Path(__file__).parents[3] / "shared" / "goldens"))
 
@@ -50,6 +51,14 @@ def test_95_of_100_intervals_hold_the_truth(name: str) -> None:
     assert 0.93 <= covered <= 0.97, covered
     # And p-values of no difference are even.
     assert 0.03 <= np.mean([mean.p_value < 0.05 for mean in found]) <= 0.07
+
+
+@pytest.mark.parametrize("share", [0, 0.3, 0.95, 1])
+def test_half_widths_hold_the_truth_whatever_the_seeds_share_is(share: float) -> None:
+    rng = np.random.default_rng(3)
+    of_seeds_N = share * rng.chisquare(2, 20_000) / 2
+    widths_N = np.array([half_width(0.95, 2, of_seeds, 1 - share) for of_seeds in of_seeds_N])
+    assert 0.935 <= np.mean(np.abs(rng.normal(size=len(widths_N))) <= widths_N) <= 0.97
 
 
 @pytest.mark.slow
