@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from polytask.metrics.arrays import Booleans, Floats, Integers
 
-MOST_BINS = 1 << 22
-"""Bins are joined where there are more: 4 million take 100 MB."""
+MOST_BINS = 1 << 21
+"""Bins are joined where there are more: 2 million take 50 MB."""
 
 _SIGN = np.uint64(1 << 63)
 _BITS = 64
