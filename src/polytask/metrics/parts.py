@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from polytask.metrics.arrays import Floats
-from polytask.metrics.definitions import UNDEFINED, Definition, Scored
+from polytask.metrics.definition import Definition, Scored
 from polytask.metrics.evaluate import evaluate
 from polytask.metrics.intervals import (
     Draws,
@@ -18,7 +18,7 @@ from polytask.metrics.intervals import (
 )
 from polytask.metrics.rows import Rows, read_rows
 from polytask.metrics.spaces import LabelSpace
-from polytask.metrics.statistic import OfSums, Statistic
+from polytask.metrics.statistic import UNDEFINED, OfSums, Statistic
 from polytask.metrics.wholes import Binned, MeanOfParts, Spread, Whole, whole_of
 from polytask.records import Evaluation, Gain
 

@@ -7,10 +7,10 @@ from typing import TypeAlias
 import numpy as np
 
 from polytask.metrics.arrays import Floats
-from polytask.metrics.definitions import UNDEFINED, Definition, OneAgainstRest
+from polytask.metrics.definition import Definition, OneAgainstRest
 from polytask.metrics.rows import Rows
 from polytask.metrics.score_bins import MOST_BINS, Bounded, ScoreBins
-from polytask.metrics.statistic import OfSums, Statistic
+from polytask.metrics.statistic import UNDEFINED, OfSums, Statistic
 
 Spread: TypeAlias = float | Floats | None
 """Of one part: the standard error where it has a closed form, else sums (R, K) or values (R,) on resamples."""
