@@ -53,6 +53,15 @@ def test_small_tables_have_an_ensemble_and_large_ones_cross_layers() -> None:
     assert (asked.ensemble, asked.cross_layers) == (3, 0)
 
 
+def test_row_wise_adagrad_steps_the_ids_of_large_tables_and_where_its_rate_is_given() -> None:
+    def chosen(rows: int, **given: object) -> str | None:
+        return with_budget(validate_config(given), rows).embedding_optimizer
+
+    assert (chosen(10_000), chosen(10_001)) == ("adam", "rowwise_adagrad")
+    assert chosen(500, embedding_rate=0.2) == "rowwise_adagrad"
+    assert chosen(20_000, embedding_optimizer="adam") == "adam"
+
+
 def test_patience_is_in_steps() -> None:
     assert with_budget(validate_config({}), 180_000).patience == 3
     # 25 steps an epoch: ten validations are 250 steps.

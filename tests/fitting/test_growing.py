@@ -218,7 +218,8 @@ def test_columns_that_stay_keep_what_they_learned_and_new_ones_are_fresh(
     table = table.set_column(3, "country", pa.array(["DE"] * len(table)))
     path = written(table, tmp_path / "today.parquet")
     options = {**DAILY, **LISTS, "grow": True, "init_from": wide.config.out, "on_disk": on_disk}
-    later = fit(path, ["click"], learning_rate=1e-12, cache=tmp_path, **options)  # type: ignore[arg-type]
+    still = {"learning_rate": 1e-12, "embedding_rate": 1e-12}
+    later = fit(path, ["click"], cache=tmp_path, **still, **options)  # type: ignore[arg-type]
     notes = later.metrics.data.notes
     assert "city: new to categorical, without what an earlier run learned" in notes
     assert "no inputs any more: weight" in notes

@@ -131,23 +131,23 @@ def test_a_group_of_one_takes_the_same_steps(tmp_path: Path) -> None:
         distributed.destroy_process_group()
 
 
-def test_all_embeddings_are_its_own_and_nothing_else_is() -> None:
-    model = nn.ModuleList(
-        [FusedEmbedding([8], 2), nn.Embedding(5, 2, sparse=True), nn.Linear(2, 2)]
-    )
-    frozen = nn.Embedding(4, 2)
+def test_tables_of_ids_are_its_own_and_nothing_else_is() -> None:
+    frozen, sparse = FusedEmbedding([4], 2), FusedEmbedding([8], 2, sparse=True)
     frozen.weight.requires_grad_(False)
-    model.append(frozen)
-    both = Optimizers(
+    words = nn.Embedding(5, 2)
+    model = nn.ModuleList([sparse, FusedEmbedding([3], 2), words, nn.Linear(2, 2), frozen])
+    optimizers = Optimizers(
         model, learning_rate=1e-3, weight_decay=0.1, embedding_optimizer="rowwise_adagrad"
     )
-    assert both.adagrad is not None and len(both.all) == 2
-    assert [id(p) for p in both.adagrad.param_groups[0]["params"]] == [
+    assert optimizers.adagrad is not None and len(optimizers.all) == 2
+    assert [id(p) for p in optimizers.adagrad.param_groups[0]["params"]] == [
         id(model[0].weight),
         id(model[1].weight),
     ]
-    assert {id(p) for p in both.dense_parameters} == {id(p) for p in model[2].parameters()}
-    numbers = [
-        t.numel() for slots in both.adagrad.state_dict()["state"].values() for t in slots.values()
-    ]
-    assert numbers == [8, 5]
+    weights = {id(p) for p in [words.weight, *model[3].parameters()]}
+    assert {id(p) for p in optimizers.dense_parameters} == weights
+    decayed = optimizers.all[0].param_groups[0]["params"]
+    assert [id(p) for p in decayed] == [id(model[3].weight)]
+    state = optimizers.adagrad.state_dict()["state"]
+    assert [t.numel() for slots in state.values() for t in slots.values()] == [8, 3]
+    assert sparse.before_lookup is None

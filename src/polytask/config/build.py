@@ -252,7 +252,7 @@ def build_settings(config: FitConfig) -> Settings:
     """How to train. UserError for a rate that nothing reads."""
     if config.embedding_rate is not None and config.embedding_optimizer == "adam":
         raise UserError(
-            "--embedding-rate is that of --embedding-optimizer=rowwise_adagrad: pass both"
+            "--embedding-rate is that of --embedding-optimizer=rowwise_adagrad, not of adam"
         )
     values = {field.name: getattr(config, field.name, None) for field in fields(Settings)}
     return Settings(**{name: value for name, value in values.items() if value is not None})

@@ -243,10 +243,10 @@ class FitConfig(_Strict):
     """What the rows of a batch have in common: length (little padding) or chance. By the inputs."""
     learning_rate: Positive = 3e-3
     """AdamW's rate at its highest."""
-    embedding_optimizer: EmbeddingOptimizer = "adam"
-    """What steps embeddings: rowwise_adagrad has one number a row beside the weights, Adam two a weight."""
+    embedding_optimizer: EmbeddingOptimizer | None = None
+    """What steps the tables of ids: rowwise_adagrad above 10,000 rows, else adam."""
     embedding_rate: Positive | None = None
-    """Row-wise Adagrad's rate at its highest; 0.1 if absent."""
+    """Row-wise Adagrad's rate at its highest; 0.2 if absent."""
     weight_decay: Annotated[float, Field(ge=0)] = 1e-5
     """AdamW's decay of weights."""
     warmup_fraction: Fraction = 0.05

@@ -98,7 +98,7 @@ class FitOptions(TypedDict, total=False):
     batch_size: int | None
     batch_by: BatchBy | None
     learning_rate: float
-    embedding_optimizer: EmbeddingOptimizer
+    embedding_optimizer: EmbeddingOptimizer | None
     embedding_rate: float | None
     weight_decay: float
     warmup_fraction: float

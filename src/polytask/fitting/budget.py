@@ -25,7 +25,8 @@ def with_budget(config: FitConfig, num_rows: int, *, words_a_row: float = 1.0) -
     About 50 batches an epoch, of 16 to 1,024 rows; 1,000 steps or more, in 6 to 40 epochs; patience
     for 250 steps, in 3 validations or more. From about 170,000 rows on that is batches of 1,024
     for 6 epochs; small tables get steps enough to learn from. Up to 10,000 rows the model is an
-    ensemble of 8 beside a linear part, above it has 2 cross layers and each of several tasks a shortcut. Of labels of words it is the words that count.
+    ensemble of 8 beside a linear part; above it has 2 cross layers, each of several tasks a shortcut, and row-wise
+    Adagrad steps its tables of ids. Of labels of words it is the words that count.
 
     >>> with_budget(FitConfig(), 400).epochs, with_budget(FitConfig(), 400).batch_size
     (40, 16)
@@ -54,6 +55,8 @@ def with_budget(config: FitConfig, num_rows: int, *, words_a_row: float = 1.0) -
         "cross_layers": cross_layers,
         "shortcuts": config.shortcuts if config.shortcuts is not None else not is_small,
         "linear": config.linear if config.linear is not None else is_small,
+        "embedding_optimizer": config.embedding_optimizer
+        or ("adam" if is_small and config.embedding_rate is None else "rowwise_adagrad"),
     }
     return config.model_copy(update=changes)
 

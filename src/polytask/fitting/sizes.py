@@ -61,7 +61,7 @@ def sketched(build: Callable[[], ModelT]) -> ModelT:
 
 
 def require_memory(
-    sketch: nn.Module, device: torch.device, optimizer: EmbeddingOptimizer = "adam"
+    sketch: nn.Module, device: torch.device, optimizer: EmbeddingOptimizer | None = None
 ) -> None:
     """UserError, with the size that it needs, where a model cannot be trained in the machine's memory."""
     tables = {id(m.weight) for m in sketch.modules() if isinstance(m, nn.Embedding) and m.sparse}

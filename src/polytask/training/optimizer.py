@@ -1,4 +1,4 @@
-"""AdamW for what is dense; for tables with sparse gradients Adam of rows, or row-wise Adagrad for all tables."""
+"""AdamW for weights; for tables of ids Adam of rows where gradients are sparse, or row-wise Adagrad for all."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -14,7 +14,7 @@ from polytask.training.adamw import AdamW, Group
 from polytask.training.row_adam import RowAdam
 from polytask.training.rowwise_adagrad import RowwiseAdagrad
 
-EMBEDDING_RATE = 0.1
+EMBEDDING_RATE = 0.2
 """Row-wise Adagrad's rate at its highest, where none is given: see benchmarks/RESULTS.md."""
 
 Stepped: TypeAlias = AdamW | RowAdam | RowwiseAdagrad | torch.optim.Optimizer
@@ -54,9 +54,9 @@ class SparesParameters(Protocol):
 
 @runtime_checkable
 class LooksUpRows(Protocol):
-    """A module that says before it reads rows of its table, so that they can be brought up to date.
+    """A table of ids that says before it reads rows, so that they can be brought up to date.
 
-    It calls `before_lookup`, where there is one, with the rows that it is about to read, each once.
+    Where its gradients are sparse it calls `before_lookup`, where there is one, with the rows that it is about to read, each once.
     """
 
     weight: nn.Parameter
@@ -67,9 +67,10 @@ class LooksUpRows(Protocol):
 class Optimizers:
     """The optimizers of one model, stepped together at one learning rate.
 
-    Tables whose modules say which rows they read (`LooksUpRows`) are stepped by RowAdam, other sparse
-    embeddings by torch's SparseAdam, which leaves untouched rows where they are. With `embedding_optimizer`
-    "rowwise_adagrad" all embeddings are stepped by it, at `embedding_rate` in the place of `learning_rate`.
+    Tables of ids (`LooksUpRows`) are stepped by RowAdam where their gradients are sparse, by AdamW where
+    not; with `embedding_optimizer` "rowwise_adagrad" all of them by that, at `embedding_rate` in the place of
+    `learning_rate`. Other sparse embeddings are stepped by torch's SparseAdam, which leaves untouched rows
+    where they are; embeddings of words and of a pretrained encoder are weights like others.
 
     Weight decay (decoupled, AdamW) applies to matrices only: never to vectors, nor to what a module
     names in `undecayed()`, nor to embeddings, whose rows would shrink while their value is absent
@@ -85,24 +86,21 @@ class Optimizers:
         embedding_optimizer: EmbeddingOptimizer = "adam",
         embedding_rate: float | None = None,
     ) -> None:
+        readers = [m for m in model.modules() if isinstance(m, LooksUpRows)]
         embeddings = [m for m in model.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag)]
-        readers = [m for m in model.modules() if isinstance(m, LooksUpRows) and m.sparse]
-        tables = {id(m.weight): m.weight for m in readers}
-        others_sparse = {id(m.weight): m.weight for m in embeddings if m.sparse}
-        others_sparse = {key: table for key, table in others_sparse.items() if key not in tables}
-        by_rows: dict[int, Tensor] = {}
-        if embedding_optimizer == "rowwise_adagrad":
-            by_rows = {id(m.weight): m.weight for m in embeddings if m.weight.requires_grad}
-            tables, others_sparse = {}, {}
-            for module in readers:
-                module.before_lookup = None
-        sparse = tables | others_sparse | by_rows
-        plain = {id(m.weight) for m in embeddings if not m.sparse} | _spared_ids(model)
-        rest = [p for p in model.parameters() if p.requires_grad and id(p) not in sparse]
+        is_adagrad = embedding_optimizer == "rowwise_adagrad"
+        stepped = [m for m in readers if m.weight.requires_grad and (is_adagrad or m.sparse)]
+        tables = {id(m.weight): m.weight for m in stepped}
+        others_sparse = [m.weight for m in embeddings if m.sparse and id(m.weight) not in tables]
+        for module in readers:
+            module.before_lookup = None
+        apart = tables.keys() | {id(table) for table in others_sparse}
+        plain = {id(m.weight) for m in embeddings} | _spared_ids(model)
+        rest = [p for p in model.parameters() if p.requires_grad and id(p) not in apart]
         matrices = [p for p in rest if id(p) not in plain]
         others = [p for p in rest if id(p) in plain]
         self.dense_parameters = rest
-        self.rows = RowAdam(list(tables.values()), learning_rate=learning_rate) if tables else None
+        self.rows: RowAdam | None = None
         self.adagrad: RowwiseAdagrad | None = None
         self._scale = (embedding_rate or EMBEDDING_RATE) / learning_rate
         self.all: list[Stepped] = [
@@ -113,15 +111,16 @@ class Optimizers:
                 ]
             )
         ]
-        if self.rows is not None:
-            self.all.append(self.rows)
-            for module in readers:
-                module.before_lookup = partial(self.rows.catch_up, module.weight)
-        if by_rows:
-            self.adagrad = RowwiseAdagrad([*by_rows.values()], learning_rate=learning_rate)
+        if tables and is_adagrad:
+            self.adagrad = RowwiseAdagrad([*tables.values()], learning_rate=learning_rate)
             self.all.append(self.adagrad)
+        elif tables:
+            self.rows = RowAdam([*tables.values()], learning_rate=learning_rate)
+            self.all.append(self.rows)
+            for module in stepped:
+                module.before_lookup = partial(self.rows.catch_up, module.weight)
         if others_sparse:
-            self.all.append(torch.optim.SparseAdam(list(others_sparse.values()), lr=learning_rate))
+            self.all.append(torch.optim.SparseAdam(others_sparse, lr=learning_rate))
 
     def step(self, learning_rate: float) -> None:
         """One step of each; embeddings whose rate is their own follow the same schedule."""

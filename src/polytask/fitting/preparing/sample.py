@@ -9,6 +9,7 @@ from polytask.streams.order import epoch_order
 
 _BY_ROWS = (
     *("batch_size", "epochs", "patience", "ensemble", "cross_layers", "shortcuts", "linear"),
+    "embedding_optimizer",
 )
 """The options that follow from the number of rows where the user leaves them open."""
 
