@@ -390,3 +390,19 @@ def test_a_history_counts_what_a_user_did_on_the_days_before(tmp_path: Path) -> 
     auc = load(tmp_path / "day-1").evaluate(third)["click"]["auc"].value
     alone = fit(second, ["click"], **{**options, **test, "out": tmp_path / "alone"})  # type: ignore[arg-type]
     assert auc > alone.evaluate(third)["click"]["auc"].value + 0.05
+
+
+def test_words_of_a_sample_are_counted_once(tmp_path: Path) -> None:
+    """On disk a sample is prepared first; what has grown there does not grow again with the counts of all rows."""
+    options = {**DAILY, "columns": {"text": ["title"]}, "valid_fraction": 0.0, "test_fraction": 0.0}
+    table = titles(0, ["cat", "owl"])
+    fit(table, ["click"], out=tmp_path / "run", **options)  # type: ignore[arg-type]
+    today = written(titles(1, ["cat", "emu"]), tmp_path / "today.parquet")
+    columns = {"columns": {"text": ["title"]}}
+    first = load(tmp_path / "run").inputs.by_name["text"].vocabularies[0]  # type: ignore[attr-defined]
+    found = followed(today, tmp_path / "run", tmp_path, "counted", **columns)
+    vocabulary = found.inputs.by_name["text"].vocabularies[0]  # type: ignore[attr-defined]
+    before, after = (
+        dict(zip(each.values, each.counts.array().tolist())) for each in (first, vocabulary)
+    )
+    assert after["owl"] == before["owl"] and 0 < after["cat"] - before["cat"] < 3 * 150
