@@ -50,6 +50,7 @@ def test_one_part_is_the_whole(kind: str, grouped: bool) -> None:
     if not grouped:
         del rows["groups"]
     mine, due = evaluate_parts(KINDS[kind], [PartRows(**rows)]), evaluate(KINDS[kind], **rows)
+    assert not any("no interval" in note for note in mine.notes)
     assert replace(mine, metrics=()) == replace(due, metrics=())
     assert [rounded(each) for each in mine.metrics] == [rounded(each) for each in due.metrics]
 
@@ -101,7 +102,9 @@ def test_with_few_bins_auc_is_within_the_bound_that_is_said(
 def test_parts_of_one_class_each_make_an_auc() -> None:
     """Labels that a part does not tell apart; the classes of both parts together do."""
     no, yes = PartRows([0.2, 0.4], [0.0, 0.0]), PartRows([0.3, 0.9], [1.0, 1.0])
-    assert evaluate_parts(Binary(), [no, yes])["auc"].value == 0.75
+    found = evaluate_parts(Binary(), [no, yes])
+    assert found["auc"].value == 0.75 and found["auc"].low is None
+    assert "no interval of auc: not every part shows how it varies" in found.notes
     odds = [[0.6, 0.4], [0.3, 0.7]]
     first, second = PartRows(odds, [0.0, 0.0]), PartRows(odds, [1.0, 1.0])
     assert evaluate_parts(Multiclass(), [first, second])["macro_auc"].value == 0.5

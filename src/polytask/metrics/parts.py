@@ -93,6 +93,11 @@ def evaluate_parts(
         and each.name not in wholes
         and not (each.needs_groups and joined.num_groups is None)
     ]
+    absent += [
+        f"no interval of {each.name}: not every part shows how it varies"
+        for each in metrics
+        if intervals and each.low is None
+    ]
     of_parts = _of_means(known, len(counts), joined.num_rows)
     notes = (*of_parts, *_of_bounds(known), *joined.notes, *absent)
     return replace(joined, metrics=metrics, notes=notes)
