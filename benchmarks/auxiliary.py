@@ -21,7 +21,7 @@ from polytask.config import validate_config
 from polytask.fitting import prepare
 from polytask.fitting.building import start_training
 from polytask.fitting.own_parts import OwnParts
-from polytask.fitting.plan import multi_task
+from polytask.fitting.planning import multi_task
 from polytask.training import train
 from polytask.training.loop import TrainStep
 

@@ -211,7 +211,7 @@ def begun(name: str, trunk: str, epochs: int) -> tuple["ModelPlan", "TrainingRun
     """Our model before its first step, and what it is trained on."""
     from polytask.fitting.building import start_training
     from polytask.fitting.own_parts import OwnParts
-    from polytask.fitting.plan import multi_task
+    from polytask.fitting.planning import multi_task
 
     prepared = prepared_rows(name, trunk, epochs)
     plan = multi_task(prepared.config, prepared)

@@ -161,8 +161,12 @@ def steps(options: argparse.Namespace) -> Callable[[], list[float]]:
 
     from polytask.fitting.building import start_training
     from polytask.fitting.own_parts import OwnParts
-    from polytask.fitting.plan import multi_task
     from polytask.training.loop import train
+
+    try:
+        from polytask.fitting.planning import multi_task
+    except ModuleNotFoundError:  # An older checkout.
+        from polytask.fitting.plan import multi_task  # type: ignore[attr-defined, no-redef]
 
     prepared = prepared_job(options)
     plan = multi_task(prepared.config, prepared)

@@ -7,7 +7,7 @@ import pytest
 
 from polytask.balancing import BALANCERS, WRAPPERS
 from polytask.choices import KIND_NAMES, RULE_NAMES, TRUNK_NAMES, WRAPPER_NAMES, NumericEncoding
-from polytask.cli import main, options
+from polytask.cli import main, option_parameters
 from polytask.config import FitConfig
 from polytask.config.fields import description
 from polytask.inputs import numbers
@@ -97,4 +97,4 @@ def test_what_is_to_be_repeated_can_be() -> None:
     """An option that says so takes all values that it is given, not the last one."""
     for name, field in FitConfig.model_fields.items():
         if "repeat" in description(field):
-            assert name in options._REPEATED, name
+            assert name in option_parameters._REPEATED, name

@@ -41,6 +41,13 @@ def test_what_cannot_be_is_said(tmp_path: Path, forked: Forked, command: str, sa
     forked.run(*words).refused(said)
 
 
+@pytest.mark.parametrize("command", ["study", "transfer"])
+@pytest.mark.parametrize("option", ["--grow", "--forget=30d", "--init-from=run"])
+def test_what_begins_anew_grows_from_no_run(command: str, option: str, forked: Forked) -> None:
+    found = forked.run(command, "log.parquet", "--task=a", "--task=b", option)
+    assert found.code == 2 and f"No such option: {option.split('=')[0]}" in found.err
+
+
 def asked(**options: object) -> StudyConfig:
     known = {name: value for name, value in options.items() if name in STUDY_OPTIONS}
     return _asked(options, known)[0]

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import polytask
 from polytask.cli import main
 from polytask.data.generate import short_video_log
 
@@ -48,3 +49,18 @@ def test_columns_not_used_are_named_with_the_reason(
         assert "split at random, seed 0" in shown
         report = (home / "run" / "report.html").read_text()
         assert "Split at random, seed 0." in report and "<code>tags</code> (a list" in report
+
+
+def test_the_bound_of_an_auc_of_bins_is_in_the_terminal_the_record_and_the_report(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for module in ("fitting.comparing.spool", "fitting.storing.preparing"):
+        monkeypatch.setattr(f"polytask.{module}.PART_ROWS", 100)
+    monkeypatch.setattr("polytask.metrics.wholes.MOST_BINS", 50)
+    options = ["--task", "click", "--on-disk", "always", "--cache", "cache", "--epochs", "1"]
+    options += ["--threads", "1", "--baseline", "none", "--out", "binned", "--ignore", "tags"]
+    shown = printed(home, monkeypatch, capsys, "fit", "log.parquet", *options)
+    metric = polytask.load("binned").metrics.tasks["click"].multi.test["auc"]  # type: ignore[index]
+    said = f"within {metric.bound:.1e} of the exact one"
+    assert metric.bound > 0 and f"AUC of click: {said}" in shown
+    assert said in (home / "binned" / "report.html").read_text()

@@ -14,7 +14,8 @@ from polytask.config import FitConfig, validate_config
 from polytask.config.presets import with_preset
 from polytask.fitting import ModelStarted, fit_events, prepare, resume_events
 from polytask.fitting.bagging import bagged
-from polytask.fitting.plan import ModelPlan, plans_of
+from polytask.fitting.plan import ModelPlan
+from polytask.fitting.planning import plans_of
 from polytask.model import Bag
 from polytask.streams import Batch
 from polytask.study import run_study, validate_study

@@ -86,6 +86,27 @@ def test_a_power_lies_between_the_plain_sum_and_the_whole(power: float) -> None:
         Relative(2, power=power + 1.5)
 
 
+def test_they_are_made_for_the_rule_that_reads_them_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
+
+    def watched(*arguments: object) -> list[float]:
+        made.append(arguments)
+        return [1.0, 1.0]
+
+    monkeypatch.setattr("polytask.fitting.building.constant_losses", watched)
+    x = np.random.default_rng(0).normal(size=200)
+    table = pa.table({"x": x, "a": (x > 0).astype(int), "b": (x > 1).astype(int)})
+    options = {"epochs": 1, "baseline": "none", "intervals": False, "allow": "x"}
+    for rule, is_read in (
+        ("uncertainty", False),
+        ("relative", True),
+        ({"name": "smoothed", "inner": "relative"}, True),
+    ):
+        made.clear()
+        polytask.fit(table, ["a:binary", "b:binary"], balancer=rule, **options)  # type: ignore[arg-type]
+        assert bool(made) == is_read, rule
+
+
 def test_in_a_fit_a_rare_label_weighs_more_by_its_entropy() -> None:
     x, z = np.random.default_rng(0).normal(size=(2, 600))
     half, rare = x + z > 0, x + z > 2.4

@@ -15,7 +15,7 @@ from polytask.cli import main
 from polytask.config import read_config, validate_config
 from polytask.errors import UserError
 from polytask.fitting import Finished, Prepared, fit_events, resume_events
-from polytask.fitting.plan import plans_of
+from polytask.fitting.planning import plans_of
 from polytask.fitting.preparing.prepare import prepare
 from polytask.fitting.telling import prepared_lines
 from polytask.training.loop import TrainStep

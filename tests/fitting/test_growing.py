@@ -277,3 +277,132 @@ def test_an_input_whose_columns_depend_on_each_other_starts_anew(wide: Run) -> N
     options["columns"] = {"sequence": ["seen", "bought"]}
     found = prepare(with_preset(validate_config(options)), table)
     assert "sequence starts anew: it read seen" in found.growth
+
+
+def visits(number: int, users: dict[int, int]) -> pa.Table:
+    """So many rows of each user, on one day."""
+    user_B = np.random.default_rng(number).permutation(np.repeat(list(users), list(users.values())))
+    when = START + datetime.timedelta(days=number)
+    return pa.table(
+        {
+            "user_id": user_B,
+            "price": np.random.default_rng(number).normal(size=len(user_B)),
+            "shown_at": [when] * len(user_B),
+            "click": np.arange(len(user_B)) % 2,
+        }
+    )
+
+
+BOUNDED = {"max_ids": 3, "valid_fraction": 0.0, "test_fraction": 0.0}
+
+
+@pytest.mark.parametrize("how", ["memory", "whole", "counted"])
+def test_max_ids_bounds_a_vocabulary_that_grows(tmp_path: Path, how: str) -> None:
+    """The commonest of both days: 2 with 40 + 90, 5 with 110, 1 with 100, though not seen today. 4 is rarer, and 3 today
+    too rare for an id beside others."""
+    first = visits(0, {1: 100, 2: 40, 3: 95, 4: 20})
+    fit(first, ["click"], out=tmp_path / "run", **OPTIONS, **BOUNDED)  # type: ignore[arg-type]
+    table = written(visits(1, {2: 90, 3: 1, 4: 70, 5: 110, 6: 80}), tmp_path / "today.parquet")
+    found = followed(table, tmp_path / "run", tmp_path, how, max_ids=3)
+    vocabulary = found.inputs.by_name["categorical"].vocabularies[0]  # type: ignore[attr-defined]
+    assert [*vocabulary.values] == [1, 2, 5]
+    assert vocabulary.counts.array().tolist() == [100, 130, 110]
+    assert found.growth == ("the rarest beyond 3 ids dropped: 2 of 5 ids of user_id",)
+    whole = followed(table, tmp_path / "run", tmp_path, how, max_ids=9)
+    assert users(whole) == {1, 2, 3, 5, 4, 6} and not whole.growth
+    hashed = followed(table, tmp_path / "run", tmp_path, how, max_ids=3, hash_buckets=4)
+    assert hashed.inputs.by_name["categorical"].vocabularies[0].num_ids == 3 + 2 + 4  # type: ignore[attr-defined]
+
+
+def test_what_is_forgotten_makes_room_for_what_is_common(tmp_path: Path) -> None:
+    """1, the commonest, is gone for three days: 2 and 5 stay, and 6 gets its place."""
+    first = visits(0, {1: 100, 2: 40})
+    options = {**OPTIONS, **BOUNDED, **TIMES}
+    fit(first, ["click"], out=tmp_path / "run", **options)  # type: ignore[arg-type]
+    table = written(visits(4, {2: 9, 5: 110, 6: 80}), tmp_path / "today.parquet")
+    found = followed(table, tmp_path / "run", tmp_path, "memory", max_ids=3, **TIMES)
+    assert last_days(found) == {2: 4, 5: 4, 6: 4} and len(found.growth) == 1
+
+
+def titles(number: int, words: list[str], num_rows: int = 900) -> pa.Table:
+    drawn = np.random.default_rng(number)
+    texts = [" ".join(drawn.choice(words, 3)) for _ in range(num_rows)]
+    return pa.table({"title": texts, "click": drawn.integers(0, 2, num_rows)})
+
+
+@pytest.mark.parametrize("on_disk", ["never", "always"])
+def test_words_that_are_new_get_rows_and_others_keep_theirs(tmp_path: Path, on_disk: str) -> None:
+    """Beyond `max_words` the commonest of both days stay: of the first day's words dog is the rarest."""
+    options = {**DAILY, "columns": {"text": ["title"]}, "on_disk": on_disk, "cache": tmp_path}
+    first_words = ["cat", "cat", "cat", "owl", "owl", "dog"]
+    tables = {
+        "first": titles(0, first_words),
+        "second": titles(1, ["cat", "emu", "emu", "emu", "gnu"]),
+    }
+    files = {name: written(table, tmp_path / f"{name}.parquet") for name, table in tables.items()}
+    short = {"input_options": {"text": {"max_words": 4}}}
+    first = fit(files["first"], ["click"], out=tmp_path / "run", **options, **short)  # type: ignore[arg-type]
+    more = {"grow": True, "init_from": tmp_path / "run", "learning_rate": 1e-12}
+    later = fit(files["second"], ["click"], **options, **short, **more)  # type: ignore[arg-type]
+    known, found = (run.inputs.by_name["text"].vocabularies[0] for run in (first, later))  # type: ignore[attr-defined]
+    assert [*known.values] == ["cat", "owl", "dog"]
+    assert [*found.values] == ["cat", "owl", "emu", "gnu"]
+    old, new = (
+        run.model.encoder.parts["text"].encoders[0].embeddings.weight for run in (first, later)
+    )  # type: ignore[union-attr]
+    assert len(new) == 2 + 4
+    torch.testing.assert_close(new[2:4], old[2:4], atol=1e-8, rtol=0)
+    other = {**short, "input_options": {"text": {"unit": "characters"}}}
+    anew = fit(files["second"], ["click"], **options, **other, **more)  # type: ignore[arg-type]
+    assert "text starts anew: its options are others" in anew.metrics.data.notes
+
+
+def clicks_by_user(number: int, users: range) -> pa.Table:
+    """A day of users who click always or never; four rows of each."""
+    drawn = np.random.default_rng(number)
+    user_B = drawn.permutation(np.repeat(list(users), 4))
+    click_B = np.where(drawn.random(len(user_B)) < 0.1, 1 - user_B % 2, user_B % 2)
+    at_B = number + np.sort(drawn.random(len(user_B)))
+    return pa.table({"user_id": user_B, "at": at_B, "click": click_B})
+
+
+def test_a_history_counts_what_a_user_did_on_the_days_before(tmp_path: Path) -> None:
+    """On the second day users who were there are known from its first row on, new ones are not."""
+    parts = {"valid_fraction": 0.0, "test_from": None, "history": "user_id", "time_column": "at"}
+    options = {**DAILY, **parts, "ignore": "at", "test_fraction": 0.0, "epochs": 3}
+    first = clicks_by_user(0, range(200))
+    fit(first, ["click"], out=tmp_path / "day-0", **{**options, "test_from": 0.99})  # type: ignore[arg-type]
+    second, more = (
+        clicks_by_user(1, range(100, 300)),
+        {"grow": True, "init_from": tmp_path / "day-0"},
+    )
+    test = {"test_from": 1.99, "out": tmp_path / "day-1"}
+    fit(second, ["click"], **{**options, **more, **test})  # type: ignore[arg-type]
+    past = load(tmp_path / "day-1").inputs.by_name["history"]
+    rows = past.observed(second.slice(0, 60)).to_pydict()  # type: ignore[attr-defined]
+    counts = np.expm1(rows["user_id: rows before"]).round()
+    known = np.array(second["user_id"].slice(0, 60)) < 200
+    assert set(counts[known]) <= {3, 4} and not counts[~known].any()
+    means = np.array(rows["user_id: mean of click before"])
+    clicks = np.array(second["user_id"].slice(0, 60)) % 2 == 1
+    assert means[known & clicks].mean() > means[known & ~clicks].mean() + 0.1
+    third = clicks_by_user(2, range(300))
+    auc = load(tmp_path / "day-1").evaluate(third)["click"]["auc"].value
+    alone = fit(second, ["click"], **{**options, **test, "out": tmp_path / "alone"})  # type: ignore[arg-type]
+    assert auc > alone.evaluate(third)["click"]["auc"].value + 0.05
+
+
+def test_words_of_a_sample_are_counted_once(tmp_path: Path) -> None:
+    """On disk a sample is prepared first; what has grown there does not grow again with the counts of all rows."""
+    options = {**DAILY, "columns": {"text": ["title"]}, "valid_fraction": 0.0, "test_fraction": 0.0}
+    table = titles(0, ["cat", "owl"])
+    fit(table, ["click"], out=tmp_path / "run", **options)  # type: ignore[arg-type]
+    today = written(titles(1, ["cat", "emu"]), tmp_path / "today.parquet")
+    columns = {"columns": {"text": ["title"]}}
+    first = load(tmp_path / "run").inputs.by_name["text"].vocabularies[0]  # type: ignore[attr-defined]
+    found = followed(today, tmp_path / "run", tmp_path, "counted", **columns)
+    vocabulary = found.inputs.by_name["text"].vocabularies[0]  # type: ignore[attr-defined]
+    before, after = (
+        dict(zip(each.values, each.counts.array().tolist())) for each in (first, vocabulary)
+    )
+    assert after["owl"] == before["owl"] and 0 < after["cat"] - before["cat"] < 3 * 150

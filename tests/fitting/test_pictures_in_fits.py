@@ -22,7 +22,7 @@ from polytask.data import read_table
 from polytask.data.splits import split_random
 from polytask.errors import UserError
 from polytask.fitting import Finished, fit_events, resume_events
-from polytask.fitting.plan import plans_of
+from polytask.fitting.planning import plans_of
 from polytask.fitting.preparing.bad_rows import without_bad_rows
 from polytask.fitting.preparing.prepare import prepare
 from polytask.fitting.preparing.splitting import Parts

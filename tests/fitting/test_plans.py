@@ -16,7 +16,8 @@ from polytask.errors import UserError
 from polytask.fitting import Finished, ModelStarted, Prepared, building, fit_events, prepare
 from polytask.fitting.building import balancer_of, start_training
 from polytask.fitting.own_parts import OwnParts
-from polytask.fitting.plan import From, ModelPlan, check_order, multi_task, plans_of
+from polytask.fitting.plan import From, ModelPlan, check_order
+from polytask.fitting.planning import multi_task, plans_of
 from polytask.fitting.session import Session
 from polytask.training.loop import TrainStep
 from polytask.training.randomness import drawn_from

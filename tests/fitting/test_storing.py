@@ -396,13 +396,13 @@ def test_all_test_rows_are_scored_in_parts(tmp_path: Path, monkeypatch: pytest.M
         counts = ("num_rows", "num_unlabelled", "num_positive", "num_groups")
         for each in counts:
             assert getattr(mine.multi.test, each) == getattr(due.multi.test, each)
-        assert "random parts" in mine.multi.test.notes[0]
+        assert any("random parts" in note for note in mine.multi.test.notes) == (name == "watch")
         for found, expected in zip(mine.multi.test.all_metrics(), due.multi.test.all_metrics()):
             assert found.name == expected.name
             if found.name.endswith(("log_loss", "mae")):
                 assert found.value == pytest.approx(expected.value, rel=1e-6)
             if found.name == "auc":
-                assert found.value == pytest.approx(expected.value, abs=0.03)
+                assert found.value == pytest.approx(expected.value, abs=1e-9)
         assert {gain.name for gain in mine.gains} == {gain.name for gain in due.gains}
 
 
@@ -461,8 +461,8 @@ def test_a_table_is_evaluated_in_pieces(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr("polytask.fitting.run_folder.predicting._PIECE_ROWS", 300)
     found = evaluated_in_pieces(run, other)
     assert found["click"].num_rows == due["click"].num_rows == 2000
-    assert any("3 random parts" in note for note in found["click"].notes)
+    assert not any("random parts" in note for note in found["click"].notes)
     log_loss = due["click"]["log_loss"].value
     assert found["click"]["log_loss"].value == pytest.approx(log_loss, rel=1e-6)
-    assert found["click"]["auc"].value == pytest.approx(due["click"]["auc"].value, abs=0.02)
+    assert found["click"]["auc"].value == pytest.approx(due["click"]["auc"].value, abs=1e-12)
     assert any("lacks column 'watch'" in note for note in found["watch"].notes)

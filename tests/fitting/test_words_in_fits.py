@@ -15,7 +15,7 @@ from polytask.fitting import prepare
 from polytask.fitting.building import start_training
 from polytask.fitting.fitting import fit_events
 from polytask.fitting.own_parts import OwnParts
-from polytask.fitting.plan import multi_task
+from polytask.fitting.planning import multi_task
 from polytask.training import train
 from polytask.training.evaluation import predict
 

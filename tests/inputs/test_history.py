@@ -1,5 +1,6 @@
 """Histories: counts and means against a plain loop, blocks of time, and what it never sees."""
 
+import json
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -147,3 +148,74 @@ def test_what_makes_no_history(options: dict[str, object], match: str) -> None:
         KeyHistory.fit(table, ["user", "at"], **options)
     with pytest.raises(UserError, match="no training row has a time"):
         KeyHistory.fit(pa.table({"user": ["a"], "at": [None]}), ["user", "at"], time="at")
+
+
+def day_of_log(number: int) -> tuple[pa.Table, dict[str, NDArray[np.float64]]]:
+    """Fifty units of time after the day before, with a user and a tag of its own."""
+    table, targets = made_log(seed=number)
+    users = [
+        name and f"{name}{number if name == 'cy' else ''}" for name in table["user"].to_pylist()
+    ]
+    at_B = table["at"].to_numpy() + 50 * number
+    table = pa.table({"user": users, "tag": table["tag"].to_numpy() + number, "at": at_B})
+    return table, targets
+
+
+@pytest.mark.parametrize("key", [("user",), ("tag",), ("user", "tag")])
+def test_what_earlier_runs_observed_counts_from_their_end_on(key: tuple[str, ...]) -> None:
+    """Over three days, against a loop: a row knows all earlier days, and the blocks before its own of its day."""
+    days = [day_of_log(number) for number in range(3)]
+    options = {"time": "at", "keys": [key], "width": 4, "smoothing": 5}
+    fits = [KeyHistory.fit(table, ["user", "tag", "at"], targets=t, **options) for table, t in days]  # type: ignore[arg-type]
+    chain = fits[0]
+    for each in fits[1:]:
+        grown = chain.grown(each)
+        assert isinstance(grown, KeyHistory)
+        chain = KeyHistory.from_record(json.loads(json.dumps(grown.to_record())))
+    assert chain == grown and chain.scales == fits[0].scales and chain.means == fits[0].means
+    late, _ = day_of_log(2)
+    late = late.set_column(2, "at", pa.array(np.linspace(101, 200, len(late))))
+    name = " * ".join(key)
+    for rows in (days[2][0], late):
+        seen = chain.observed(rows)
+        for target, overall in zip(days[0][1], chain.means):
+            expected = [
+                _of_the_past(row, days, target, key, overall=overall) for row in rows.to_pylist()
+            ]
+            columns = [seen[f"{name}: rows before"], seen[f"{name}: mean of {target} before"]]
+            np.testing.assert_allclose(np.stack(columns, axis=1), expected, rtol=1e-9)
+    # A row from before the second day's end knows that day's blocks alone, never a label of later.
+    early = days[1][0]
+    counts = np.expm1(np.array(chain.observed(early)[f"{name}: rows before"]))
+    assert not counts.any()
+
+
+def _of_the_past(
+    row: dict[str, object],
+    days: list[tuple[pa.Table, dict[str, NDArray[np.float64]]]],
+    target: str,
+    key: tuple[str, ...],
+    *,
+    overall: float,
+) -> tuple[float, float]:
+    """log(1 + rows) and smoothed mean of a row of the last day or behind it."""
+    num_rows, labels = 0, []
+    end = max(days[-1][0]["at"].to_pylist())
+    for number, (table, targets) in enumerate(days):
+        for other, label in zip(table.to_pylist(), targets[target]):
+            is_same = all(row[name] is not None and row[name] == other[name] for name in key)
+            block = np.floor((end - other["at"]) / 4)
+            is_before = number < 2 or row["at"] > end or block > np.floor((end - row["at"]) / 4)
+            if is_same and is_before:
+                num_rows += 1
+                labels += [] if np.isnan(label) else [label]
+    return float(np.log1p(num_rows)), (sum(labels) + 5 * overall) / (len(labels) + 5)
+
+
+def test_a_history_of_other_keys_or_labels_starts_anew() -> None:
+    table, targets = made_log()
+    first = KeyHistory.fit(table, ["user", "at"], time="at", targets=targets)
+    other = KeyHistory.fit(table, ["user", "at"], time="at", targets={"click": targets["click"]})
+    numbered = table.set_column(0, "user", table["tag"])
+    for later in (other, KeyHistory.fit(numbered, ["user", "at"], time="at", targets=targets)):
+        assert not first.goes_on(later) and first.grown(later) is later

@@ -211,3 +211,56 @@ def test_a_damaged_record_is_refused(damage: dict[str, object], vectors: Path) -
     record = Text.fit(TABLE, ["a"], vectors=str(vectors)).to_record()
     with pytest.raises(UserError):
         Text.from_record({**record, **damage})
+
+
+LATER = pa.table({"a": ["a zebra and a yak", "the yak"], "b": ["the gnu", "the gnu"]})
+
+
+@pytest.mark.parametrize("freeze", [False, True])
+def test_new_words_of_later_rows_have_the_files_vectors(vectors: Path, freeze: bool) -> None:
+    """Words keep their places and their vectors; a new one has the file's, or none."""
+    fit = partial(Text.fit, columns=["a", "b"], shared=True, vectors=str(vectors), min_count=2)
+    first, later = (fit(table, freeze=freeze) for table in (TABLE, LATER))
+    known, new = first.vocabularies[0].values, later.vocabularies[0].values
+    grown = first.grown(later)
+    assert isinstance(grown, Text)
+    (found,) = grown.vocabularies
+    assert [*found.values] == [*known, *(word for word in new if word not in known)]
+    assert {"gnu", "yak"} <= set(found.values)
+    table = grown.module().encoders[0].embeddings.weight[2:]  # type: ignore[union-attr, index]
+    assert len(table) == len(found.values)
+    for word, row in zip(found.values, table):
+        if word in ("the", "cat", "zebra"):
+            due = {"the": [1, 2], "cat": [3, 4], "zebra": [5, 6]}[word]
+            assert row.tolist() == due
+    is_known = np.isfinite(grown.vectors[0].matrix()).all(axis=1)
+    assert [*np.array([*found.values])[is_known]] == [
+        word for word in found.values if word in ("the", "cat", "zebra")
+    ]
+    assert Text.from_record(json.loads(json.dumps(grown.to_record()))) == grown
+
+
+def test_texts_that_are_read_otherwise_start_anew(vectors: Path) -> None:
+    first = Text.fit(TABLE, ["a", "b"], min_count=1)
+    others: list[dict[str, object]] = [
+        {"unit": "characters"},
+        {"shared": True},
+        {"vectors": str(vectors)},
+    ]
+    for options in others:
+        later = Text.fit(LATER, ["a", "b"], min_count=1, **options)  # type: ignore[arg-type]
+        assert first.grown(later) is later and not first.goes_on(later)
+
+
+def test_each_encoder_grows_by_its_own_words_and_counts_both_days() -> None:
+    first, later = (Text.fit(table, ["a", "b"], min_count=1) for table in (TABLE, LATER))
+    grown = first.grown(later)
+    assert isinstance(grown, Text)
+    for before, day, after in zip(first.vocabularies, later.vocabularies, grown.vocabularies):
+        counts = [
+            dict(zip(each.values, each.counts.array().tolist()))  # type: ignore[union-attr]
+            for each in (before, day, after)
+        ]
+        words = {*counts[0], *counts[1]}
+        assert counts[2] == {w: counts[0].get(w, 0) + counts[1].get(w, 0) for w in words}
+    assert "gnu" in grown.vocabularies[1].values and "gnu" not in grown.vocabularies[0].values

@@ -114,3 +114,17 @@ def test_lists_of_every_sort_are_words(kind: object) -> None:
     found = words_of(column, "words")
     assert found.values_N.to_pylist() == ["a", "b", "c", None]
     assert found.lengths_B.tolist() == [2, 0, 2]
+
+
+def test_words_of_a_later_day_are_known_beside_the_earlier_ones() -> None:
+    """Beyond `max_words` the commonest of both days; their ends and shapes grow as well."""
+    first = WordInput.fit(pa.table({"w": ["Cat cat owl owl dog dog"]}), ["w"])
+    table = pa.table({"w": ["emu EMU emu gnu gnu cat"]})
+    grown = first.grown(WordInput.fit(table, ["w"], max_words=4))
+    assert isinstance(grown, WordInput)
+    assert [*grown.tables[0].values] == ["cat", "dog", "owl", "emu"]
+    assert all(len(each.values) <= 4 for each in grown.tables)
+    later = WordInput.fit(table, ["w"])
+    assert {"emu", "gnu"} <= set(first.grown(later).tables[0].values)  # type: ignore[attr-defined]
+    other = WordInput.fit(table.rename_columns(["v"]), ["v"])
+    assert first.grown(other) is other

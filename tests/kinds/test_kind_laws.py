@@ -322,6 +322,18 @@ def test_duans_factor_makes_the_mean_predicted_the_mean_observed() -> None:
     assert off.calibrated(exact_BO, labels_B, weights_B) == off and not off.needs_calibration
 
 
+def test_the_exponential_of_an_error_stays_below_the_largest_label() -> None:
+    labels = pa.chunked_array([[0.0, 2.0, None, 30.0, 5.0]])
+    kind = Regression(transform="log1p").fit(labels, "y")
+    outputs_BO = torch.linspace(-3, 40, 100)[:, None]
+    predicted_B = kind.predict(outputs_BO)
+    assert predicted_B.max().item() == kind.largest == 30.0
+    free_B = kind.scale.back(outputs_BO[:, 0])
+    assert torch.equal(predicted_B[free_B < 30], free_B[free_B < 30]) and (free_B < 30).sum() > 5
+    # A quantity itself may go on beyond what was seen.
+    assert Regression().fit(labels, "y").predict(outputs_BO).max().item() > 30
+
+
 def test_quantiles_do_not_cross() -> None:
     kind = Quantile(levels=(0.1, 0.5, 0.9))
     outputs_BO = torch.randn(100, 3, generator=torch.Generator().manual_seed(0))

@@ -7,7 +7,7 @@ from sklearn.metrics import roc_auc_score
 from polytask.errors import UserError
 from polytask.kinds import Binary, Count, Multiclass, Regression
 from polytask.metrics import compare, evaluate, intervals, quick_metric
-from polytask.metrics.definitions import definition_of
+from polytask.metrics.definition import definition_of
 from polytask.metrics.rows import read_rows
 
 KINDS = {kind.name: kind for kind in (Binary(), Multiclass(), Regression(), Count())}

@@ -11,7 +11,7 @@ from polytask.metrics import PartRows, compare, compare_parts, evaluate, evaluat
 from polytask.records import Gain, MetricValue
 
 KINDS = {kind.name: kind for kind in (Binary(), Multiclass(), Regression(), Count())}
-OF_PAIRS = {"auc", "macro_auc", "xauc", "macro_f1"}
+MEANS = {"xauc", "macro_f1"}
 
 
 def rows_of(kind: str, size: int, seed: int = 0) -> dict[str, Any]:
@@ -50,6 +50,7 @@ def test_one_part_is_the_whole(kind: str, grouped: bool) -> None:
     if not grouped:
         del rows["groups"]
     mine, due = evaluate_parts(KINDS[kind], [PartRows(**rows)]), evaluate(KINDS[kind], **rows)
+    assert not any("no interval" in note for note in mine.notes)
     assert replace(mine, metrics=()) == replace(due, metrics=())
     assert [rounded(each) for each in mine.metrics] == [rounded(each) for each in due.metrics]
 
@@ -66,7 +67,7 @@ def test_parts_say_what_the_whole_says(kind: str, grouped: bool) -> None:
     assert [getattr(parted, each) for each in counts] == [getattr(whole, each) for each in counts]
     assert [m.name for m in parted.metrics] == [m.name for m in whole.metrics]
     for mine, due in zip(parted.metrics, whole.metrics):
-        if mine.name not in OF_PAIRS:
+        if mine.name not in MEANS:
             assert mine.value == pytest.approx(due.value, rel=1e-11), mine.name
         assert due.low is not None and due.high is not None
         assert mine.low is not None and mine.high is not None
@@ -74,6 +75,39 @@ def test_parts_say_what_the_whole_says(kind: str, grouped: bool) -> None:
         # Widths by 200 resamples miss by a tenth or two. The error of parts beyond the whole's is that of one over their rows.
         assert abs(mine.value - due.value) < 0.05 * width, mine.name
         assert 0.6 * width < mine.high - mine.low < 1.6 * width, mine.name
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass"])
+@pytest.mark.parametrize("grouped", [False, True])
+def test_with_few_bins_auc_is_within_the_bound_that_is_said(
+    kind: str, grouped: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = rows_of(kind, 20_000)
+    if not grouped:
+        del rows["groups"]
+    name = KINDS[kind].main_metric
+    exact = evaluate_parts(KINDS[kind], parts_of(rows, 4))
+    assert exact[name].bound == 0 and f"{name}_bound" not in exact.to_dict()
+    monkeypatch.setattr("polytask.metrics.wholes.MOST_BINS", 400)
+    found = evaluate_parts(KINDS[kind], parts_of(rows, 4))
+    bound = found[name].bound
+    assert 0 < bound < 0.01 and found.to_dict()[f"{name}_bound"] == bound
+    assert 0 < abs(found[name].value - exact[name].value) <= bound
+    assert found[name].low == pytest.approx(exact[name].low - bound, abs=2 * bound)
+    assert any(f"within {bound:.1e} of the exact one" in note for note in found.notes)
+    [gain, *_] = compare_parts(KINDS[kind], zip(parts_of(rows, 4), parts_of(rows, 4)))
+    assert gain.value == 0 and gain.low is not None and gain.low <= -2 * bound
+
+
+def test_parts_of_one_class_each_make_an_auc() -> None:
+    """Labels that a part does not tell apart; the classes of both parts together do."""
+    no, yes = PartRows([0.2, 0.4], [0.0, 0.0]), PartRows([0.3, 0.9], [1.0, 1.0])
+    found = evaluate_parts(Binary(), [no, yes])
+    assert found["auc"].value == 0.75 and found["auc"].low is None
+    assert "no interval of auc: not every part shows how it varies" in found.notes
+    odds = [[0.6, 0.4], [0.3, 0.7]]
+    first, second = PartRows(odds, [0.0, 0.0]), PartRows(odds, [1.0, 1.0])
+    assert evaluate_parts(Multiclass(), [first, second])["macro_auc"].value == 0.5
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -112,8 +146,10 @@ def test_a_part_without_a_positive_is_left_out_and_none_at_all_is_told() -> None
         PartRows(score, np.full(50, np.nan)),
     ]
     evaluation = evaluate_parts(Binary(), parts)
-    assert evaluation["auc"].value == 1.0 and evaluation.num_rows == 100
-    assert any("3 random parts" in note for note in evaluation.notes)
+    labels = np.concatenate([label, np.zeros(50)])
+    due = evaluate(Binary(), np.concatenate([score, score]), labels)["auc"].value
+    assert evaluation["auc"].value == pytest.approx(due) and evaluation.num_rows == 100
+    assert not any("parts" in note for note in evaluation.notes)
     without = evaluate_parts(Binary(), parts[1:])
     assert "auc" not in without and "no auc: the labels are all of one class" in without.notes
     assert evaluate_parts(Binary(), parts[2:]).metrics == ()

@@ -40,6 +40,8 @@ def refused(tmp_path: Path, text: str) -> str:
         (GOOD + "  trunk: ple\ntrunks: [mmoe]\n", "study.yaml:4:3: fit.trunk: "),
         (GOOD + "  hidden: [8]\ntrunks: [mmoe]\n", "study.yaml:4:3: fit.hidden: "),
         (GOOD + "  out: runs/a\n", "study.yaml:4:3: fit.out: "),
+        (GOOD + "  grow: true\n", "study.yaml:4:3: fit.grow: "),
+        (GOOD + "  forget: 30d\n", "study.yaml:4:3: fit.forget: "),
         (GOOD + "  weight: {click: 2.0}\n", "study.yaml:4:3: fit.weight: "),
     ],
 )

@@ -1,67 +1,60 @@
-"""The options of `fit` and `inspect`, made from FitConfig's fields: each is written once."""
+"""Which options each command has, and what their values ask for."""
 
-import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import NoneType
-from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 
-import typer
-from pydantic.fields import FieldInfo
-
-from polytask.choices import AUXILIARY_NAMES, KIND_NAMES, RULE_NAMES, TRUNK_NAMES, WRAPPER_NAMES
+from polytask.cli.option_parameters import POSITIONAL, flag_of, further_option, with_options
 from polytask.cli.study_list import STUDY_OPTIONS
-from polytask.config import FitConfig, read_config, spellings, validate_config
-from polytask.config.fields import description, shown_default
+from polytask.config import FitConfig, read_config, validate_config
 from polytask.errors import UserError
 from polytask.records.transfer import TransferOptions
 
-_REPEATED = {"tasks": "--task", "derive": "--derive", "transform": "--transform"} | {
-    "given": "--given",
-    "weight": "--weight",
-    "columns": "--columns",
-    "data": "--data",
-    "auxiliary": "--auxiliary",
-}
-_POSITIONAL = "table"
 _COLUMN_OPTIONS = (
     *("tasks", "inputs", "ignore", "categorical", "numeric", "columns", "text", "missing"),
     *("decimal", "dates", "encoding", "after", "derive"),
+)
+_STUDY = "The study of transfer"
+_COMPARISON = "The study"
+_NOT_OF_A_STUDY = (
+    *("baseline", "init_from", "grow", "forget", "intervals", "log_every"),
+    *("checkpoint_every", "balancer"),
+    *("auxiliary", "pretrain", "pretrain_epochs", "pretrain_rate", "compare_auxiliary"),
+    *("data", "shares", "bag"),
 )
 
 
 def with_fit_options(command: Callable[[Mapping[str, object]], None]) -> Callable[..., None]:
     """The command with one option a field of FitConfig, --config, --resume, --continue, --on, --workers and --verbose."""
-    resume = _other_option(
+    resume = further_option(
         "resume",
         Path | None,
         "Resume an interrupted run; of the other options only --threads may be given.",
         metavar="RUN",
     )
-    continues = _other_option(
+    continues = further_option(
         "continue_",
         bool,
         "Resume the run of this very command where --out holds it, else begin it.",
     )
-    verbose = _other_option("verbose", bool, "Print all metrics, each with its interval.")
-    on = _other_option(
+    verbose = further_option("verbose", bool, "Print all metrics, each with its interval.")
+    on = further_option(
         "on", str | None, "ray: train in processes of a Ray cluster.", metavar="ENGINE"
     )
-    workers = _other_option("workers", int | None, "Processes of --on ray.", metavar="N")
+    workers = further_option("workers", int | None, "Processes of --on ray.", metavar="N")
     further = (resume, continues, on, workers, verbose)
-    return _with_options(command, tuple(FitConfig.model_fields), *further)
+    return with_options(command, tuple(FitConfig.model_fields), *further)
 
 
 def with_column_options(command: Callable[[Mapping[str, object]], None]) -> Callable[..., None]:
     """The command with the options that say what columns are."""
-    return _with_options(command, (_POSITIONAL, *_COLUMN_OPTIONS))
+    return with_options(command, (POSITIONAL, *_COLUMN_OPTIONS))
 
 
 def with_transfer_options(command: Callable[[Mapping[str, object]], None]) -> Callable[..., None]:
     """The command with the options of a fit, but for its baseline, and those of a study of transfer."""
     left_out = (
-        *("baseline", "compare_auxiliary", "init_from", "intervals", "log_every"),
-        *("checkpoint_every", "bag"),
+        *("baseline", "compare_auxiliary", "init_from", "grow", "forget", "intervals"),
+        *("log_every", "checkpoint_every", "bag"),
     )
     names = [name for name in FitConfig.model_fields if name not in left_out]
     own = (
@@ -76,24 +69,24 @@ def with_transfer_options(command: Callable[[Mapping[str, object]], None]) -> Ca
         ("models", int | None, "N", "Most models that the recommended grouping may have."),
         ("widths", str | None, "N,N", "Also try shared layers of these widths, such as 5,50,500."),
     )
-    further = [_other_option(n, kind, text, metavar=m, panel=_STUDY) for n, kind, m, text in own]
-    resume = _other_option(
+    further = [further_option(n, kind, text, metavar=m, panel=_STUDY) for n, kind, m, text in own]
+    resume = further_option(
         "resume",
         Path | None,
         "Go on with a study that was stopped; no other option.",
         metavar="FOLDER",
     )
-    return _with_options(command, names, *further, resume)
+    return with_options(command, names, *further, resume)
 
 
 def with_study_options(command: Callable[[Mapping[str, object]], None]) -> Callable[..., None]:
     """The command with the options of a fit that all of a study share, and the study's own."""
     names = [name for name in FitConfig.model_fields if name not in _NOT_OF_A_STUDY]
     further = [
-        _other_option(n, kind, text, metavar=m, panel=_COMPARISON)
+        further_option(n, kind, text, metavar=m, panel=_COMPARISON)
         for n, (kind, m, text) in STUDY_OPTIONS.items()
     ]
-    return _with_options(command, names, *further)
+    return with_options(command, names, *further)
 
 
 def transfer_options_from(options: Mapping[str, object]) -> TransferOptions:
@@ -138,7 +131,7 @@ def resumed_from(options: Mapping[str, object]) -> tuple[Path, int | None] | Non
     if path is None:
         return None
     given = _given(options) | ({"config": path} if options.get("config") else {})
-    others = [_flag(name) for name in given if name != "threads"]
+    others = [flag_of(name) for name in given if name != "threads"]
     others += ["--continue"] if options.get("continue_") else []
     others += ["--on"] if options.get("on") else []
     if others:
@@ -167,150 +160,3 @@ def _given(options: Mapping[str, object]) -> dict[str, object]:
     """What was said of a configuration's fields."""
     fields = FitConfig.model_fields
     return {n: v for n, v in options.items() if n in fields and v not in (None, (), [])}
-
-
-def _with_options(
-    command: Callable[[Mapping[str, object]], None],
-    names: Collection[str],
-    *further: inspect.Parameter,
-) -> Callable[..., None]:
-    def wrapped(**options: object) -> None:
-        command(options)
-
-    config = _other_option(
-        "config",
-        Path | None,
-        "YAML file of options, such as a run's run.yaml; those given beside it win.",
-        metavar="FILE",
-    )
-    parameters = [_parameter(name, FitConfig.model_fields[name]) for name in names]
-    parameters += [config, *further]
-    wrapped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    wrapped.__annotations__ = {p.name: p.annotation for p in parameters}
-    wrapped.__doc__, wrapped.__name__ = command.__doc__, command.__name__
-    return wrapped
-
-
-def _other_option(
-    name: str, kind: object, meaning: str, *, metavar: str | None = None, panel: str = "Other"
-) -> inspect.Parameter:
-    option = typer.Option(
-        f"--{name.rstrip('_').replace('_', '-')}",
-        help=meaning,
-        metavar=metavar,
-        show_default=False,
-        rich_help_panel=panel,
-    )
-    return _keyword(name, Annotated[kind, option], default=False if kind is bool else None)
-
-
-def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
-    panel = _panel(name)
-    if name == _POSITIONAL:
-        table = typer.Argument(
-            metavar="TABLE",
-            help=description(field),
-            show_default=False,
-            rich_help_panel=panel,
-        )
-        return _keyword(name, Annotated[Path | None, table])
-    flag = _flag(name)
-    kind: object = list[str] | None if name in _REPEATED else str | None
-    if field.annotation in (bool, _BY_THE_ROWS):
-        flag = flag if field.default is False else f"{flag}/--no-{flag[2:]}"
-        kind = bool | None
-    option = typer.Option(
-        flag,
-        help=_help(name, field),
-        metavar=_metavar(name),
-        show_default=False,
-        rich_help_panel=panel,
-    )
-    return _keyword(name, Annotated[kind, option])
-
-
-def _flag(name: str) -> str:
-    return "TABLE" if name == _POSITIONAL else _REPEATED.get(name, f"--{name.replace('_', '-')}")
-
-
-def _keyword(name: str, annotation: object, *, default: object = None) -> inspect.Parameter:
-    place = inspect.Parameter.KEYWORD_ONLY
-    return inspect.Parameter(name, place, default=default, annotation=annotation)
-
-
-def _help(name: str, field: FieldInfo) -> str:
-    """What the option means, the names that it takes, and [its default]."""
-    further = "comma-separated" if _metavar(name) == "COLUMNS" else _NAMES.get(name, "")
-    parts = (description(field), further and f"({further})", shown_default(field))
-    return " ".join(part for part in parts if part)
-
-
-def _metavar(name: str) -> str | None:
-    """What stands for the value: choices, or what the option or its type takes."""
-    kind = _TYPES[name]
-    if kind in (bool, _BY_THE_ROWS):
-        return None
-    if get_origin(kind) is Literal:
-        return "|".join(get_args(kind))
-    plain = kind.__args__[0] if NoneType in get_args(kind) else kind
-    word = next((word for each, word in _BY_TYPE if plain == each), "TEXT")
-    return _BY_NAME.get(name, _NUMBERS.get(getattr(plain, "__origin__", plain), word))
-
-
-_BY_THE_ROWS = bool | None
-_TYPES = get_type_hints(FitConfig, include_extras=True)
-_BY_NAME = {"tasks": "TASK", "out": "FOLDER", "init_from": "RUN", "trunk": "NAME"} | {
-    "balancer": "NAME",
-    "auxiliary": "NAME",
-    "pretrain": "NAMES",
-    "device": "NAME",
-    "encoding": "NAME",
-    "decimal": "SIGN",
-    "data": "NAME=TABLE",
-    "shares": "SHARES",
-    "forget": "DAYS",
-}
-_BY_TYPE = (
-    (spellings.Location, "TABLE"),
-    (spellings.Names, "COLUMNS"),
-    (spellings.Name, "COLUMN"),
-    (spellings.Widths, "N,N"),
-    (spellings.Words, "WORDS"),
-)
-_NUMBERS = {int: "N", float: "X"}
-
-_NAMES = {
-    "tasks": f"KIND: {', '.join(KIND_NAMES)}",
-    "trunk": ", ".join(TRUNK_NAMES),
-    "balancer": f"{', '.join(RULE_NAMES)}; around others: {', '.join(WRAPPER_NAMES)}",
-    "auxiliary": ", ".join(AUXILIARY_NAMES),
-}
-
-_STUDY = "The study of transfer"
-_COMPARISON = "The study"
-_NOT_OF_A_STUDY = (
-    *("baseline", "init_from", "intervals", "log_every", "checkpoint_every", "balancer"),
-    *("auxiliary", "pretrain", "pretrain_epochs", "pretrain_rate", "compare_auxiliary"),
-    *("data", "shares", "bag"),
-)
-_PANELS = {
-    "inputs": "Columns",
-    "transform": "Labels",
-    "valid_fraction": "Splits",
-    "min_count": "Inputs",
-    "preset": "Model",
-    "balancer": "Balancing",
-    "auxiliary": "Auxiliary",
-    "epochs": "Training",
-    "baseline": "What comes out",
-}
-
-
-def _panel(name: str) -> str:
-    """The heading under which an option stands: that of the nearest field above with one."""
-    panel = "What is read"
-    for field in FitConfig.model_fields:
-        panel = _PANELS.get(field, panel)
-        if field == name:
-            break
-    return panel

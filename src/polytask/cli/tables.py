@@ -104,6 +104,11 @@ def _show_remarks(console: Console, metrics: RunRecord, *, verbose: bool) -> Non
         console.print(
             f"r2 below 0: always predicting the mean is better on {names}", style="yellow"
         )
+    for row in rows:
+        if row.multi.bound:
+            console.print(
+                f"{row.multi.title} of {row.task}: within {row.multi.bound:.1e} of the exact one"
+            )
     if metrics.num_single_models:
         console.print("gain: positive is better than single-task; ~ its interval covers zero")
     else:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from functools import partial
 from types import MappingProxyType
-from typing import Protocol, get_type_hints
+from typing import Protocol, TypeAlias, get_type_hints
 
 from torch import nn
 
@@ -29,6 +29,11 @@ OWN = "own"
 _FLAT_INPUT_OPTIONS = (
     *("min_count", "max_ids", "hash_buckets", "numeric_encoding", "num_bins", "embedding_dim"),
 )
+
+
+Offered: TypeAlias = Mapping[str, Callable[[], object]]
+"""Options that a run knows, each made when a rule wants it."""
+_NOTHING: Offered = MappingProxyType({})
 
 
 class TrunkMaker(Protocol):
@@ -209,12 +214,10 @@ def weighing(config: FitConfig, tasks: Sequence[Task], *, num_more: int = 0) -> 
     return {"name": "static", "weights": [*weights, *[1.0] * num_more]}
 
 
-def build_balancer(
-    spec: Options, *, num_tasks: int, offered: Mapping[str, object] = MappingProxyType({})
-) -> Balancer:
+def build_balancer(spec: Options, *, num_tasks: int, offered: Offered = _NOTHING) -> Balancer:
     """The balancer by name, or from {name: ..., options}; a wrapper's rule is such a mapping too.
 
-    `offered` options, such as the run's seed, go to rules that have them and were not given others.
+    `offered` options, such as the run's seed, are made for rules that have them and were not given others.
     """
     if spec == OWN:
         raise UserError(
@@ -228,20 +231,21 @@ def build_balancer(
         if hints.get(key) is Balancer and isinstance(value, str | Mapping):
             options[key] = build_balancer(value, num_tasks=num_tasks, offered=offered)
     taken = inspect.signature(kind).parameters
-    options = {k: v for k, v in offered.items() if k in taken} | options
+    made = {k: make() for k, make in offered.items() if k in taken and k not in options}
+    options = made | options
     return construct(kind, f"balancer {name}", options, {"num_tasks": num_tasks})
 
 
 def offered_options(
     config: FitConfig, tasks: Sequence[Task], *, num_more: int = 0
-) -> dict[str, object]:
+) -> dict[str, Callable[[], object]]:
     """What a run knows that rules may want: its seed, and which losses are log-likelihoods.
 
     `num_more` losses follow those of the tasks.
     """
     forms = ["regression" if t.kind.is_squared_error else "classification" for t in tasks]
     forms += ["classification"] * num_more
-    return {"seed": config.seed, "forms": forms}
+    return {"seed": lambda: config.seed, "forms": lambda: forms}
 
 
 def build_settings(config: FitConfig) -> Settings:

@@ -19,7 +19,10 @@ Mandatory = Literal["single", "static", "rlw", "trees"]
 """Rows of every study beside equal weights, to which all are compared; left out by name alone."""
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
-_NOT_OF_FIT = ("trunk", "balancer", "auxiliary", "pretrain", "pretrain_epochs", "init_from", "bag")
+_NOT_OF_FIT = (
+    *("trunk", "balancer", "auxiliary", "pretrain", "pretrain_epochs"),
+    *("init_from", "grow", "forget", "bag"),
+)
 _OF_TRUNKS = ("hidden", "num_experts", "expert_hidden")
 _OF_STUDY = ("out", "overwrite", "baseline", "data")
 QUICK_BUDGET = 285.0

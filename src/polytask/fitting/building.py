@@ -116,7 +116,8 @@ def balancer_of(plan: ModelPlan, own: OwnParts) -> Balancer:
     )
     spec = weighing(plan.config, plan.tasks, num_more=num_more)
     offered = offered_options(plan.config, plan.tasks, num_more=num_more)
-    if spec != "equal":  # Which needs to know nothing of all labels.
-        constants = constant_losses(plan.tasks, plan.train)
-        offered["constant_losses"] = [*constants, *[1.0] * num_more]
+    offered["constant_losses"] = lambda: [
+        *constant_losses(plan.tasks, plan.train),
+        *[1.0] * num_more,
+    ]
     return own_balancer or build_balancer(spec, num_tasks=num_losses, offered=offered)

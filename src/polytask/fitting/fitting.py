@@ -19,7 +19,7 @@ from polytask.fitting.data_sources import data_sources, plain_data_sets
 from polytask.fitting.events import Event, Finished
 from polytask.fitting.own_parts import BalancerChoice, OwnParts, TrunkChoice, taken_apart
 from polytask.fitting.pairs import with_and_without
-from polytask.fitting.plan import plans_of
+from polytask.fitting.planning import plans_of
 from polytask.fitting.processes.environment import borrowed, pick_device
 from polytask.fitting.processes.torchrun import is_first, raise_on_all
 from polytask.fitting.run_folder.folder import RunFolder, check_free

@@ -5,13 +5,8 @@ from dataclasses import replace
 from polytask.config import FitConfig
 from polytask.config.build import options_for_tasks
 from polytask.errors import UserError
-from polytask.fitting.plan import (
-    PRE_TRAINING,
-    From,
-    ModelPlan,
-    multi_task,
-    pre_training,
-)
+from polytask.fitting.plan import PRE_TRAINING, From, ModelPlan
+from polytask.fitting.planning import multi_task, pre_training
 from polytask.fitting.preparing.prepare import Prepared
 
 

@@ -165,6 +165,17 @@ class Categories(Input):
         )
         return replace(later, vocabularies=vocabularies, embedding_dim=self.embedding_dim)
 
+    def counted_with(self, rows: Mapping[str, pa.Table]) -> Self:
+        """With the rows that had the values: by column, tables of `value` and `count`."""
+        named = zip(self.columns, self.vocabularies)
+        found = [v.counted_with(rows[name], f"column {name!r}") for name, v in named]
+        return replace(self, vocabularies=tuple(found))
+
+    def bounded(self, most: int, *, num_buckets: int) -> Self:
+        """With the commonest values of each column, as they were counted."""
+        kept = (each.bounded(most, num_buckets=num_buckets) for each in self.vocabularies)
+        return replace(self, vocabularies=tuple(kept))
+
     def seen_on(self, seen: Mapping[str, pa.Table], *, otherwise: int) -> Self:
         """With the days on which values were seen last: by column, tables of `value` and `day`."""
         named = zip(self.columns, self.vocabularies)

@@ -1,8 +1,7 @@
 """Histories: what was observed of the same user, item or pair before a row's own time."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 from itertools import chain
 from types import MappingProxyType
 from typing import Self
@@ -13,114 +12,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from polytask.columns.numbers import numbers
-from polytask.columns.packed import PackedArray
 from polytask.columns.times import times
 from polytask.columns.values import is_number, value_type
 from polytask.errors import UserError
+from polytask.inputs.history_past import Blocks, Earlier, Past
 from polytask.inputs.input import Feature, Input
 from polytask.inputs.number_bins import NumericBins
 from polytask.inputs.numbers import Numbers
-from polytask.inputs.vocabulary import FIRST_ID, Vocabulary
 
 NO_TARGETS: Mapping[str, NDArray[np.floating]] = MappingProxyType({})
-_NUM_BLOCKS = 10
-_MOST_BLOCKS = 10_000
-_LARGEST_CODE = 1 << 49
-
-
-@dataclass(frozen=True, slots=True)
-class Blocks:
-    """Spans of time of one width, counted backwards from the end of the training rows.
-
-    A row knows the blocks before its own; from `end` on, all `count` of them. Widths and times are
-    in the time column's unit, microseconds where it has none.
-    """
-
-    end: float
-    width: float
-    count: int
-
-    def __post_init__(self) -> None:
-        if not (np.isfinite(self.end) and self.width > 0 and 1 <= self.count <= _MOST_BLOCKS):
-            raise UserError(
-                f"{self.count:,} blocks of {self.width:g} cannot part the past: name a width that "
-                f"makes {_MOST_BLOCKS:,} at most"
-            )
-
-    @classmethod
-    def fit(cls, times_B: NDArray[np.float64], width: float | None) -> Self:
-        """All training times; without a width a tenth of what they span."""
-        present = times_B[~np.isnan(times_B)]
-        if not len(present):
-            raise UserError("no training row has a time")
-        end = float(np.nextafter(present.max(), np.inf))
-        span = end - float(present.min())
-        width = width or span / _NUM_BLOCKS
-        return cls(end, width, int(min(np.ceil(span / width), _MOST_BLOCKS + 1)))
-
-    def known(self, times_B: NDArray[np.float64]) -> NDArray[np.int64]:
-        """How many blocks each row knows; all of them where its time is missing."""
-        back_B = np.ceil((self.end - times_B) / self.width)
-        return self.count - np.nan_to_num(back_B, nan=0.0).clip(0, self.count).astype(np.int64)
-
-
-@dataclass(frozen=True)
-class Past:
-    """What was observed of the values of one key, in each block of time where it was observed.
-
-    `places` (P,) ascend: the code of a value times the number of blocks, plus the block. Of each,
-    `observed` (P, 1 + 2 * targets) are its rows, and of every target its labels and their sum.
-    """
-
-    key: tuple[str, ...]
-    vocabularies: tuple[Vocabulary, ...]
-    places: PackedArray
-    observed: PackedArray
-
-    @classmethod
-    def fit(
-        cls,
-        table: pa.Table,
-        key: tuple[str, ...],
-        block_B: NDArray[np.int64],
-        targets_BT: NDArray[np.float64],
-        num_blocks: int,
-    ) -> Self:
-        """Counts and sums of the training rows; `block_B` are their own blocks."""
-        vocabularies = tuple(
-            Vocabulary.fit(table[name], f"column {name!r}", min_count=1) for name in key
-        )
-        codes_B = _codes(table, key, vocabularies)
-        kept_B = codes_B >= 0
-        place_B = codes_B[kept_B] * num_blocks + block_B[kept_B]
-        places, of_B = np.unique(place_B, return_inverse=True)
-        labelled_BT = ~np.isnan(targets_BT[kept_B])
-        sums = [np.bincount(of_B, minlength=len(places))]
-        for labelled_B, target_B in zip(labelled_BT.T, targets_BT[kept_B].T):
-            sums.append(np.bincount(of_B, labelled_B, len(places)))
-            sums.append(np.bincount(of_B, np.nan_to_num(target_B), len(places)))
-        observed = np.stack(sums, axis=1).astype(np.float64)
-        return cls(key, vocabularies, PackedArray.of(places), PackedArray.of(observed))
-
-    @cached_property
-    def _cumulative(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """The places, and before each of them all that was observed of values up to it."""
-        places, observed = self.places.array(), self.observed.array()
-        if places.dtype != np.int64 or observed.ndim != 2 or len(observed) != len(places):
-            raise UserError(f"the history of {' * '.join(self.key)} is damaged: its arrays differ")
-        before = np.zeros((len(places) + 1, observed.shape[1]))
-        np.cumsum(observed, axis=0, out=before[1:])
-        return places.astype(np.int64), before
-
-    def before(
-        self, table: pa.Table, known_B: NDArray[np.int64], num_blocks: int
-    ) -> NDArray[np.float64]:
-        """What was observed in the first `known_B` blocks of each row's value (B, 1 + 2 T)."""
-        places, before = self._cumulative
-        first_B = _codes(table, self.key, self.vocabularies) * num_blocks
-        start_B = np.searchsorted(places, first_B)
-        stop_B = np.searchsorted(places, first_B + known_B)
-        return np.where(first_B[:, None] < 0, 0.0, before[stop_B] - before[start_B])
 
 
 @dataclass(frozen=True)
@@ -130,7 +30,8 @@ class KeyHistory(Input):
     The columns are those of the keys and the one of the time. Only blocks of time before a row's
     own count: a training row knows its past as stale as a row to come does, and never its own label.
     Means are drawn to the overall mean as if `smoothing` more rows had it (Micci-Barreca, SIGKDD
-    Explorations 2001, with the weight n / (n + smoothing)).
+    Explorations 2001, with the weight n / (n + smoothing)). `earlier` is what the runs before observed whose
+    inputs go on in this one.
 
     >>> log = pa.table({"user": ["a", "a", "b", "a"], "day": [1, 2, 2, 3]})
     >>> clicks = {"click": np.array([1.0, 0.0, 0.0, 1.0])}
@@ -146,6 +47,7 @@ class KeyHistory(Input):
     smoothing: float
     pasts: tuple[Past, ...]
     scales: Numbers
+    earlier: Earlier | None = None
 
     @classmethod
     def fit(
@@ -208,6 +110,31 @@ class KeyHistory(Input):
         found = chain.from_iterable(zip(past.key, past.vocabularies) for past in self.pasts)
         return {name: v.values for name, v in found if v.values and v.values.kind == "text"}
 
+    def goes_on(self, later: Input) -> bool:
+        """Where keys, time and labels are the same, and values of one kind."""
+        assert isinstance(later, KeyHistory)
+        return (
+            (later.columns, later.time, later.targets) == (self.columns, self.time, self.targets)
+            and len(later.pasts) == len(self.pasts)
+            and all(mine.can_join(theirs) for mine, theirs in zip(self.pasts, later.pasts))
+        )
+
+    def grown(self, later: Input) -> Input:
+        """What was observed before later rows, of this run and those before it, beside these rows' own past.
+
+        Scales and overall means stay, so that what reads them keeps its meaning.
+        """
+        assert isinstance(later, KeyHistory)
+        if not self.goes_on(later):
+            return later
+        parts = [[(past, self.blocks.count)] for past in self.pasts]
+        end = self.blocks.end
+        if self.earlier is not None:
+            parts = [[(past, 1), *rest] for past, rest in zip(self.earlier.pasts, parts)]
+            end = max(end, self.earlier.end)
+        earlier = Earlier(end, tuple(map(Past.total, parts)))
+        return replace(self, blocks=later.blocks, pasts=later.pasts, earlier=earlier)
+
     def _whats(self) -> list[str]:
         return ["rows before", *(f"mean of {target} before" for target in self.targets)]
 
@@ -216,10 +143,15 @@ class KeyHistory(Input):
 
     def observed(self, table: pa.Table) -> pa.Table:
         """The features as plain columns, in their own units."""
-        known_B = self.blocks.known(_moments(table[self.time], f"column {self.time!r}"))
+        times_B = _moments(table[self.time], f"column {self.time!r}")
+        known_B = self.blocks.known(times_B)
         columns: dict[str, NDArray[np.float64]] = {}
-        for past in self.pasts:
+        for p, past in enumerate(self.pasts):
             seen = past.before(table, known_B, self.blocks.count)
+            if self.earlier is not None:
+                # Of a row whose time is missing all counts, as of one behind the last.
+                is_later_B = ~(times_B < self.earlier.end)
+                seen += self.earlier.pasts[p].before(table, is_later_B.astype(np.int64), 1)
             labelled_BT, sum_BT = seen[:, 1::2], seen[:, 2::2]
             weight_BT = labelled_BT + self.smoothing
             with np.errstate(invalid="ignore"):
@@ -228,21 +160,6 @@ class KeyHistory(Input):
             values = [np.log1p(seen[:, 0]), *mean_BT.T]
             columns |= dict(zip(self._names(past), values))
         return pa.table(columns)
-
-
-def _codes(
-    table: pa.Table, key: Sequence[str], vocabularies: Sequence[Vocabulary]
-) -> NDArray[np.int64]:
-    """One number for each value of the key, -1 where a part is missing or was never seen."""
-    codes_B = np.zeros(table.num_rows, dtype=np.int64)
-    unknown_B = np.zeros(table.num_rows, dtype=bool)
-    for name, vocabulary in zip(key, vocabularies):
-        ids_B = vocabulary.encode(table[name], f"column {name!r}")
-        unknown_B |= ids_B < FIRST_ID
-        codes_B = codes_B * vocabulary.num_ids + ids_B
-    if np.prod([float(vocabulary.num_ids) for vocabulary in vocabularies]) > _LARGEST_CODE:
-        raise UserError(f"the history of {' * '.join(key)} has too many values")
-    return np.where(unknown_B, -1, codes_B)
 
 
 def _moments(column: pa.ChunkedArray, what: str) -> NDArray[np.float64]:

@@ -98,16 +98,20 @@ class Input(ABC):
         """What somebody should know of how these rows are read, a line each."""
         return ()
 
+    def goes_on(self, later: "Input") -> bool:
+        """Whether `grown` keeps what this input knows, beside `later` of later rows and their options."""
+        return bool(self.by_column) or later.columns == self.columns
+
     def grown(self, later: "Input") -> "Input":
         """This input as later rows find it, where it goes on: itself; of other columns, those that are
-        new as `later` has them, or all of it `later` where they are no matter of their own.
+        new as `later` has them. Else `later`.
 
         Inputs with vocabularies get the values that are new.
         """
+        if not self.goes_on(later):
+            return later
         if later.columns == self.columns:
             return self
-        if not self.by_column:
-            return later
         known = dict(zip(self.columns, getattr(self, self.by_column)))
         new = zip(later.columns, getattr(later, self.by_column))
         entries = tuple(known.get(name, entry) for name, entry in new)

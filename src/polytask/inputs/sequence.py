@@ -169,10 +169,15 @@ class Sequences(Input):
                 )
         return noted
 
-    def grown(self, later: Input) -> Input:
-        """With the entries that are new, where the columns and the tables that they share are the same."""
+    def goes_on(self, later: Input) -> bool:
+        """Where the columns and the tables that they share are the same."""
         assert isinstance(later, Sequences)
-        if (later.columns, later.table_of) != (self.columns, self.table_of):
+        return (later.columns, later.table_of) == (self.columns, self.table_of)
+
+    def grown(self, later: Input) -> Input:
+        """With the entries that are new."""
+        assert isinstance(later, Sequences)
+        if not self.goes_on(later):
             return later
         tables = tuple(
             mine.grown(new)

@@ -1,7 +1,7 @@
 """Texts: words or characters of the training rows, and a small network that reads them in order."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -17,6 +17,7 @@ from polytask.inputs.input import Feature, Input
 from polytask.inputs.sequence_encoder import PaddedEmbedding, PaddedEncoder, carry_embeddings
 from polytask.inputs.sequence_padding import lengths_of, padded
 from polytask.inputs.sequence_pooling import KERNEL_WIDTHS, Pooling, PoolingName
+from polytask.inputs.text_growth import common_words, grown_vectors, grown_words
 from polytask.inputs.text_sharing import SharedEncoders, Sharing
 from polytask.inputs.text_tokens import Tokens, Unit, tokens_of
 from polytask.inputs.text_vectors import VectorFile, WordVectors
@@ -49,6 +50,7 @@ class Text(Input):
     embedding_dim: int
     freeze: bool
     pooling: Pooling
+    max_words: int = MOST_WORDS
 
     def __post_init__(self) -> None:
         if sum(map(len, self.sharing.groups)) != len(self.columns):
@@ -120,6 +122,7 @@ class Text(Input):
             dim,
             freeze,
             pooling,
+            max_words,
         )
 
     def encode(self, table: pa.Table) -> Tensor:
@@ -165,6 +168,25 @@ class Text(Input):
                 )
         return noted
 
+    def goes_on(self, later: Input) -> bool:
+        """Where columns, encoders, the unit and what kind of vectors words begin with are the same."""
+        assert isinstance(later, Text)
+        return _sort_of(later) == _sort_of(self)
+
+    def grown(self, later: Input) -> Input:
+        """With the words that are new; of more than `max_words` the commonest of all runs' words stay."""
+        assert isinstance(later, Text)
+        if not self.goes_on(later):
+            return later
+        grown = tuple(
+            grown_words(mine, new, later.max_words)
+            for mine, new in zip(self.vocabularies, later.vocabularies)
+        )
+        vectors = grown_vectors(
+            grown, (self.vocabularies, self.vectors), (later.vocabularies, later.vectors)
+        )
+        return replace(self, vocabularies=grown, vectors=vectors, max_words=later.max_words)
+
     @torch.no_grad()
     def carry(self, module: nn.Module, earlier: Input, earlier_module: nn.Module) -> int:
         """The vectors of words that both runs know, and what else is of the same features."""
@@ -180,16 +202,21 @@ class Text(Input):
         return PaddedEncoder(embeddings, self.pooling, longest=self.longest)
 
 
+def _sort_of(text: Text) -> tuple[object, ...]:
+    """What two texts have in common of which the one can go on as the other."""
+    dims = tuple(each.dim for each in text.vectors)
+    return text.columns, text.unit, text.sharing, dims, text.freeze
+
+
 def _vocabulary(found: Sequence[Tokens], *, min_count: int, most: int) -> Vocabulary:
     tokens = pa.chunked_array([each.tokens_N for each in found])
-    vocabulary = Vocabulary.fit(tokens, "the texts", min_count=min_count)
-    return Vocabulary(vocabulary.dtype, vocabulary.values[:most])
+    return common_words(tokens, "the texts", min_count=min_count, most=most)
 
 
 def _with_words_of(file: VectorFile, vocabulary: Vocabulary, most: int) -> Vocabulary:
     words = _words(vocabulary)
     more = file.words_beside(words, most - len(words))
-    return Vocabulary(vocabulary.dtype, ValueList.of((*words, *more)))
+    return replace(vocabulary, values=ValueList.of((*words, *more)))
 
 
 def _words(vocabulary: Vocabulary) -> tuple[str, ...]:

@@ -31,13 +31,15 @@ class Vocabulary:
     text. Source: Weinberger et al., ICML 2009, Feature Hashing.
 
     `last_seen` are the days since 1970 of the last training rows that had the values, where rows have
-    times; of values behind them it is not known.
+    times; `counts` how many training rows (or words) had them, where there is a most of them. Of values behind them it
+    is not known.
     """
 
     dtype: str
     values: ValueList
     num_buckets: int = 0
     last_seen: PackedArray | None = None
+    counts: PackedArray | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.num_buckets <= _MOST_BUCKETS:
@@ -83,11 +85,24 @@ class Vocabulary:
 
     def days(self, *, otherwise: int) -> NDArray[np.int64]:
         """The day on which each value was seen last, `otherwise` where that is not known."""
-        days = np.full(len(self.values), otherwise, dtype=np.int64)
-        if self.last_seen is not None:
-            known = self.last_seen.array()
-            days[: len(known)] = known
-        return days
+        return _padded(self.last_seen, len(self.values), otherwise)
+
+    def counted_with(self, rows: pa.Table, what: str) -> Self:
+        """With the rows of a table of `value` and `count`, beside those of earlier runs."""
+        counts = _padded(self.counts, len(self.values), 0)
+        places = self._places(rows["value"], what)
+        is_known = places >= 0
+        np.add.at(counts, places[is_known], rows["count"].to_numpy()[is_known])
+        return replace(self, counts=PackedArray.of(counts))
+
+    def bounded(self, most: int, *, num_buckets: int = 0) -> Self:
+        """Without the rarest values, where there are more than so many; of equally rare ones the first stay."""
+        if len(self.values) <= most:
+            return self
+        counts = _padded(self.counts, len(self.values), 0)
+        is_kept = np.zeros(len(counts), dtype=np.bool_)
+        is_kept[np.argsort(-counts, kind="stable")[:most]] = True
+        return replace(self._only(is_kept), num_buckets=self.num_buckets or num_buckets)
 
     def seen_on(self, seen: pa.Table, what: str, *, otherwise: int) -> Self:
         """With the last days of rows that were counted: a table of `value`, `count` and `day`.
@@ -95,7 +110,7 @@ class Vocabulary:
         A value that neither they nor an earlier run date was seen on the day `otherwise`.
         """
         seen = seen.filter(pc.greater(seen["count"], 0))
-        places = replace(self, num_buckets=0).encode(seen["value"], what) - FIRST_ID
+        places = self._places(seen["value"], what)
         is_known = places >= 0
         days = self.days(otherwise=otherwise)
         np.maximum.at(days, places[is_known], seen["day"].to_numpy()[is_known])
@@ -104,9 +119,20 @@ class Vocabulary:
     def since(self, day: int) -> Self:
         """Without the values that were not seen from this day on; they are unseen ones again."""
         days = self.days(otherwise=day)
-        kept = days >= day
-        values = ValueList(self.values.array.filter(pa.array(kept)))
-        return replace(self, values=values, last_seen=PackedArray.of(days[kept]))
+        return replace(self, last_seen=PackedArray.of(days))._only(days >= day)
+
+    def _only(self, is_kept: NDArray[np.bool_]) -> Self:
+        """Some of the values, and what is known of them."""
+        values = ValueList(self.values.array.filter(pa.array(is_kept)))
+        last_seen, counts = (
+            None if known is None else PackedArray.of(known.array()[is_kept[: known.shape[0]]])
+            for known in (self.last_seen, self.counts)
+        )
+        return replace(self, values=values, last_seen=last_seen, counts=counts)
+
+    def _places(self, values: pa.ChunkedArray, what: str) -> NDArray[np.int64]:
+        """The place of each among the values; below 0 where it is none of them."""
+        return replace(self, num_buckets=0).encode(values, what) - FIRST_ID
 
     def encode(self, column: pa.ChunkedArray, what: str) -> NDArray[np.int64]:
         """The ids (B,); a column of another type is taken where nothing is lost."""
@@ -126,6 +152,14 @@ class Vocabulary:
         first, number = FIRST_ID + len(self.values), self.num_buckets
         texts = values.cast(pa.large_string()).to_pylist()
         return [first + zlib.crc32(text.encode()) % number for text in texts]
+
+
+def _padded(known: PackedArray | None, length: int, otherwise: int) -> NDArray[np.int64]:
+    """Numbers of the first values, and another one of the rest."""
+    numbers = np.full(length, otherwise, dtype=np.int64)
+    if known is not None:
+        numbers[: known.shape[0]] = known.array()
+    return numbers
 
 
 def counted(

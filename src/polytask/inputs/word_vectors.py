@@ -1,7 +1,7 @@
 """Words one by one: a vector for each word of a sentence, for labels that each word has."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -17,6 +17,7 @@ from polytask.errors import UserError
 from polytask.inputs.input import Feature, Input
 from polytask.inputs.sequence_encoder import PaddedEmbedding, carry_embeddings
 from polytask.inputs.sequence_padding import lengths_of, padded
+from polytask.inputs.text_growth import common_words, grown_vectors, grown_words
 from polytask.inputs.text_vectors import VectorFile, WordVectors
 from polytask.inputs.vocabulary import FIRST_ID, UNSEEN_ID, Vocabulary
 from polytask.inputs.word_encoder import ContextName, WordEncoder
@@ -49,6 +50,7 @@ class WordInput(Input):
     width: int
     num_layers: int
     dropout: float
+    max_words: int = _MOST_WORDS
 
     def __post_init__(self) -> None:
         if len(self.columns) != 1 or len(self.tables) != 1 + len(_WIDTHS):
@@ -90,10 +92,10 @@ class WordInput(Input):
         found = _words(table, columns[0])
         if not len(found.values_N):
             raise UserError(f"column {columns[0]!r}: no training row has a word")
-        tables = []
-        for part in _parts(found.values_N):
-            fitted = Vocabulary.fit(part, "the words", min_count=min_count)
-            tables.append(Vocabulary(fitted.dtype, fitted.values[:max_words]))
+        tables = [
+            common_words(part, "the words", min_count=min_count, most=max_words)
+            for part in _parts(found.values_N)
+        ]
         file = None if vectors is None else VectorFile(Path(vectors))
         if file is not None and embedding_dim not in (None, file.dim):
             raise UserError(f"{embedding_dim=}, but the vectors have {file.dim} numbers")
@@ -107,6 +109,7 @@ class WordInput(Input):
             width,
             num_layers,
             dropout,
+            max_words,
         )
 
     def encode(self, table: pa.Table) -> Tensor:
@@ -158,6 +161,24 @@ class WordInput(Input):
             if num_empty
             else []
         )
+
+    def goes_on(self, later: Input) -> bool:
+        """Where it reads the same column, and both have word vectors of one width, or none."""
+        assert isinstance(later, WordInput)
+        mine, theirs = ([each.dim for each in one.vectors] for one in (self, later))
+        return later.columns == self.columns and theirs == mine
+
+    def grown(self, later: Input) -> Input:
+        """With the words, ends and shapes that are new; of more than `max_words` the commonest of all runs' stay."""
+        assert isinstance(later, WordInput)
+        if not self.goes_on(later):
+            return later
+        grown = tuple(
+            grown_words(mine, new, later.max_words) for mine, new in zip(self.tables, later.tables)
+        )
+        known, new = ((one.tables[:1], one.vectors) for one in (self, later))
+        vectors = grown_vectors(grown[:1], known, new)
+        return replace(self, tables=grown, vectors=vectors, max_words=later.max_words)
 
     @torch.no_grad()
     def carry(self, module: nn.Module, earlier: Input, earlier_module: nn.Module) -> int:

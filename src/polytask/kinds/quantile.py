@@ -14,8 +14,8 @@ from polytask.kinds.kind import AxisScale, Chart, Columns, Floats, Kind, Labels,
 from polytask.kinds.noise import full_precision
 from polytask.kinds.reading import Scale, Transform
 from polytask.metrics import Definition, LabelSpace, Rows
-from polytask.metrics.definitions import EQUAL, NO_ROWS, UNDEFINED, of_sums
-from polytask.metrics.statistic import Statistic, ratio
+from polytask.metrics.definitions import EQUAL, NO_ROWS, of_sums
+from polytask.metrics.statistic import UNDEFINED, Statistic, ratio
 
 
 @dataclass(frozen=True, slots=True)

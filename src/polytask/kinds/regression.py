@@ -12,7 +12,7 @@ from torch import Tensor
 
 from polytask.kinds.kind import Chart, Floats, Kind, Labels, fitted
 from polytask.kinds.noise import Noise, full_precision, noisy_squared_error
-from polytask.kinds.reading import Scale, Transform
+from polytask.kinds.reading import Scale, Transform, sizeable_numbers
 from polytask.metrics import Definition, LabelSpace
 from polytask.metrics.definitions import CALIBRATION_OF_ANY, GXAUC, MAE, R2, RMSE, XAUC
 
@@ -24,7 +24,8 @@ class Regression(Kind):
     transform: log1p trains on log(1 + y). The exponential of a mean logarithm is below the mean
     (it is a median where errors are symmetric), so predictions are multiplied by Duan's smearing
     factor, the mean of exp(residual) over training rows, unless `smearing` is off.
-    Source: Duan, JASA 1983, Smearing Estimate.
+    Source: Duan, JASA 1983, Smearing Estimate. DIFF: none is above the largest training label, for the
+    exponential of an error can be of any size, and a mean cannot lie above all labels.
     noise: learned makes the variance of the label an output (see polytask.kinds.noise).
 
     >>> kind = Regression(unit="s").fit(pa.chunked_array([[2.0, 4.0, 6.0]]), "watch")
@@ -41,6 +42,8 @@ class Regression(Kind):
     mean: float = fitted(0.0)
     std: float = fitted(1.0)
     smearing_factor: float = fitted(1.0)
+    largest: float | None = fitted(None)
+    """Of the training labels, where their logarithm is trained on."""
 
     def __post_init__(self) -> None:
         Scale(self.transform, self.mean, self.std)
@@ -58,7 +61,10 @@ class Regression(Kind):
 
     def fit(self, column: pa.ChunkedArray, what: str) -> Self:
         scale = Scale.of(column, what, self.transform)
-        return replace(self, mean=scale.mean, std=scale.std)
+        largest = None
+        if self.transform is not None:
+            largest = float(np.nanmax(sizeable_numbers(column, what)))
+        return replace(self, mean=scale.mean, std=scale.std, largest=largest)
 
     def encode(self, column: pa.ChunkedArray, what: str) -> Labels:
         return Labels(self.scale.encode(column, what))
@@ -85,7 +91,8 @@ class Regression(Kind):
         return self.noise == "learned"
 
     def predict(self, outputs_BO: Tensor) -> Tensor:
-        return self.scale.back(outputs_BO[:, 0], factor=self.smearing_factor)
+        predicted_B = self.scale.back(outputs_BO[:, 0], factor=self.smearing_factor)
+        return predicted_B if self.largest is None else predicted_B.clamp(max=self.largest)
 
     def initial_bias(self) -> Tensor:
         return torch.zeros(self.num_outputs)

@@ -5,10 +5,10 @@ metric is called, means, and where better is, stands in `definitions` alone; whi
 which labels can be, is said by the kind of task (see `Scored`).
 """
 
-from polytask.metrics.definitions import Definition as Definition
-from polytask.metrics.definitions import Scored as Scored
-from polytask.metrics.definitions import definition_of as definition_of
-from polytask.metrics.definitions import glossary as glossary
+from polytask.metrics.definition import Definition as Definition
+from polytask.metrics.definition import Scored as Scored
+from polytask.metrics.definition import definition_of as definition_of
+from polytask.metrics.definition import glossary as glossary
 from polytask.metrics.evaluate import compare as compare
 from polytask.metrics.evaluate import evaluate as evaluate
 from polytask.metrics.evaluate import quick_metric as quick_metric

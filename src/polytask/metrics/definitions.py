@@ -1,132 +1,23 @@
 """The metrics: what is computed, what it means, where better is. A kind of task lists its own."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
-from polytask.errors import UserError, nearest
 from polytask.metrics.arrays import Floats
-from polytask.metrics.intervals import Interval
-from polytask.metrics.ranking import binary_pairs, ordered_pairs
-from polytask.metrics.rows import Rows
-from polytask.metrics.spaces import LabelSpace
-from polytask.metrics.statistic import (
-    OfSums,
-    Projected,
-    Statistic,
-    presorted_auc,
-    projected_share,
-    ratio,
-    share_within_groups,
+from polytask.metrics.definition import Definition
+from polytask.metrics.pair_statistics import (
+    auc,
+    each_against_rest,
+    gauc,
+    gxauc,
+    macro_auc,
+    xauc,
+    yes_against_no,
 )
-from polytask.records import Direction, MetricValue
-
-UNDEFINED = OfSums(np.zeros((2, 1)), ratio)
-"""A metric that these rows do not define: its value is 0 / 0."""
-
-
-@dataclass(frozen=True, slots=True)
-class Definition:
-    """One metric. `absent_if` says in words when it is not defined, `meaning` what it tells a reader."""
-
-    name: str
-    title: str
-    direction: Direction
-    statistic: Callable[[Rows], Statistic]
-    absent_if: str
-    meaning: str
-    needs_groups: bool = False
-    adds_up: bool = False
-    """The statistic is `OfSums` whose sums over parts of the rows, of whole groups, are those of all rows."""
-
-    def is_taken(self, rows: Rows) -> bool:
-        return rows.group_B is not None or not self.needs_groups
-
-    def advantage(self, value_a: Floats, value_b: Floats) -> Floats:
-        """How much better a is than b, elementwise; see `Gain`."""
-        match self.direction:
-            case "to 1":
-                return np.abs(value_b - 1) - np.abs(value_a - 1)
-            case "higher":
-                return value_a - value_b
-            case "lower":
-                return value_b - value_a
-
-    def record(self, value: float, interval: Interval | None = None) -> MetricValue:
-        """The metric's value with what a reader has to know of it."""
-        low, high = interval or (None, None)
-        return MetricValue(self.name, value, low, high, self.direction, self.title)
-
-
-class Scored(Protocol):
-    """What metrics ask of a kind of task: what its labels can be, and by what it is judged."""
-
-    @property
-    def space(self) -> LabelSpace: ...
-    @property
-    def metrics(self) -> tuple[Definition, ...]: ...
-
-
-def definition_of(name: str, kind: Scored) -> Definition:
-    """The metric of that name for a kind of task; UserError with the nearest name otherwise."""
-    for definition in kind.metrics:
-        if definition.name == name:
-            return definition
-    names = [definition.name for definition in kind.metrics]
-    raise UserError(f"unknown metric {name!r} of a {kind.space.kind} task{nearest(name, names)}")
-
-
-def glossary(kinds: Iterable[Scored]) -> dict[str, str]:
-    """What each metric of these kinds means, in one line, by name."""
-    return {each.name: each.meaning for kind in kinds for each in kind.metrics}
-
-
-def _auc(rows: Rows) -> Statistic:
-    """With groups the interval is by resampling them, without by DeLong's variance."""
-    rows = rows.as_events()
-    is_positive_B = rows.label_B == 1
-    if not rows.labels_differ():
-        return UNDEFINED
-    if rows.group_B is not None:
-        return presorted_auc(rows.predictions, is_positive_B, rows)
-    pairs = binary_pairs(rows.predictions, is_positive_B, rows.weight_B)
-    return projected_share(pairs, rows, label_class_B=is_positive_B)
-
-
-def _macro_auc(rows: Rows) -> Statistic:
-    """Mean over the classes present of one class versus the rest; their errors are correlated."""
-    if not rows.labels_differ():
-        return UNDEFINED
-    parts = []
-    for label in np.unique(rows.label_B[rows.label_B >= 0]):
-        is_class_B = rows.label_B == label
-        score_B = rows.predictions[:, int(label)]
-        pairs = binary_pairs(score_B, is_class_B, rows.weight_B)
-        parts.append(projected_share(pairs, rows, label_class_B=is_class_B))
-    return Projected(
-        share=float(np.mean([part.share for part in parts])),
-        errors_U=np.mean([part.errors_U for part in parts], axis=0),
-    )
-
-
-def _xauc(rows: Rows) -> Statistic:
-    if not rows.labels_differ():
-        return UNDEFINED
-    pairs = ordered_pairs(rows.predictions, rows.label_B, rows.weight_B)
-    return projected_share(pairs, rows, label_class_B=None)
-
-
-def _gauc(rows: Rows) -> Statistic:
-    rows = rows.as_events()
-    pairs = binary_pairs(rows.predictions, rows.label_B == 1, rows.weight_B, rows.group_B)
-    return share_within_groups(pairs, rows, rows.mixed_groups())
-
-
-def _gxauc(rows: Rows) -> Statistic:
-    pairs = ordered_pairs(rows.predictions, rows.label_B, rows.weight_B, rows.group_B)
-    return share_within_groups(pairs, rows, rows.mixed_groups())
+from polytask.metrics.rows import Rows
+from polytask.metrics.statistic import UNDEFINED, OfSums, Statistic, ratio
 
 
 def of_sums(rows: Rows, finish: Callable[[Floats], Floats], *columns: Floats | float) -> OfSums:
@@ -226,15 +117,16 @@ AUC = Definition(
     "auc",
     "AUC",
     "higher",
-    _auc,
+    auc,
     ONE_CLASS,
     "how often a random yes scores above a random no: 0.5 is chance, 1 is perfect",
+    classes=yes_against_no,
 )
 GAUC = Definition(
     "gauc",
     "GAUC",
     "higher",
-    _gauc,
+    gauc,
     NO_GROUP,
     "AUC within each group, such as a user, in the mean over the groups' rows",
     needs_groups=True,
@@ -264,9 +156,10 @@ MACRO_AUC = Definition(
     "macro_auc",
     "macro AUC",
     "higher",
-    _macro_auc,
+    macro_auc,
     ONE_CLASS,
     "AUC of each class against the others, in the mean over the classes",
+    classes=each_against_rest,
 )
 ACCURACY = Definition(
     "accuracy",
@@ -299,7 +192,7 @@ XAUC = Definition(
     "xauc",
     "XAUC",
     "higher",
-    _xauc,
+    xauc,
     EQUAL,
     "share of pairs of rows that are in the right order: 0.5 is chance, 1 is perfect",
 )
@@ -307,7 +200,7 @@ GXAUC = Definition(
     "gxauc",
     "GXAUC",
     "higher",
-    _gxauc,
+    gxauc,
     NO_GROUP,
     "XAUC within each group, in the mean over the groups' rows",
     needs_groups=True,

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from polytask.errors import UserError
 from polytask.metrics.arrays import Floats
-from polytask.metrics.definitions import Definition, Scored, definition_of
+from polytask.metrics.definition import Definition, Scored, definition_of
 from polytask.metrics.intervals import (
     Draws,
     Interval,

@@ -1,13 +1,13 @@
-"""Metrics of more rows than memory holds, from random parts of them: sums are added up, shares of pairs averaged."""
+"""Metrics of more rows than memory holds, from random parts of them."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from polytask.metrics.arrays import Floats
-from polytask.metrics.definitions import UNDEFINED, Definition, Scored
+from polytask.metrics.definition import Definition, Scored
 from polytask.metrics.evaluate import evaluate
 from polytask.metrics.intervals import (
     Draws,
@@ -18,7 +18,8 @@ from polytask.metrics.intervals import (
 )
 from polytask.metrics.rows import Rows, read_rows
 from polytask.metrics.spaces import LabelSpace
-from polytask.metrics.statistic import OfSums, Statistic
+from polytask.metrics.statistic import UNDEFINED, OfSums, Statistic
+from polytask.metrics.wholes import Binned, MeanOfParts, Spread, Whole, whole_of
 from polytask.records import Evaluation, Gain
 
 _NUM_RESAMPLES = 200
@@ -41,91 +42,15 @@ class PartRows:
         )
 
 
-@dataclass(slots=True, eq=False)
-class _Sums:
-    """The sums of all parts, and those of resamples of every part."""
-
-    last: OfSums | None = None
-    sums_K: Floats | float = 0.0
-    sums_RK: Floats | float = 0.0
-    is_undefined: bool = False
-
-    def add(self, weight: float, statistic: Statistic, spread: "float | Floats | None") -> None:
-        self.is_undefined = self.is_undefined or statistic is UNDEFINED
-        assert isinstance(statistic, OfSums)
-        if self.is_undefined:
-            return
-        self.last = statistic
-        self.sums_K = self.sums_K + statistic.terms_KU.sum(axis=1)
-        self.sums_RK = self.sums_RK + (0.0 if spread is None else spread)
-
-    @property
-    def value(self) -> float:
-        if self.is_undefined or self.last is None:
-            return np.nan
-        return float(self.last.finished(np.asarray(self.sums_K)[None])[0])
-
-    @property
-    def values_R(self) -> Floats | None:
-        if self.last is None or isinstance(self.sums_RK, float):
-            return None
-        return self.last.finished(self.sums_RK)
-
-    @property
-    def error(self) -> Floats:
-        return np.zeros(1)
-
-
-@dataclass(slots=True, eq=False)
-class _Mean:
-    """The mean of one statistic over parts; its error, or its values on resamples of every part."""
-
-    weight: float = 0.0
-    total: float = 0.0
-    squares: float = 0.0
-    totals_R: Floats | None = None
-    by_part: list[float] = field(default_factory=list)
-
-    def add(self, weight: float, statistic: Statistic, spread: "float | Floats | None") -> None:
-        if np.isnan(statistic.value):
-            return
-        self.by_part.append(statistic.value)
-        self.weight += weight
-        self.total += weight * statistic.value
-        if isinstance(spread, float):
-            self.squares += (weight * spread) ** 2
-        elif spread is not None:
-            before: Floats | float = 0.0 if self.totals_R is None else self.totals_R
-            self.totals_R = before + weight * spread
-
-    @property
-    def value(self) -> float:
-        return self.total / self.weight if self.weight else np.nan
-
-    @property
-    def error(self) -> Floats:
-        """As influences have it: a vector whose length is the standard error."""
-        return np.array([np.sqrt(self.squares) / self.weight])
-
-    @property
-    def values_R(self) -> Floats | None:
-        return None if self.totals_R is None else self.totals_R / self.weight
-
-
-_Whole = _Sums | _Mean
-
-
-def _whole_of(definition: Definition) -> _Whole:
-    return _Sums() if definition.adds_up else _Mean()
-
-
 def evaluate_parts(
     kind: Scored, parts: Iterable[PartRows], *, intervals: bool = True, seed: int = 0
 ) -> Evaluation:
     """`evaluate` of rows that come in random parts, of whole groups where there are groups.
 
     What is a function of sums over rows or groups (log-loss, RMSE, R2, GAUC and others) is that of all rows exactly:
-    the sums of the parts are added up. What compares pairs of rows, such as AUC, is the mean over the parts
+    the sums of the parts are added up. AUC and macro-AUC are those of all rows too, from bins of the scores: exactly
+    where they have no more than MOST_BINS different values, else within the `bound` of the metric (see `ScoreBins`).
+    What compares other pairs of rows, such as XAUC, is the mean over the parts
     by the weights of their rows, the share among the pairs within parts: it has the same expectation as among
     all pairs, and its sampling error differs in the order of one over the rows of a part; a note says how
     far it differs from part to part. Errors of parts are independent: intervals are made of their squares, or of one
@@ -137,8 +62,8 @@ def evaluate_parts(
     >>> evaluation["auc"].value, evaluation.num_rows
     (1.0, 6)
     """
-    wholes: list[Evaluation] = []
-    means: dict[str, _Whole] = {}
+    counts: list[Evaluation] = []
+    wholes: dict[str, Whole] = {}
     center: float | None = None
     for place, part in enumerate(parts):
         rows = part.read(kind)
@@ -146,38 +71,43 @@ def evaluate_parts(
             # The median of equal labels is their value to the bit.
             center = float(np.median(rows.label_B))
         rows = replace(rows, center=center)
-        wholes.append(_without_metrics(kind, part))
+        counts.append(_without_metrics(kind, part))
         if not len(rows):
             continue
         found = _statistics(kind.metrics, rows)
-        spreads: Sequence[float | Floats | None] = [None] * len(found)
+        spreads: Sequence[Spread] = [None] * len(found)
         if intervals:
             spreads = _spreads(found, rows, seed=seed + place)
         for (definition, statistic), spread in zip(found, spreads):
-            mean = means.setdefault(definition.name, _whole_of(definition))
-            mean.add(float(rows.weight_B.sum()), statistic, spread)
-    means = {name: mean for name, mean in means.items() if not np.isnan(mean.value)}
-    known = [(each, means[each.name]) for each in kind.metrics if each.name in means]
-    metrics = tuple(d.record(m.value, _interval(m) if intervals else None) for d, m in known)
-    whole = _joined(wholes)
+            wholes.setdefault(definition.name, whole_of(definition)).add(rows, statistic, spread)
+    wholes = {name: each for name, each in wholes.items() if not np.isnan(each.value)}
+    known = [(each, wholes[each.name]) for each in kind.metrics if each.name in wholes]
+    metrics = tuple(
+        d.record(w.value, _interval(w) if intervals else None, bound=w.bound) for d, w in known
+    )
+    joined = _joined(counts)
     absent = [
         f"no {each.name}: {each.absent_if}"
         for each in kind.metrics
-        if whole.num_rows
-        and each.name not in means
-        and not (each.needs_groups and whole.num_groups is None)
+        if joined.num_rows
+        and each.name not in wholes
+        and not (each.needs_groups and joined.num_groups is None)
     ]
-    told = _of_pairs(
-        [(d, m) for d, m in known if isinstance(m, _Mean)], len(wholes), whole.num_rows
-    )
-    return replace(whole, metrics=metrics, notes=(*told, *whole.notes, *absent))
+    absent += [
+        f"no interval of {each.name}: not every part shows how it varies"
+        for each in metrics
+        if intervals and each.low is None
+    ]
+    of_parts = _of_means(known, len(counts), joined.num_rows)
+    notes = (*of_parts, *_of_bounds(known), *joined.notes, *absent)
+    return replace(joined, metrics=metrics, notes=notes)
 
 
 def compare_parts(
     kind: Scored, pairs: Iterable[tuple[PartRows, PartRows]], *, seed: int = 0
 ) -> tuple[Gain, ...]:
     """`compare` of two models on such parts: pairs of the one's and the other's on the same rows."""
-    means: dict[str, _PairOfMeans] = {}
+    wholes: dict[str, _PairOfWholes] = {}
     center: float | None = None
     for place, (part_a, part_b) in enumerate(pairs):
         rows_a, rows_b = part_a.read(kind), part_b.read(kind)
@@ -191,23 +121,23 @@ def compare_parts(
         spreads = _spreads(both, rows_a, seed=seed + place)
         weight = float(rows_a.weight_B.sum())
         for (d, a), spread_a, spread_b in zip(found, spreads[::2], spreads[1::2]):
-            fresh = _PairOfMeans(_whole_of(d), _whole_of(d))
-            pair, b = means.setdefault(d.name, fresh), found_b[d.name]
-            pair.a.add(weight, a, spread_a)
-            pair.b.add(weight, b, spread_b)
+            fresh = _PairOfWholes(whole_of(d), whole_of(d))
+            pair, b = wholes.setdefault(d.name, fresh), found_b[d.name]
+            pair.a.add(rows_a, a, spread_a)
+            pair.b.add(rows_b, b, spread_b)
             if a.influence_U is not None and b.influence_U is not None:
                 error = float(np.linalg.norm(a.influence_U - b.influence_U))
                 pair.squares += (weight * error) ** 2
-    known = [(d, means[d.name]) for d in kind.metrics if d.name in means]
+    known = [(d, wholes[d.name]) for d in kind.metrics if d.name in wholes]
     return tuple(pair.gain(d) for d, pair in known if not np.isnan(pair.a.value - pair.b.value))
 
 
 @dataclass(slots=True, eq=False)
-class _PairOfMeans:
-    """The means of two models over the same parts, and the squared errors of their difference."""
+class _PairOfWholes:
+    """A metric of two models over the same parts, and the squared errors of their difference."""
 
-    a: _Whole
-    b: _Whole
+    a: Whole
+    b: Whole
     squares: float = 0.0
 
     def gain(self, definition: Definition) -> Gain:
@@ -216,29 +146,28 @@ class _PairOfMeans:
         if values_a is not None and values_b is not None:
             interval = interval_of_resamples(definition.advantage(values_a, values_b))
         else:
-            weight = self.a.weight if isinstance(self.a, _Mean) else np.nan
-            error = np.array([np.sqrt(self.squares) / weight])
-            interval = interval_of_difference(value, error)
+            error = float(np.sqrt(self.squares)) / (self.a.weight or np.nan)
+            interval = interval_of_difference(value, np.array([error]))
         # Without spread a gain other than 0 is not known exactly.
-        is_point = interval is not None and interval.low == interval.high
-        known = None if is_point and value else interval
-        return Gain(definition.name, value, *(known or (None, None)))
+        if interval is None or (interval.low == interval.high and value):
+            return Gain(definition.name, value)
+        bound = self.a.bound + self.b.bound
+        return Gain(definition.name, value, interval.low - bound, interval.high + bound)
 
 
 def _statistics(
     definitions: Iterable[Definition], rows: Rows
 ) -> list[tuple[Definition, Statistic]]:
-    """What these rows have of each metric; of pairs only what they define."""
+    """What these rows have of each metric; of a mean over parts only what they define."""
     found = [(each, each.statistic(rows)) for each in definitions if each.is_taken(rows)]
-    return [(d, s) for d, s in found if d.adds_up or not np.isnan(s.value)]
+    return [(d, s) for d, s in found if d.is_of_all_rows or not np.isnan(s.value)]
 
 
 def _spreads(
     found: Sequence[tuple[Definition, Statistic]], rows: Rows, *, seed: int
-) -> list[float | Floats | None]:
-    """The standard error of each where it has a closed form, else what it has on the same resamples:
-    sums (R, K) where they add up, else values (R,)."""
-    spreads: list[float | Floats | None] = [
+) -> list[Spread]:
+    """The standard error of each where it has a closed form, else what it has on the same resamples."""
+    spreads: list[Spread] = [
         None if s.influence_U is None else float(np.linalg.norm(s.influence_U)) for _, s in found
     ]
     parts: dict[int, list[Floats]] = {i: [] for i, each in enumerate(spreads) if each is None}
@@ -259,24 +188,40 @@ def _spreads(
     return spreads
 
 
-def _of_pairs(
-    means: Sequence[tuple[Definition, _Mean]], num_parts: int, num_rows: int
+def _of_means(
+    wholes: Sequence[tuple[Definition, Whole]], num_parts: int, num_rows: int
 ) -> list[str]:
-    """How metrics came about that are no sums over rows."""
+    """How metrics came about that are means over the parts."""
+    means = [(d, m) for d, m in wholes if isinstance(m, MeanOfParts)]
     if num_parts == 1 or not means:
         return []
     shown = ", ".join(f"{d.title} {min(m.by_part):.4f} to {max(m.by_part):.4f}" for d, m in means)
     return [
         f"means over {num_parts} random parts of {num_rows:,} rows, which are more than are sorted at once, and "
-        f"from part to part: {shown}; other metrics are of all rows exactly"
+        f"from part to part: {shown}; other metrics are of all rows"
     ]
 
 
-def _interval(mean: _Whole) -> Interval | None:
-    if mean.values_R is None:
-        return interval_of_share(mean.value, mean.error)
-    interval = interval_of_resamples(mean.values_R)
-    return None if interval is None or interval.low == interval.high else interval
+def _of_bounds(wholes: Sequence[tuple[Definition, Whole]]) -> list[str]:
+    """How far metrics of bins can be from those of each score by itself."""
+    return [
+        f"{definition.title} is of all rows, by {sum(map(len, whole.bins.values())):,} bins of scores: "
+        f"within {whole.bound:.1e} of the exact one"
+        for definition, whole in wholes
+        if isinstance(whole, Binned) and whole.bound
+    ]
+
+
+def _interval(whole: Whole) -> Interval | None:
+    if whole.values_R is None:
+        interval = interval_of_share(whole.value, np.array([whole.error]))
+    else:
+        interval = interval_of_resamples(whole.values_R)
+    if interval is None or interval.low == interval.high:
+        return None
+    if not whole.bound:
+        return interval
+    return Interval(max(interval.low - whole.bound, 0.0), min(interval.high + whole.bound, 1.0))
 
 
 def _without_metrics(kind: Scored, part: PartRows) -> Evaluation:

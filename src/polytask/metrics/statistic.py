@@ -179,3 +179,7 @@ def share_within_groups(pairs: PairWeights, rows: Rows, is_mixed_G: Booleans) ->
 def ratio(sums_RK: Floats) -> Floats:
     """First sum over second."""
     return sums_RK[:, 0] / sums_RK[:, 1]
+
+
+UNDEFINED = OfSums(np.zeros((2, 1)), ratio)
+"""A metric that these rows do not define: its value is 0 / 0."""

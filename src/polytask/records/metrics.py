@@ -16,6 +16,8 @@ Json = int | float | list[float] | list[str] | None
 class MetricValue:
     """One metric of one task; `low` and `high` are its 95 % interval, None where it has none.
 
+    `bound`: the value differs from the exact one by no more than that; the interval is wider by it.
+
     >>> print(MetricValue("auc", 0.71, 0.69, 0.73, "higher", "AUC"))
     0.7100 [0.6900, 0.7300]
     """
@@ -26,6 +28,7 @@ class MetricValue:
     high: float | None
     direction: Direction
     title: str
+    bound: float = 0.0
 
     def __str__(self) -> str:
         return _with_interval(self.value, self.low, self.high)
@@ -112,12 +115,14 @@ class Evaluation:
             yield replace(metric, name=f"conditional_{metric.name}", title=title)
 
     def to_dict(self) -> dict[str, Json]:
-        """Flat: `auc`, `auc_interval` [low, high] or None, ..., then counts of rows and `notes`."""
+        """Flat: `auc`, `auc_interval` [low, high] or None, `auc_bound` unless it is 0, ..., then counts of rows and `notes`."""
         record: dict[str, Json] = {}
         for metric in self.all_metrics():
             record[metric.name] = metric.value
             ends = [end for end in (metric.low, metric.high) if end is not None]
             record[f"{metric.name}_interval"] = ends or None
+            if metric.bound:
+                record[f"{metric.name}_bound"] = metric.bound
         counts = {
             "rows": self.num_rows,
             "unlabelled": self.num_unlabelled,

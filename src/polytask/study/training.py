@@ -14,7 +14,8 @@ from polytask.config.build import build_monitor
 from polytask.files.writing import make_folder, write_text
 from polytask.fitting.building import start_training
 from polytask.fitting.own_parts import OwnParts
-from polytask.fitting.plan import ModelPlan, joint, multi_task, single_task
+from polytask.fitting.plan import ModelPlan
+from polytask.fitting.planning import joint, multi_task, single_task
 from polytask.fitting.preparing.prepare import Prepared
 from polytask.fitting.processes.environment import pick_device
 from polytask.records.codec import to_json

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from polytask.config.build import options_for_tasks
-from polytask.fitting.plan import without_parent
+from polytask.fitting.planning import without_parent
 from polytask.fitting.preparing.prepare import Prepared
 from polytask.streams import Batch
 from polytask.task import Task

@@ -17,7 +17,8 @@ from polytask.files.reading import read_text
 from polytask.files.writing import make_folder, write_text
 from polytask.fitting.building import start_training, try_out
 from polytask.fitting.own_parts import OwnParts
-from polytask.fitting.plan import ModelPlan, joint
+from polytask.fitting.plan import ModelPlan
+from polytask.fitting.planning import joint
 from polytask.fitting.preparing.prepare import Prepared
 from polytask.model import MultiTaskModel
 from polytask.records.codec import from_json, to_json

@@ -1,7 +1,7 @@
 """--grow and --forget: the inputs of an earlier run go on, with the values that are new, without those long gone."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -84,12 +84,14 @@ def columns_before(config: FitConfig) -> Mapping[str, tuple[str, ...]]:
     return {} if earlier is None else {n: one.columns for n, one in earlier.by_name.items()}
 
 
-def grown(config: FitConfig, fitted: FittedInputs, seen: Seen) -> Grown:
-    """What the earlier run knows, and what it lacks of the new rows; when each id was seen last.
+def grown(
+    config: FitConfig, fitted: FittedInputs, seen: Seen, *, already: Collection[str] = ()
+) -> Grown:
+    """What the earlier run knows, and what it lacks of the new rows; when each id was seen last, and how often.
 
     Scales, bins and frequent values stay as they were, so that what reads them keeps its meaning;
-    vocabularies keep their values and get the new ones behind them, but for those that --forget drops. What
-    is of columns that the earlier run lacks is that of the new rows.
+    vocabularies keep their values and get the new ones behind them, but for those that --forget and --max-ids drop. What
+    is of columns that the earlier run lacks is that of the new rows. Inputs that have grown `already` stay.
     """
     by_name, notes = dict(fitted.by_name), []
     earlier = earlier_inputs(config)
@@ -97,7 +99,7 @@ def grown(config: FitConfig, fitted: FittedInputs, seen: Seen) -> Grown:
         by_name |= {
             name: earlier.by_name[name].grown(one)
             for name, one in by_name.items()
-            if name in earlier.by_name
+            if name in earlier.by_name and name not in already
         }
         notes = _other_columns(earlier, fitted)
     ids = by_name.get(_CATEGORICAL)
@@ -105,7 +107,14 @@ def grown(config: FitConfig, fitted: FittedInputs, seen: Seen) -> Grown:
         ids = by_name[_CATEGORICAL] = ids.seen_on(seen.values, otherwise=int(seen.days.min()))
         if config.grow and config.forget is not None:
             left = by_name[_CATEGORICAL] = ids.seen_within(config.forget)
-            notes.append(_forgotten(config.forget, ids, left))
+            lost = _lost(ids, left) or "no id"
+            notes.append(f"forgotten, for {told(config.forget, 'day')} not seen: {lost}")
+            ids = left
+    if config.max_ids is not None and isinstance(ids, Categories):
+        ids = ids.counted_with(seen.values)
+        left = by_name[_CATEGORICAL] = ids.bounded(config.max_ids, num_buckets=config.hash_buckets)
+        if lost := _lost(ids, left):
+            notes.append(f"the rarest beyond {told(config.max_ids, 'id')} dropped: {lost}")
     return Grown(FittedInputs(by_name), tuple(notes))
 
 
@@ -117,17 +126,19 @@ def _other_columns(earlier: FittedInputs, later: FittedInputs) -> list[str]:
         new = [c for c in one.columns if before is None or c not in before.columns]
         if new:
             notes.append(f"{', '.join(new)}: new to {name}, without what an earlier run learned")
-        if before is not None and not one.by_column and one.columns != before.columns:
-            notes.append(f"{name} starts anew: it read {', '.join(before.columns)}")
+        if before is not None and not before.goes_on(one):
+            other = one.columns != before.columns
+            why = f"it read {', '.join(before.columns)}" if other else "its options are others"
+            notes.append(f"{name} starts anew: {why}")
     gone = [c for c in dict.fromkeys(earlier.columns) if c not in later.columns]
     return [*notes, *([f"no inputs any more: {', '.join(gone)}"] if gone else [])]
 
 
-def _forgotten(days: int, before: Categories, after: Categories) -> str:
+def _lost(before: Categories, after: Categories) -> str:
+    """How many ids of each column are gone."""
     sizes = zip(before.columns, before.vocabularies, after.vocabularies)
-    found = [
+    return ", ".join(
         f"{len(known.values) - len(left.values):,} of {told(len(known.values), 'id')} of {name}"
         for name, known, left in sizes
         if len(left.values) < len(known.values)
-    ]
-    return f"forgotten, for {told(days, 'day')} not seen: {', '.join(found) or 'no id'}"
+    )

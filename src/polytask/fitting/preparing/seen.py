@@ -22,10 +22,7 @@ _MOST_FILES = 20
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seen:
-    """Training rows: how many, their days, and by column tables of `value`, `count` and the last `day`.
-
-    Without days nothing is known of when values were seen.
-    """
+    """Training rows: how many, their days, and by column tables of `value`, `count` and, with days, the last `day`."""
 
     rows: int
     days: NDArray[np.int64] | None = None
@@ -52,11 +49,11 @@ def day_column(config: FitConfig, train: pa.Table) -> DayColumn | None:
 def seen_in(config: FitConfig, train: pa.Table, columns: Sequence[str]) -> Seen:
     """Training rows in memory; `columns` are those of ids."""
     by_day = day_column(config, train)
-    if by_day is None:
+    if by_day is None and config.max_ids is None:
         return Seen(train.num_rows)
-    days_B = by_day.days(train)
+    days_B = None if by_day is None else by_day.days(train)
     values = {n: counted(train[n], f"column {n!r}", days_B=days_B) for n in columns}
-    return Seen(train.num_rows, np.unique(days_B), values)
+    return Seen(train.num_rows, None if days_B is None else np.unique(days_B), values)
 
 
 def chain(config: FitConfig, own: SeenRecord) -> tuple[SeenRecord, ...]:

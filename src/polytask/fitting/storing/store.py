@@ -16,7 +16,7 @@ from polytask.files.reading import read_text
 from polytask.files.writing import CannotWriteError, write_text
 from polytask.training.run import Settings
 
-_FORMAT = 4
+_FORMAT = 5
 _CACHE = "POLYTASK_CACHE"
 _STORE = "store-"
 _FINISHED = "store.json"

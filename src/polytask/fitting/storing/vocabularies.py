@@ -50,4 +50,6 @@ def count_all(
         assert isinstance(fit, partial)
         by_name["categorical"] = Categories.of_counts(dtypes, counted.values, **fit.keywords)
     seen = Seen(int(counted.rows[0]), counted.days, counted.values)
-    return OfAllRows(grown(config, FittedInputs(by_name), seen), seen.record, counted.rows)
+    of_sample = by_name.keys() - {"categorical"}
+    whole = grown(config, FittedInputs(by_name), seen, already=of_sample)
+    return OfAllRows(whole, seen.record, counted.rows)
