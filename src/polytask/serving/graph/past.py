@@ -3,7 +3,8 @@
 import numpy as np
 
 from polytask.inputs import Input
-from polytask.inputs.history import KeyHistory, Past
+from polytask.inputs.history import KeyHistory
+from polytask.inputs.history_past import Past
 from polytask.inputs.vocabulary import FIRST_ID
 from polytask.serving.graph.calendar import known_times
 from polytask.serving.graph.encoding import ids_of, scaled
