@@ -65,6 +65,8 @@ def test_messages_name_options_that_there_are_with_their_value_behind_an_equals_
     # Of polytask transfer, and of the processes that take part in a study.
     known |= {"budget", "seeds", "rows", "models", "widths", "join", "on", "machines", "workers"}
     known |= {name.replace("_", "-") for name in StudyConfig.model_fields}
+    # Of polytask export and serve.
+    known |= {"derived-as-inputs", "port"}
     # Of torchrun.
     known |= {"max-restarts"}
     for path, text in texts():

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from polytask import records as records
     from polytask import report as report
     from polytask import seq2seq as seq2seq
+    from polytask import serving as serving
     from polytask import streams as streams
     from polytask import study as study
     from polytask import training as training
@@ -57,7 +58,17 @@ __version__ = "0.1.0"
 
 _ROOMS = (
     *("auxiliary", "balancing", "config", "data", "inputs", "fitting", "kinds", "metrics", "model"),
-    *("records", "report", "seq2seq", "streams", "study", "training", "transfer", "trunks"),
+    *(
+        "records",
+        "report",
+        "seq2seq",
+        "serving",
+        "streams",
+        "study",
+        "training",
+        "transfer",
+        "trunks",
+    ),
 )
 _NAMES = {
     "errors": ("UserError",),

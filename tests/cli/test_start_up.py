@@ -42,6 +42,9 @@ def run(folder: Path, *arguments: str) -> tuple[int, str, str, list[str]]:
         ("fit log.parquet --task a --valid nothing.csv", 2, "nothing.csv does not exist"),
         ("inspect nothing.parquet", 2, "nothing.parquet does not exist"),
         ("fit --config nothing.yaml", 2, "no such configuration file"),
+        ("export --help", 0, "--derived-as-inputs"),
+        ("serve --help", 0, "--workers"),
+        ("serve nothing", 2, "there is no such file"),
     ],
 )
 def test_what_answers_at_once_loads_nothing_slow(

@@ -18,7 +18,7 @@ from polytask import Task, binary, count, fit, load, multiclass, quantile, regre
 from polytask.balancing import GradNorm, Smoothed
 from polytask.errors import UserError
 from polytask.fitting.comparing.score import rows_by_task, score_tasks
-from polytask.kinds import KINDS, Binary, Kind, Labels, Multiclass, Regression, register
+from polytask.kinds import KINDS, Binary, Kind, Labels, Multiclass, Regression, noise, register
 from polytask.kinds.kind import fitted
 from polytask.metrics import Definition, LabelSpace
 from polytask.metrics.definitions import MAE, R2
@@ -337,3 +337,12 @@ def test_missing_values_may_be_named(tmp_path: Path) -> None:
 def test_unused_kinds_keep_their_names() -> None:
     assert {"binary", "multiclass", "regression", "count", "quantile"} <= set(KINDS)
     assert isinstance(Multiclass().main_metric, str) and isinstance(Regression(), Kind)
+
+
+def test_what_a_kind_draws_once_is_drawn_though_models_are_tried_out_without_memory() -> None:
+    noise._draws.cache_clear()
+    rows = np.random.default_rng(0).normal(size=200)
+    table = {"x": rows, "y": np.where(rows > 0, "up", "down")}
+    tasks = [Task("y", "y", Multiclass(noise="learned"))]
+    fit(table, tasks, epochs=1, baseline="none", intervals=False, threads=1, allow=["x"])
+    assert 0.7 < noise._draws(2).std() < 1.3

@@ -1,5 +1,6 @@
 """Predictions come as the rows came: frames with their index, ids beside them, one row, none."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -99,3 +100,20 @@ def test_no_rows_give_no_predictions(run: Run, frame: pd.DataFrame, tmp_path: Pa
             "click",
             "watch",
         ]
+
+
+def test_threads_get_the_same_bits_from_a_model_with_dropout(frame: pd.DataFrame) -> None:
+    dropped = fit(
+        frame,
+        ["click"],
+        inputs=INPUTS,
+        dropout=0.5,
+        epochs=1,
+        threads=1,
+        baseline="none",
+        intervals=False,
+    )
+    due = dropped.predict(frame)["click"].to_numpy()
+    with ThreadPoolExecutor(8) as threads:
+        found = [*threads.map(lambda _: dropped.predict(frame)["click"].to_numpy(), range(120))]
+    assert sum(np.array_equal(each, due) for each in found) == 120

@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # Data frames are accepted as input by whoever has them; nobody has to install them.
 ACCEPTED_IF_PRESENT = {"pandas", "polars"}
-# Brought by extras: for polytask.sklearn, for pretrained encoders of texts, for studies, and
-# for clusters.
+# Brought by extras: for polytask.sklearn, for pretrained encoders of texts, for studies, for
+# clusters, and for graphs and the server of them.
 OPTIONAL = {
     "scikit-learn",
     "transformers",
@@ -23,7 +23,7 @@ OPTIONAL = {
     "optuna",
     "sqlalchemy",
     "threadpoolctl",
-} | {"ray"}
+} | {"ray", "onnx", "onnxscript", "onnxruntime", "starlette", "uvicorn", "orjson"}
 
 
 def pinned_names() -> set[str]:

@@ -38,13 +38,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "auxiliary": {"training", "model", "streams", "inputs", *TABLES_AND_TASKS, *LEAVES},
     "report": {"records", *LEAVES},
 }
-ALL_ROOMS = {*MAY_IMPORT, "config", "fitting", "transfer", "study", "cli", *LEAVES}
+ALL_ROOMS = {*MAY_IMPORT, "config", "fitting", "serving", "transfer", "study", "cli", *LEAVES}
 # `__init__` stands for the public names of `polytask`, which are mostly those of fitting.
-MAY_IMPORT["config"] = ALL_ROOMS - {"cli", "fitting", "transfer", "study"}
-MAY_IMPORT["fitting"] = {*ALL_ROOMS, "__init__"} - {"cli", "transfer", "study"}
+MAY_IMPORT["config"] = ALL_ROOMS - {"cli", "fitting", "serving", "transfer", "study"}
+MAY_IMPORT["fitting"] = {*ALL_ROOMS, "__init__"} - {"cli", "serving", "transfer", "study"}
 # These two train plans of fits, and nothing but the command line imports them.
-MAY_IMPORT["transfer"] = ALL_ROOMS - {"cli", "auxiliary", "study"}
-MAY_IMPORT["study"] = ALL_ROOMS - {"cli", "transfer"}
+MAY_IMPORT["transfer"] = ALL_ROOMS - {"cli", "auxiliary", "serving", "study"}
+MAY_IMPORT["study"] = ALL_ROOMS - {"cli", "serving", "transfer"}
+MAY_IMPORT["serving"] = {"fitting", "model", "inputs", *TABLES_AND_TASKS, *LEAVES}
 # Nobody imports it: scikit-learn is an extra.
 MAY_IMPORT["sklearn"] = {"fitting", "config", *TABLES_AND_TASKS, *LEAVES}
 MAY_IMPORT["cli"] = {*ALL_ROOMS, "__init__"}

@@ -1,4 +1,4 @@
-"""polytask demo, inspect, fit, transfer, study, evaluate, predict, report, doctor."""
+"""polytask demo, inspect, fit, transfer, study, evaluate, predict, report, export, serve, doctor."""
 
 import json
 import os
@@ -24,6 +24,7 @@ from polytask.cli.options import (
     with_transfer_options,
     workers_from,
 )
+from polytask.cli.serving import export, serve
 from polytask.cli.stopping import TERMINATED, Terminated, terminated_in_order
 from polytask.cli.visible import visible
 from polytask.config import FitConfig
@@ -47,7 +48,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(cache_app)
-app.command()(doctor)
+for command in (export, serve, doctor):
+    app.command()(command)
 
 
 def main() -> None:

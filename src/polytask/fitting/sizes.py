@@ -44,7 +44,9 @@ class _Undrawn(TorchFunctionMode):
         named = kwargs or {}
         if function in _DRAWING:
             return args[0] if args else named["tensor"]
-        undrawn: Callable[..., object] = torch.empty if function in _DRAWN else function
+        # Who brings a generator wants these very numbers: kinds keep them.
+        is_undrawn = function in _DRAWN and named.get("generator") is None
+        undrawn: Callable[..., object] = torch.empty if is_undrawn else function
         return undrawn(*args, **named)
 
 

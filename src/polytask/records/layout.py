@@ -13,8 +13,8 @@ from polytask.files.writing import act_on
 
 OPTIONS, ENCODER, WEIGHTS = "run.yaml", "encoder.json", "model.safetensors"
 METRICS, FIGURES, STEPS = "metrics.json", "figures.json", "steps.jsonl"
-REPORT = "report.html"
-FILES = (OPTIONS, ENCODER, WEIGHTS, STEPS, METRICS, FIGURES, REPORT)
+REPORT, GRAPH = "report.html", "model.onnx"
+FILES = (OPTIONS, ENCODER, WEIGHTS, STEPS, METRICS, FIGURES, REPORT, GRAPH)
 CHECKPOINTS = "checkpoints"
 
 TENSORS, FACTS = "tensors.safetensors", "facts.json"

@@ -143,7 +143,7 @@ class _Reader(ast.NodeVisitor):
         function = _UNARY.get(type(node.op))
         if function is None:
             raise self.refusal(node, "~ is not understood; write `not`")
-        return self.operation(node, function, node.operand)
+        return self.operation(node, _name(node.op), function, node.operand)
 
     def visit_BinOp(self, node: ast.BinOp) -> Node:
         function = _BINARY.get(type(node.op))
@@ -152,11 +152,11 @@ class _Reader(ast.NodeVisitor):
             raise self.refusal(node, f"this operator is not understood{hint}")
         if isinstance(node.op, ast.Pow) and _is_whole(node.right):
             function = _WHOLE_POWER
-        return self.operation(node, function, node.left, node.right)
+        return self.operation(node, _name(node.op), function, node.left, node.right)
 
     def visit_BoolOp(self, node: ast.BoolOp) -> Node:
         function = operations.all_of if isinstance(node.op, ast.And) else operations.any_of
-        return self.operation(node, function, *node.values)
+        return self.operation(node, _name(node.op), function, *node.values)
 
     def visit_Compare(self, node: ast.Compare) -> Node:
         lefts = [node.left, *node.comparators[:-1]]
@@ -166,7 +166,7 @@ class _Reader(ast.NodeVisitor):
         ]
         if len(links) == 1:
             return links[0]
-        return operation(operations.all_of, links, partial(self.refusal, node))
+        return operation("And", operations.all_of, links, partial(self.refusal, node))
 
     def visit_Call(self, node: ast.Call) -> Node:
         if not isinstance(node.func, ast.Name) or node.keywords:
@@ -177,19 +177,19 @@ class _Reader(ast.NodeVisitor):
         takes = _refused_arguments(name, node.args)
         if takes is not None:
             raise self.refusal(node, f"{name} takes {takes}")
-        return self.operation(node, _FUNCTIONS[name], *node.args)
+        return self.operation(node, name, _FUNCTIONS[name], *node.args)
 
     def link(self, node: ast.Compare, left: ast.expr, by: ast.cmpop, right: ast.expr) -> Node:
         """One comparison of a chain."""
         if isinstance(by, ast.Is | ast.IsNot):
             if not _is_null(right):
                 raise self.refusal(right, "`is` is for null alone; write ==")
-            return self.operation(node, pc.is_null if isinstance(by, ast.Is) else pc.is_valid, left)
-        if isinstance(by, ast.In):
-            return self.operation(node, operations.membership, left, *self.members(right))
-        if isinstance(by, ast.NotIn):
-            return self.operation(node, operations.no_membership, left, *self.members(right))
-        return self.operation(node, _COMPARISONS[type(by)], left, right)
+            is_null = pc.is_null if isinstance(by, ast.Is) else pc.is_valid
+            return self.operation(node, _name(by), is_null, left)
+        if isinstance(by, ast.In | ast.NotIn):
+            is_in = operations.membership if isinstance(by, ast.In) else operations.no_membership
+            return self.operation(node, _name(by), is_in, left, *self.members(right))
+        return self.operation(node, _name(by), _COMPARISONS[type(by)], left, right)
 
     def members(self, node: ast.expr) -> list[ast.expr]:
         if not isinstance(node, ast.List | ast.Tuple | ast.Set) or not node.elts:
@@ -199,9 +199,11 @@ class _Reader(ast.NodeVisitor):
                 raise self.refusal(member, "the list after `in` takes values, no columns")
         return node.elts
 
-    def operation(self, node: ast.expr, function: Function, *operands: ast.expr) -> Node:
+    def operation(
+        self, node: ast.expr, symbol: str, function: Function, *operands: ast.expr
+    ) -> Node:
         nodes = [self.read(operand) for operand in operands]
-        return operation(function, nodes, partial(self.refusal, node))
+        return operation(symbol, function, nodes, partial(self.refusal, node))
 
     def refusal(self, node: ast.AST, words: str) -> UserError:
         return pointing(self.formula, *self.place(node), words)
@@ -212,6 +214,10 @@ class _Reader(ast.NodeVisitor):
             return 0, len(self.formula)
         start, end = (self.bytes[:end].decode() for end in (node.col_offset, node.end_col_offset))
         return len(start), len(end)
+
+
+def _name(operator: ast.AST) -> str:
+    return type(operator).__name__
 
 
 def _is_null(node: ast.expr) -> bool:

@@ -217,10 +217,17 @@ def _as_numpy(value: Value) -> NDArray[np.generic]:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """The columns that a part of a formula reads, each once, and its value in every row."""
+    """The columns that a part of a formula reads, each once, and its value in every row.
+
+    `symbol` is Python's name of an operator (Add, Eq), the name of a function, "column" or "literal";
+    with `operands` it is the tree, for who calculates elsewhere.
+    """
 
     columns: tuple[str, ...]
     evaluate: Callable[[pa.Table], Value]
+    symbol: str
+    operands: tuple["Node", ...] = ()
+    literal: bool | int | float | str | None = None
 
 
 def pointing(formula: str, start: int, end: int, words: str) -> UserError:
@@ -231,7 +238,7 @@ def pointing(formula: str, start: int, end: int, words: str) -> UserError:
 
 def literal(value: bool | int | float | str) -> Node:
     scalar = pa.scalar(value, pa.large_string() if isinstance(value, str) else None)
-    return Node((), lambda table: scalar)
+    return Node((), lambda table: scalar, "literal", literal=value)
 
 
 def column(name: str, refusal: Refusal) -> Node:
@@ -243,10 +250,10 @@ def column(name: str, refusal: Refusal) -> Node:
         except (ValueError, pa.ArrowException) as error:
             raise refusal(f"{name!r}: {error}") from None
 
-    return Node((name,), evaluate)
+    return Node((name,), evaluate, "column")
 
 
-def operation(function: Function, operands: Sequence[Node], refusal: Refusal) -> Node:
+def operation(symbol: str, function: Function, operands: Sequence[Node], refusal: Refusal) -> Node:
     """A function of the operands' values."""
 
     def evaluate(table: pa.Table) -> Value:
@@ -260,4 +267,4 @@ def operation(function: Function, operands: Sequence[Node], refusal: Refusal) ->
             raise refusal(words) from None
 
     columns = dict.fromkeys(name for operand in operands for name in operand.columns)
-    return Node(tuple(columns), evaluate)
+    return Node(tuple(columns), evaluate, symbol, tuple(operands))

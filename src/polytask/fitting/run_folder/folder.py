@@ -13,13 +13,14 @@ from polytask.errors import UserError, flag
 from polytask.files.lock import LOCK, Lock, require_unlocked
 from polytask.files.plain import is_part, require_plain
 from polytask.files.reading import parse_json, read_text
-from polytask.files.writing import CannotWriteError, cut, make_folder, write_text
+from polytask.files.writing import CannotWriteError, act_on, cut, make_folder, write_text
 from polytask.fitting.run_folder.fingerprint import notes_for_weights
 from polytask.inputs import FittedInputs
 from polytask.records.layout import (
     CHECKPOINTS,
     ENCODER,
     FILES,
+    GRAPH,
     METRICS,
     OPTIONS,
     STEPS,
@@ -90,8 +91,10 @@ class RunFolder:
     def write_weights(self, model: nn.Module, config: FitConfig, text: str) -> None:
         """With checksums of the options and of the text of the encoders that they belong to.
 
-        Extra losses are there for the training alone.
+        Extra losses are there for the training alone. A graph of other weights is removed.
         """
+        if require_plain(self.path / GRAPH):
+            act_on(self.path / GRAPH, (self.path / GRAPH).unlink)
         notes = notes_for_weights(config, text)
         state = {k: v for k, v in model.state_dict().items() if not _OF_TRAINING.match(k)}
         write_tensors(self.path / WEIGHTS, state, notes)

@@ -1,0 +1,1 @@
+"""An exported graph -> HTTP. Nothing here loads torch, Arrow or pydantic: numpy, onnxruntime, Starlette, orjson."""
