@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from forked import Forked, Outcome
-from polytask.records.layout import FILES, REPORT
+from polytask.records.layout import FILES, GRAPH, REPORT
 
 # Imported by its place: tests are no package.
 spec = importlib.util.spec_from_file_location(
@@ -44,7 +44,7 @@ def fault_of(ended: Outcome) -> str | None:
 def require_sound(run: Path) -> None:
     """A finished run: all of its files and no other, JSON, and finite numbers."""
     names = {path.name for path in run.iterdir()}
-    assert names == {*FILES} - {REPORT}, names
+    assert names == {*FILES} - {REPORT, GRAPH}, names
     for name in ("metrics.json", "figures.json", "encoder.json"):
         json.loads((run / name).read_text(), parse_constant=refuse)
     for line in (run / "steps.jsonl").read_text().splitlines():
