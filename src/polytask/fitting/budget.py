@@ -95,7 +95,8 @@ def advice(config: FitConfig, num_rows: int, scores: Sequence[float]) -> list[st
             f"validation still rose when the {config.epochs} epochs ended: more --epochs may help"
         )
     best = _best_epoch(scores, config.validations_per_epoch)
-    if num_rows > _FEW_ROWS and best is not None and 2 * best <= config.epochs:
+    shorter = (best or 0) * math.ceil(num_rows / config.batch_size)
+    if num_rows > _FEW_ROWS and best and 2 * best <= config.epochs and shorter >= _LEARNS_LITTLE:
         found.append(
             f"validation was best in epoch {best} of {config.epochs}, at a high learning rate: with "
             f"--epochs={best} the rate has fallen by then, which often gains more (a log of ids is "
