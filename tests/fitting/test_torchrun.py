@@ -164,10 +164,12 @@ def figures(run: Path) -> dict[str, float]:
     return found
 
 
-def assert_same_weights(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> None:
-    assert one.keys() == two.keys()
-    for name, tensor in one.items():
-        torch.testing.assert_close(two[name], tensor, rtol=1e-4, atol=1e-5)
+def assert_same_weights(one: Path, two: Path) -> None:
+    """Of two run folders."""
+    first, second = (load_file(run / "model.safetensors") for run in (one, two))
+    assert first.keys() == second.keys()
+    for name, tensor in first.items():
+        torch.testing.assert_close(second[name], tensor, rtol=1e-4, atol=1e-5)
 
 
 @pytest.fixture(scope="module")
@@ -193,8 +195,7 @@ def test_two_processes_find_what_one_finds(folder: Path) -> None:
     assert one.keys() == two.keys()
     for name, value in one.items():
         assert two[name] == pytest.approx(value, rel=1e-5, abs=1e-5), name
-    first, second = (load_file(folder / run / "model.safetensors") for run in ("one", "two"))
-    assert_same_weights(first, second)
+    assert_same_weights(folder / "one", folder / "two")
     lines = [(folder / run / "steps.jsonl").read_text().splitlines() for run in ("one", "two")]
     assert len(lines[0]) == len(lines[1])
     speed = json.loads((folder / "two" / "metrics.json").read_text())
@@ -210,10 +211,7 @@ def test_two_processes_that_read_their_shares_of_a_table_on_disk_find_what_one_f
     alone("fit", "log.parquet", *options, "--out", "one-stored", folder=folder)
     ended = torchrun("fit", "log.parquet", *options, "--out", "two-stored", folder=folder)
     assert ended.returncode == 0, ended.stderr
-    first, second = (
-        load_file(folder / run / "model.safetensors") for run in ("one-stored", "two-stored")
-    )
-    assert_same_weights(first, second)
+    assert_same_weights(folder / "one-stored", folder / "two-stored")
     one, two = figures(folder / "one-stored"), figures(folder / "two-stored")
     for name, value in one.items():
         assert two[name] == pytest.approx(value, rel=1e-5, abs=1e-5), name
@@ -228,10 +226,7 @@ def test_two_processes_end_with_a_table_of_one_block_as_one_does(folder: Path) -
     alone("fit", "few.parquet", *options, "--out", "one-few", folder=folder)
     ended = torchrun("fit", "few.parquet", *options, "--out", "two-few", folder=folder)
     assert ended.returncode == 0, ended.stderr
-    first, second = (
-        load_file(folder / run / "model.safetensors") for run in ("one-few", "two-few")
-    )
-    assert_same_weights(first, second)
+    assert_same_weights(folder / "one-few", folder / "two-few")
 
 
 @pytest.mark.slow
@@ -240,10 +235,7 @@ def test_two_processes_make_the_bag_that_one_makes(folder: Path) -> None:
     alone("fit", "log.parquet", *options, "--out", "one-bag", folder=folder)
     ended = torchrun("fit", "log.parquet", *options, "--out", "two-bag", folder=folder)
     assert ended.returncode == 0, ended.stderr
-    first, second = (
-        load_file(folder / run / "model.safetensors") for run in ("one-bag", "two-bag")
-    )
-    assert_same_weights(first, second)
+    assert_same_weights(folder / "one-bag", folder / "two-bag")
     one, two = figures(folder / "one-bag"), figures(folder / "two-bag")
     for name, value in one.items():
         assert two[name] == pytest.approx(value, rel=1e-5, abs=1e-5), name

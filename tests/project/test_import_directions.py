@@ -45,7 +45,7 @@ MAY_IMPORT["fitting"] = {*ALL_ROOMS, "__init__"} - {"cli", "serving", "transfer"
 # These two train plans of fits, and nothing but the command line imports them.
 MAY_IMPORT["transfer"] = ALL_ROOMS - {"cli", "auxiliary", "serving", "study"}
 MAY_IMPORT["study"] = ALL_ROOMS - {"cli", "serving", "transfer"}
-MAY_IMPORT["serving"] = {"fitting", "model", "inputs", *TABLES_AND_TASKS, *LEAVES}
+MAY_IMPORT["serving"] = {"fitting", "model", "inputs", "records", *TABLES_AND_TASKS, *LEAVES}
 # Nobody imports it: scikit-learn is an extra.
 MAY_IMPORT["sklearn"] = {"fitting", "config", *TABLES_AND_TASKS, *LEAVES}
 MAY_IMPORT["cli"] = {*ALL_ROOMS, "__init__"}

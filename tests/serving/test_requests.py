@@ -340,7 +340,7 @@ def is_ready(port: int) -> bool:
 def test_words_for_a_server_that_cannot_begin(made: Made, tmp_path: Path) -> None:
     def said(path: Path, port: int = 0) -> str:
         with pytest.raises(UserError) as refused:
-            run_server(path, host="127.0.0.1", port=port, workers=1, threads=1)
+            run_server(path, host="127.0.0.1", port=port, workers=1, threads=1, tell=print)
         return refused.value.message
 
     assert f"polytask export {tmp_path} makes it" in said(tmp_path)

@@ -1,5 +1,6 @@
 """`polytask export` and `polytask serve`: a run as one ONNX graph, and a server for it."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -66,6 +67,12 @@ def serve(
     from polytask.serving.server.running import run_server
 
     try:
-        run_server(model, host=host, port=port, workers=workers, threads=threads)
+        run_server(model, host=host, port=port, workers=workers, threads=threads, tell=_tell)
     except (Terminated, KeyboardInterrupt):
         typer.echo("stopped", err=True)
+
+
+def _tell(line: str) -> None:
+    # Whoever started the server through a pipe waits for this line.
+    typer.echo(visible(line))
+    sys.stdout.flush()

@@ -9,6 +9,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from polytask.errors import UserError
+from polytask.records.layout import GRAPH
 from polytask.serving.contract import IDS, Contract, Value
 
 Arrays = Mapping[str, NDArray[np.generic]]
@@ -58,7 +59,7 @@ class Graph:
         contract = Contract.from_metadata(
             session.get_modelmeta().custom_metadata_map, where=str(path)
         )
-        graph = cls(path.parent.name if path.name == "model.onnx" else path.stem, contract, session)
+        graph = cls(path.parent.name if path.name == GRAPH else path.stem, contract, session)
         graph.test(str(path))
         return graph
 

@@ -2,17 +2,30 @@
 
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 from polytask.errors import UserError
+from polytask.records.layout import GRAPH
 
 _MODEL, _THREADS = "POLYTASK_SERVED_MODEL", "POLYTASK_SERVED_THREADS"
 """What worker processes are told by their environment."""
 _WAITING = 1024
 
 
-def run_server(model: Path, *, host: str, port: int, workers: int, threads: int) -> None:
-    """Serve until the process is told to stop; requests that run are finished. UserError where it cannot begin."""
+def run_server(
+    model: Path,
+    *,
+    host: str,
+    port: int,
+    workers: int,
+    threads: int,
+    tell: Callable[[str], None],
+) -> None:
+    """Serve until the process is told to stop; requests that run are finished. UserError where it cannot begin.
+
+    `tell` is called once, with the address, when the graph is loaded.
+    """
     path = graph_at(model)
     _require_extra()
     import uvicorn
@@ -27,7 +40,7 @@ def run_server(model: Path, *, host: str, port: int, workers: int, threads: int)
     os.environ |= {_MODEL: str(path), _THREADS: str(threads)}
     own_port = listening.getsockname()[1]
     paths = f"/predict and /v2/models/{current.graph.name}/infer"
-    print(f"{current.graph.name} is served at http://{host}:{own_port}, {paths}", flush=True)
+    tell(f"{current.graph.name} is served at http://{host}:{own_port}, {paths}")
     if workers == 1:
         config = uvicorn.Config(make_app(current), log_level="warning", access_log=False)
         uvicorn.Server(config).run(sockets=[listening])
@@ -54,7 +67,7 @@ def app_of_environment() -> object:
 
 def graph_at(model: Path) -> Path:
     """The graph's file: the one that is named, or that of a run's folder; UserError where there is none."""
-    path = model / "model.onnx" if model.is_dir() else model
+    path = model / GRAPH if model.is_dir() else model
     if not path.is_file():
         hint = f"; polytask export {model} makes it" if model.is_dir() else ""
         raise UserError(f"{path}: there is no such file{hint}")
