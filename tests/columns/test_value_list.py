@@ -44,6 +44,7 @@ def test_a_record_gives_the_same_values_back(values: list[Any], few: int, start:
 def test_texts_are_found_where_they_stand(values: list[str], asked: list[str]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lookup, "_MANY", 1)
+        patch.setattr(lookup, "_AT_ONCE", 3)
         found = Lookup(pa.array(values, pa.large_string())).places(
             pa.array(asked, pa.large_string())
         )

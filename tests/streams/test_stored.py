@@ -119,6 +119,15 @@ def test_a_rank_reads_its_share_alone(tmp_path: Path, ranks: int) -> None:
     assert max(bytes_read) < whole * (1 / ranks + 0.05)
 
 
+@pytest.mark.parametrize("batch_size", [96, 100])
+def test_a_batch_across_two_windows_reads_neither_again(tmp_path: Path, batch_size: int) -> None:
+    rows = stored(tmp_path / "train", table(5000), [5000])
+    stream = LaneStream(rows, batch_size, window_rows=256)
+    for index in range(stream.num_batches(0)):
+        stream.batch(0, 0, index)
+    assert rows.bytes_read == 5000 * rows.listing.row_bytes
+
+
 def test_half_a_store_is_none(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no rows"):
         StoredRows.open(tmp_path)

@@ -11,6 +11,8 @@ from polytask.columns.values import positions
 
 _MANY = 1 << 14
 """Arrow makes a table of the values anew at every question, which costs more than this many answers."""
+_AT_ONCE = 1 << 20
+"""Of so many values the copies that a search makes are held."""
 
 
 class Lookup:
@@ -28,6 +30,11 @@ class Lookup:
         is_many = len(self.among) >= _MANY and values.type == self.among.type
         if not is_many or values.null_count or not _can_search(values.type):
             return positions(values, self.among)
+        starts = range(0, len(values), _AT_ONCE)
+        found = [self._searched(values.slice(start, _AT_ONCE)) for start in starts]
+        return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
+
+    def _searched(self, values: pa.Array) -> NDArray[np.int64]:
         among, order_V = self._sorted
         if values.type == pa.int64():
             numbers, known = values.to_numpy(), among.to_numpy()

@@ -48,6 +48,14 @@ class Coded:
         np.maximum.at(latest, self.codes_B[is_there_B], days_B[is_there_B])
         return latest
 
+    def tally(self, days_B: NDArray[np.int64] | None = None) -> pa.Table:
+        """The `value`s that some row has, the `count` of their rows and, where these have days, their last `day`."""
+        columns = {"value": self.values, "count": self.counts()}
+        if days_B is not None:
+            columns["day"] = self.latest(days_B)
+        table = pa.table(columns)
+        return table.filter(pc.greater(table["count"], 0))
+
     def occurring(self) -> pa.Array:
         """The values that some row has."""
         return self.values.filter(pa.array(self.counts() > 0))

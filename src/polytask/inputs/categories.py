@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from polytask.columns.value_list import ValueList
-from polytask.columns.values import is_text, listed, type_name, value_type
+from polytask.columns.values import coded, is_text, listed, type_name, value_type
 from polytask.errors import UserError
 from polytask.inputs.embeddings import SPARSE_ABOVE, Embeddings, embedding_dim_for, parted
 from polytask.inputs.input import Feature, Input, require_one_each
@@ -22,7 +22,6 @@ from polytask.inputs.vocabulary import (
     UNSEEN_ID,
     Vocabulary,
     common_ids,
-    counted,
 )
 
 _MOST_NUMBERS = 1 << 16
@@ -74,7 +73,7 @@ class Categories(Input):
         """
         return cls.of_counts(
             {name: type_name(table[name].type) for name in columns},
-            {name: counted(table[name], f"column {name!r}") for name in columns},
+            {name: coded(table[name], f"column {name!r}").tally() for name in columns},
             min_count=min_count,
             max_ids=max_ids,
             hash_buckets=hash_buckets,

@@ -6,9 +6,9 @@ from typing import TypeAlias
 import numpy as np
 import pyarrow as pa
 
-from polytask.columns.values import type_name
+from polytask.columns.values import coded, type_name
 from polytask.inputs.text_vectors import WordVectors
-from polytask.inputs.vocabulary import Vocabulary, counted
+from polytask.inputs.vocabulary import Vocabulary
 
 Known: TypeAlias = tuple[Sequence[Vocabulary], Sequence[WordVectors]]
 """Vocabularies, and a vector for each of their words, or none of any."""
@@ -21,7 +21,7 @@ def common_words(words_N: pa.ChunkedArray, what: str, *, min_count: int, most: i
     >>> found.values, found.counts.array().tolist()
     (('b', 'a'), [2, 1])
     """
-    counts = counted(words_N, what)
+    counts = coded(words_N, what).tally()
     dtype = type_name(words_N.type)
     found = Vocabulary.of_counts(dtype, counts, min_count=min_count, max_ids=most)
     return found.counted_with(counts, what)

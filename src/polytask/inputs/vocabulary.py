@@ -53,7 +53,9 @@ class Vocabulary:
     @classmethod
     def fit(cls, column: pa.ChunkedArray, what: str, *, min_count: int) -> Self:
         """The values of one column that occur in `min_count` training rows or more."""
-        return cls.of_counts(type_name(column.type), counted(column, what), min_count=min_count)
+        return cls.of_counts(
+            type_name(column.type), coded(column, what).tally(), min_count=min_count
+        )
 
     @classmethod
     def of_counts(
@@ -90,7 +92,7 @@ class Vocabulary:
     def counted_with(self, rows: pa.Table, what: str) -> Self:
         """With the rows of a table of `value` and `count`, beside those of earlier runs."""
         counts = _padded(self.counts, len(self.values), 0)
-        places = self._places(rows["value"], what)
+        places = self._places(rows["value"].combine_chunks(), what)
         is_known = places >= 0
         np.add.at(counts, places[is_known], rows["count"].to_numpy()[is_known])
         return replace(self, counts=PackedArray.of(counts))
@@ -109,8 +111,7 @@ class Vocabulary:
 
         A value that neither they nor an earlier run date was seen on the day `otherwise`.
         """
-        seen = seen.filter(pc.greater(seen["count"], 0))
-        places = self._places(seen["value"], what)
+        places = self._places(seen["value"].combine_chunks(), what)
         is_known = places >= 0
         days = self.days(otherwise=otherwise)
         np.maximum.at(days, places[is_known], seen["day"].to_numpy()[is_known])
@@ -130,18 +131,25 @@ class Vocabulary:
         )
         return replace(self, values=values, last_seen=last_seen, counts=counts)
 
-    def _places(self, values: pa.ChunkedArray, what: str) -> NDArray[np.int64]:
-        """The place of each among the values; below 0 where it is none of them."""
-        return replace(self, num_buckets=0).encode(values, what) - FIRST_ID
+    def _places(self, others: pa.Array, what: str) -> NDArray[np.int64]:
+        """The place of each of some values that differ; -1 where it is none of these."""
+        if not self.values:
+            return np.full(len(others), -1)
+        found = Coded(others, np.arange(len(others), dtype=np.int32))
+        return self._places_of(found, what)
+
+    def _places_of(self, found: Coded, what: str) -> NDArray[np.int64]:
+        """The same of the values of a column, read as these are where nothing is lost."""
+        _refuse_lost_zeros(found, self.values.array, what)
+        return self.values.lookup.places(converted(found, self.values.kind, what))
 
     def encode(self, column: pa.ChunkedArray, what: str) -> NDArray[np.int64]:
         """The ids (B,); a column of another type is taken where nothing is lost."""
         found = coded(column, what)
         ids = np.full(len(found.values), UNSEEN_ID, dtype=np.int64)
         if self.values:
-            _refuse_lost_zeros(found, self.values.array, what)
             # -1, where a value is not found, becomes the id of unseen values.
-            ids = self.values.lookup.places(converted(found, self.values.kind, what)) + FIRST_ID
+            ids = self._places_of(found, what) + FIRST_ID
         if self.num_buckets:
             unseen = ids == UNSEEN_ID
             ids[unseen] = self._buckets(found.values.filter(pa.array(unseen)))
@@ -160,17 +168,6 @@ def _padded(known: PackedArray | None, length: int, otherwise: int) -> NDArray[n
     if known is not None:
         numbers[: known.shape[0]] = known.array()
     return numbers
-
-
-def counted(
-    column: pa.ChunkedArray, what: str, *, days_B: NDArray[np.int64] | None = None
-) -> pa.Table:
-    """The column's `value`s, each once, with the `count` of their rows and the last `day` of these."""
-    found = coded(column, what)
-    table = {"value": found.values, "count": found.counts()}
-    if days_B is not None:
-        table["day"] = found.latest(days_B)
-    return pa.table(table)
 
 
 def common_ids(new: Vocabulary, old: Vocabulary) -> tuple[Tensor, Tensor]:

@@ -17,7 +17,8 @@ from polytask.streams.stream import WHOLE, Part, Stream
 WINDOW_ROWS = 1 << 18
 """Rows that are held, and among which a batch's rows are drawn."""
 _MOST_LANES = 64
-_MOST_HELD = 4
+_MOST_HELD = 2
+"""Windows whose rows are held: a batch may have rows of two."""
 
 
 class Sliceable(Protocol):
@@ -53,7 +54,7 @@ class LaneStream(Stream):
             raise UserError(f"a batch needs one row or more, but {batch_size=}")
         if len(table) == 0:
             raise UserError("there are no rows to make batches of")
-        self.table, self.batch_size = table, batch_size
+        self.table, self.batch_size, self.window_rows = table, batch_size, window_rows
         self.lanes = _Lanes.of(len(table), batch_size, window_rows)
         self._held: dict[_Place, _Window] = {}
         self._ahead: tuple[_Place, Future[_Window]] | None = None
@@ -93,9 +94,10 @@ class LaneStream(Stream):
             window = self._ahead[1].result()
         else:
             window = self._read(place)
-        if len(self._held) >= _MOST_HELD:
-            del self._held[next(iter(self._held))]
         self._held[place] = window
+        num_held = sum(len(each.rows) for each in self._held.values())
+        while len(self._held) > 1 and num_held > _MOST_HELD * self.window_rows:
+            num_held -= len(self._held.pop(next(iter(self._held))).rows)
         following = place._replace(number=place.number + 1)
         if reads_on and following.number < self.lanes.num_windows:
             self._ahead = following, self._reader.submit(self._read, following)

@@ -9,9 +9,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from polytask.columns.days import DayColumn, spans
+from polytask.columns.values import coded
 from polytask.config import FitConfig
 from polytask.errors import UserError, flag
-from polytask.inputs.vocabulary import counted
 from polytask.records import SeenRecord, read_metrics
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def seen_in(config: FitConfig, train: pa.Table, columns: Sequence[str]) -> Seen:
     if by_day is None and config.max_ids is None:
         return Seen(train.num_rows)
     days_B = None if by_day is None else by_day.days(train)
-    values = {n: counted(train[n], f"column {n!r}", days_B=days_B) for n in columns}
+    values = {n: coded(train[n], f"column {n!r}").tally(days_B) for n in columns}
     return Seen(train.num_rows, None if days_B is None else np.unique(days_B), values)
 
 

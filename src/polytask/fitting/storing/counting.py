@@ -33,16 +33,13 @@ class ValueCounts:
 
     def add(self, column: Coded, days_B: NDArray[np.int64] | None = None) -> None:
         """Count some more rows; their values are read as the first ones were, where nothing is lost."""
-        values = column.values
         if self.pending:
-            values = converted(column, value_kind(self.pending[0]["value"].type), self.what)
-            values = values.cast(self.pending[0]["value"].type)
-        counted = pa.table({"value": values, "count": column.counts()})
-        if days_B is not None:
-            counted = counted.append_column("day", pa.array(column.latest(days_B)))
-        counted = counted.filter(pa.array(column.counts() > 0))
-        self.pending.append(counted)
-        self.num_pending += counted.num_rows
+            known = self.pending[0]["value"].type
+            values = converted(column, value_kind(known), self.what).cast(known)
+            column = Coded(values, column.codes_B)
+        rows = column.tally(days_B)
+        self.pending.append(rows)
+        self.num_pending += rows.num_rows
         if self.num_pending > max(self.num_merged, _FEWEST_PENDING):
             self.merged()
 
@@ -50,7 +47,9 @@ class ValueCounts:
         """Columns `value`, `count` and perhaps `day`, each value once."""
         names = self.pending[0].column_names
         how = [("count", "sum"), ("day", "max")][: len(names) - 1]
-        whole = pa.concat_tables(self.pending).group_by("value").aggregate(how)
+        # Each thread would have a table of all values.
+        groups = pa.concat_tables(self.pending).group_by("value", use_threads=False)
+        whole = groups.aggregate(how)
         # Older Arrows have the key last.
         whole = whole.select(["value", *(f"{name}_{each}" for name, each in how)])
         whole = whole.rename_columns(names)

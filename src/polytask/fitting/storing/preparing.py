@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from pydantic import TypeAdapter
 
 from polytask.config import FitConfig
@@ -87,6 +88,7 @@ def prepare_on_disk(
     building = _Building(config, scan, named, sample_rows)
     folder = opened_or_built(building.folder, building.build)
     prepared = building.opened(folder)
+    _release()
     if building.states is not None:
         also_named(folder, name_of(prepared.config, building.states))
     return prepared
@@ -149,8 +151,10 @@ class _Building:
             rule = part_rule(self.config, matching, given=self.given)
             write_sample(part, matching, rule, num_rows=self.sample_rows, seed=seed)
             fitted = self.fitted = self._fitted_on_all(part, matching, rule)
+            _release()
             reader = replace(matching, options=read_options(fitted.config, fitted.inputs))
             (inputs, growth), seen, num_rows = self._of_all_rows(part, fitted, reader, rule)
+            _release()
             facts = _TableFacts(self.num_rows, self.ids, growth, seen)
             encoder = RowEncoder(fitted.config, inputs, fitted.targets)
             walks = [rule.walk(reader, encoder.columns)]
@@ -269,6 +273,11 @@ def _refuse_what_needs_memory(config: FitConfig) -> None:
     for reason, is_so in reasons.items():
         if is_so:
             raise UserError(f"the table is read from disk, but {reason}: {_ADVICE}")
+
+
+def _release() -> None:
+    """Give back what Arrow holds of tables that are gone: hundreds of megabytes, which it keeps for the next ones."""
+    pa.default_memory_pool().release_unused()
 
 
 def _scan_of(source: TableSource, options: ReadOptions) -> Scan:
