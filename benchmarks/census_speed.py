@@ -6,7 +6,7 @@ MMoE with embeddings of 8, 8 experts 64-32, towers 16 (or PLE, two levels of 4 +
 batches of 1,024, Adam at a constant 1e-3 (ours after a warm-up of a twentieth of the steps). All read
 the same encoded rows, numbers standardised, and use the same number of threads: "polytask" is the peers'
 network, "unfolded" the same with products of rows alone, "without kernels" by torch's operators; "piecewise numbers" reads numbers in bins, "defaults" has
-frequent values and cross layers as well. "floor" are the products of the peers' network alone, forward and back, by torch. The runs are interleaved, each in a process
+frequent values, cross layers and shortcuts as well. "floor" are the products of the peers' network alone, forward and back, by torch. The runs are interleaved, each in a process
 of its own; a ratio is that of the medians. The peers get an environment of their own, build/peers,
 at the first call. Reads the data from POLYTASK_DATA (else ../shared/data).
 
@@ -46,24 +46,26 @@ if TYPE_CHECKING:
 PEERS = {"torch-rechub": "torch-rechub==0.9.0", "deepctr-torch": "deepctr-torch==0.3.0"}
 # The second one imports it and does not say so.
 UNDECLARED = ("requests",)
-PLAIN = ("--numeric-values", "none", "--cross-layers", "0")
+PLAIN: dict[str, object] = {"numeric_values": "none", "cross_layers": 0, "shortcuts": False}
+STANDARD = PLAIN | {"numeric_encoding": "standard"}
 OURS = {
-    "polytask": ("--numeric-encoding", "standard", *PLAIN),
-    "polytask, unfolded": ("--numeric-encoding", "standard", "--fold", "false", *PLAIN),
-    "polytask, without kernels": ("--numeric-encoding", "standard", *PLAIN),
+    "polytask": STANDARD,
+    "polytask, unfolded": STANDARD | {"fold": False},
+    "polytask, without kernels": STANDARD,
     "polytask, piecewise numbers": PLAIN,
-    "polytask, defaults": (),
-    "polytask, bf16": ("--numeric-encoding", "standard", "--precision", "bf16", *PLAIN),
+    "polytask, defaults": {},
+    "polytask, bf16": STANDARD | {"precision": "bf16"},
 }
 USUAL = [name for name in OURS if "bf16" not in name]
 FLOOR = "floor"
 TRUNKS = {
-    "mmoe": ("--trunk", f"{{name: mmoe, num_experts: {NUM_EXPERTS}}}"),
-    "ple": (
-        "--trunk",
-        f"{{name: ple, num_levels: {NUM_LEVELS}, num_shared_experts: {NUM_SHARED}, "
-        f"num_task_experts: {NUM_OWN}}}",
-    ),
+    "mmoe": {"name": "mmoe", "num_experts": NUM_EXPERTS},
+    "ple": {
+        "name": "ple",
+        "num_levels": NUM_LEVELS,
+        "num_shared_experts": NUM_SHARED,
+        "num_task_experts": NUM_OWN,
+    },
 }
 
 
@@ -155,20 +157,19 @@ def configuration(name: str, trunk: str, epochs: int):
     """The options of `polytask fit` that are compared."""
     from polytask.config import validate_config
 
-    flags = [*CENSUS, *OURS[name], *TRUNKS[trunk]]
     values: dict[str, object] = {"tasks": []}
-    for flag, value in zip(flags[::2], flags[1::2]):
+    for flag, value in zip(CENSUS[::2], CENSUS[1::2]):
         key = flag.removeprefix("--").replace("-", "_")
         if key == "task":
             values["tasks"].append(value)
         else:
             values[key] = value
-    values |= {"cross_layers": int(values["cross_layers"])} if "cross_layers" in values else {}
-    values |= {"fold": values["fold"] == "true"} if "fold" in values else {}
     return validate_config(
         values
+        | OURS[name]
         | {
             "table": str(DATA / "census_income_train.parquet"),
+            "trunk": TRUNKS[trunk],
             "embedding_dim": EMBEDDING_DIM,
             "expert_hidden": ",".join(map(str, EXPERT_HIDDEN)),
             "tower_hidden": "16",

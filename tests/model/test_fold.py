@@ -20,9 +20,12 @@ from polytask.task import binary
 from polytask.training import Settings, TrainingRun, train
 from polytask.training.evaluation import predict
 from polytask.trunks import TRUNKS, Trunk
+from polytask.trunks.shortcuts import WithShortcuts
 
 NUM_ROWS, BATCH_SIZE = 600, 256
 SERVED = [name for name, kind in TRUNKS.items() if kind.reads_x_by_products]
+SHORTCUTS = " with shortcuts"
+SERVED += [name + SHORTCUTS for name in SERVED]
 TASKS = [binary("a"), binary("b")]
 
 
@@ -72,8 +75,15 @@ def make_model(
     if folds:
         encoder.fold_for(BATCH_SIZE)
         assert encoder.fold is not None
-    made: Trunk = TRUNKS[trunk](encoder.out_features, 2, dropout=dropout)
-    return MultiTaskModel(encoder, made, TASKS, tower_hidden=(4,))
+    kind = TRUNKS[trunk.removesuffix(SHORTCUTS)]
+    made: Trunk = kind(encoder.out_features, 2, dropout=dropout)
+    if trunk.endswith(SHORTCUTS):
+        made = WithShortcuts(made, in_features=encoder.out_features)
+        for weight in made.shortcuts.parameters():
+            torch.nn.init.normal_(weight, std=0.1)
+    model = MultiTaskModel(encoder, made, TASKS, tower_hidden=(4,))
+    assert bool(model.num_folded) == folds
+    return model
 
 
 def gradients(
@@ -112,7 +122,6 @@ def test_steps_and_predictions(
         stream = InMemoryStream(rows, BATCH_SIZE)
         losses.append(torch.stack([step.balancing.losses_T for step in train(run, stream)]))
         values.append(predict(model, rows).values["a"])
-    print((losses[0] - losses[1]).abs().amax(1))
     torch.testing.assert_close(*losses, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(values[0], values[1], rtol=1e-3, atol=1e-5)
 

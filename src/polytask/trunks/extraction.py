@@ -20,7 +20,7 @@ class _Extraction(Trunk, ABC):
     """Levels of experts, of which each task has its own and all tasks share some."""
 
     per_task_options: ClassVar[frozenset[str]] = frozenset({"num_task_experts"})
-    reads_x_by_products: ClassVar[bool] = True
+    reads_x_by_products = True
 
     def __init__(
         self,

@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import ClassVar
 
 from torch import Tensor
 
@@ -16,7 +15,7 @@ from polytask.trunks.trunk import ExpertOutputs, Explanation, GateWeights, Trunk
 class _Mixture(Trunk, ABC):
     """Experts that all tasks share, one for all or one a task of gates over them."""
 
-    reads_x_by_products: ClassVar[bool] = True
+    reads_x_by_products = True
 
     def __init__(
         self,

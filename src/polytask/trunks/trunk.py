@@ -114,7 +114,7 @@ class Trunk(nn.Module, ABC):
     """
 
     per_task_options: ClassVar[frozenset[str]] = frozenset()
-    reads_x_by_products: ClassVar[bool] = False
+    reads_x_by_products: bool = False
     """Whether `share` and `split` do nothing with x but hand it to layers of `polytask.products`."""
     num_tasks: int
     out_features: int
