@@ -48,7 +48,7 @@ class ValueList(Sequence[Value]):
         except (pa.ArrowException, OverflowError, UnicodeEncodeError) as error:
             raise UserError(f"these are no values of a vocabulary: {error}") from error
 
-    @property
+    @cached_property
     def kind(self) -> ValueKind:
         return value_kind(self.array.type)
 

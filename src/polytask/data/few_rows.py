@@ -25,11 +25,18 @@ _WORD_THAT_IS_A_CODE = "NA"
 
 
 def read_few(
-    column: pa.ChunkedArray, words: frozenset[str], *, known: bool, stays_text: bool
+    column: pa.ChunkedArray,
+    words: frozenset[str],
+    values: Collection[object] = (),
+    *,
+    known: bool,
+    stays_text: bool,
 ) -> tuple[bool, Change | None]:
     """Whether the plain cases settle what the column is, and what then stands in its place.
 
-    They are those of `with_values_of_text`: text without a word for missing or a digit stays as it
+    `words` stand for missing where they are not among its `values`, which are asked for a word that is there alone.
+
+    The cases are those of `with_values_of_text`: text without a word for missing or a digit stays as it
     is, words for missing in what stays text are missing, and plain whole numbers are numbers.
 
     >>> column = pa.chunked_array([["7", None, "12"]])
@@ -39,7 +46,7 @@ def read_few(
     rows = listed(column)
     texts = {text for text in set(rows) if isinstance(text, str)}
     different = {text.strip() for text in texts}
-    lost = words & different
+    lost = {word for word in words & different if word not in values}
     if lost:
         is_plain = not pa.types.is_dictionary(column.type) and _WORD_THAT_IS_A_CODE not in lost
         if is_plain and stays_text and not known and _are_as_written(texts, lost):

@@ -31,6 +31,7 @@ USUAL = (
     *("None", "NaT", "\\N", "?"),
 )
 """pandas' words, so that a file read by pandas has the same values, and two of databases."""
+_USUAL = frozenset(USUAL)
 _WORDS_THAT_ARE_CODES = ("NA",)
 """NA is Namibia among codes of countries."""
 
@@ -65,14 +66,15 @@ def with_values_of_text(
 def _changed(
     name: str, column: pa.ChunkedArray, options: ReadOptions, *, is_declared: bool
 ) -> Change | None:
-    words = words_for(name, options)
     known = name in options.numbers
     is_named = name in options.text or name in options.codes or is_code(name)
     stays_text = is_declared or (is_named and not known)
     if len(column) <= _FEW_ROWS:
-        is_settled, change = read_few(column, words, known=known, stays_text=stays_text)
+        words, values = _words_named(name, options), options.values.get(name, ())
+        is_settled, change = read_few(column, words, values, known=known, stays_text=stays_text)
         if is_settled:
             return change
+    words = words_for(name, options)
     some = [] if stays_text or known else _some_values(column, words)
     order = options.dates.get(name)
     may_be_dates = order is not None or (options.finds_dates and look_like_dates(some))
@@ -205,9 +207,13 @@ def words_for(name: str, options: ReadOptions) -> frozenset[str]:
     >>> sorted(words_for("click", ReadOptions(missing=("-1", "watch=0"))))
     ['', '-1']
     """
-    words = set(USUAL) if options.missing is None else {"", *_named(name, options.missing)}
     values = options.values.get(name, ())
-    return frozenset(word for word in words if word not in values)
+    return frozenset(word for word in _words_named(name, options) if word not in values)
+
+
+def _words_named(name: str, options: ReadOptions) -> frozenset[str]:
+    """The same, those among them that are values of the column."""
+    return _USUAL if options.missing is None else frozenset({"", *_named(name, options.missing)})
 
 
 def numbers_for(name: str, options: ReadOptions) -> pa.Array:
