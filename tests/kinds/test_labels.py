@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from polytask.data.labels import LabelCount, LabelEncoder
 from polytask.data.readers import read_table
 from polytask.errors import UserError
-from polytask.kinds import infer_kind, make_kind
+from polytask.kinds import infer_kind, infer_word_kind, make_kind
 from polytask.task import Task, binary, multiclass, regression
 
 NAN = math.nan
@@ -259,3 +259,10 @@ def test_census_labels(data_folder: Path) -> None:
     assert encoder.tasks[2].kind.num_classes == 17
     weeks = encoder.tasks[3].kind.decode(labels_BT[:, 3])
     np.testing.assert_allclose(weeks, table["weeks_worked"].to_numpy(), atol=1e-4)
+
+
+def test_words_with_a_yes_and_a_no_are_no_tags() -> None:
+    """Other pairs are two tags: which one is asked for nobody said."""
+    for words, expected in (([0, 1, 1], "binary"), (["yes", "no"], "binary"), (["B", "O"], "tags")):
+        kind, reason = infer_word_kind(pa.chunked_array([words]), "the labels")
+        assert (kind.name, reason[:15]) == (expected, "for each word: ")
