@@ -103,11 +103,14 @@ def fit_events(
 
     With `ranks` every process goes through them; only the first one evaluates, writes and Finishes.
     """
-    raise_on_all(ranks, lambda: _check_out(config) if is_first(ranks) else None)
+    raise_on_all(ranks, lambda: _check_folders(config) if is_first(ranks) else None)
     yield from train_and_compare(config, table, own=own, parts=parts or {}, ranks=ranks)
 
 
-def _check_out(config: FitConfig) -> None:
+def _check_folders(config: FitConfig) -> None:
+    """Before a table is read for minutes."""
+    if config.init_from is not None:
+        RunFolder.open(config.init_from)
     if config.out is None:
         return
     check_free(config.out, overwrite=config.overwrite)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from polytask.errors import UserError, nearest
 from polytask.files.lock import LOCK
 from polytask.files.plain import fresh_part, is_part, require_plain
 from polytask.files.writing import act_on
@@ -28,10 +29,14 @@ _OWN_MODULES = ("encoder", "trunk")
 
 
 def check_folder(run: Path) -> None:
-    """UserError where a name that polytask gives stands for a link, a device or anything else odd.
+    """UserError where there is no folder, or a name that polytask gives stands for a link, a device or anything else odd.
 
     The run folder itself may be reached through a link.
     """
+    if not run.is_dir():
+        runs = sorted(str(options.parent) for options in run.parent.glob(f"*/{OPTIONS}"))
+        advice = nearest(str(run), runs) or "; `polytask fit` makes one (--out names it)"
+        raise UserError(f"{run}: no such run folder{advice}")
     for name in (*FILES, LOCK):
         require_plain(run / name)
     for checkpoints in _checkpoint_folders(run):

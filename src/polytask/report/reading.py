@@ -50,8 +50,6 @@ class ReportedRun:
 
 def read_run(folder: Path) -> ReportedRun:
     """What the folder holds; UserError where it holds no run, or a file that cannot be read."""
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such run folder")
     check_folder(folder)
     if not (folder / OPTIONS).is_file():
         raise UserError(f"{folder}: this is no run folder, it lacks {OPTIONS}")

@@ -72,8 +72,6 @@ class RunFolder:
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
         """An existing run; UserError where the folder holds none, or a link in the place of a file."""
-        if not path.is_dir():
-            raise UserError(f"{path}: no such run folder")
         check_folder(path)
         needed = (OPTIONS, ENCODER, WEIGHTS)
         missing = [name for name in needed if not (path / name).is_file()]
