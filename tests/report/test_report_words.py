@@ -3,7 +3,7 @@
 import pytest
 
 from polytask.records import Gain, MetricValue, TaskResult, TaskScores
-from polytask.records.comparison import Row, Verdict
+from polytask.records.comparison import Row, Verdict, losing
 from polytask.report.formatting import NO_BREAK, decimals, listing, number, percent, seconds
 
 
@@ -87,3 +87,19 @@ def test_a_slight_gain_is_told_as_such_and_with_enough_decimals() -> None:
 
 def test_a_task_that_was_not_measured_has_no_rows() -> None:
     assert [*TaskResult(TaskScores()).rows("click")] == []
+
+
+@pytest.mark.parametrize(
+    ("gain", "is_losing"),
+    [
+        (Gain("auc", -0.1, -0.2, -0.01), True),
+        (Gain("auc", -0.1, -0.2, 0.01), False),
+        (Gain("auc", -0.0002, -0.0004, -0.0001), False),
+        (Gain("auc", -0.1), False),
+        (None, False),
+    ],
+)
+def test_what_is_lost_by_sharing_is_more_than_chance_and_matters(
+    gain: Gain | None, is_losing: bool
+) -> None:
+    assert losing([row(gain)]) == (["click"] if is_losing else [])

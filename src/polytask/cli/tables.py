@@ -18,6 +18,7 @@ from polytask.records import (
     TaskResult,
     TaskScores,
 )
+from polytask.records.comparison import MENDING, losing
 
 _WIDE = 120
 _ONLY_WIDE = ("distinct", "missing", "examples")
@@ -98,11 +99,15 @@ def show_auxiliary(console: Console, record: AuxiliaryRecord) -> None:
 def _show_remarks(console: Console, metrics: RunRecord, *, verbose: bool) -> None:
     """How to read the table of results."""
     rows = metrics.main_rows()
-    losing = [row.task for row in rows if row.loses_to_the_mean]
-    if losing:
-        names = ", ".join(losing)
+    without_use = [row.task for row in rows if row.loses_to_the_mean]
+    if without_use:
+        names = ", ".join(without_use)
         console.print(
             f"r2 below 0: always predicting the mean is better on {names}", style="yellow"
+        )
+    if worse := losing(rows):
+        console.print(
+            f"worse than by a model of its own: {', '.join(worse)}; {MENDING}", style="yellow"
         )
     for row in rows:
         if row.multi.bound:

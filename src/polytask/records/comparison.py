@@ -1,5 +1,6 @@
 """A row of the table of results: a metric by the single-task and by the multi-task model, and the gain."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -53,3 +54,15 @@ class Row:
         """Whether always predicting the mean is better than every model here."""
         values = [each.value for each in (self.multi, self.single) if each is not None]
         return self.multi.name == "r2" and max(values) < 0
+
+
+MENDING = (
+    "polytask transfer tells which task does it, polytask study which trunk and weights mend it; where labels are "
+    "rare, begin with --balancer '{name: relative, power: 0.5}'"
+)
+"""What to do for tasks that are worse than by models of their own."""
+
+
+def losing(rows: Iterable[Row]) -> list[str]:
+    """The tasks that are worse than by a model of their own, by more than chance and by enough to matter."""
+    return [row.task for row in rows if row.verdict is Verdict.WORSE and not row.is_slight]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from polytask.errors import in_python
 from polytask.records import LabelRecord, RunRecord
-from polytask.records.comparison import SLIGHT, Row, Verdict
+from polytask.records.comparison import MENDING, SLIGHT, Row, Verdict, losing
 from polytask.report.formatting import (
     NOTHING,
     PARTS,
@@ -67,7 +67,7 @@ def verdict(run: ReportedRun, mains: list[Row]) -> str:
         return "Gains were measured without intervals, so none can be told from chance."
     return (
         f"Against one model a task, the one model for all is {by_verdict(compared)}. "
-        f"{_losers(compared)}{_drawn(run)} may reverse small differences."
+        f"{_losers(compared)}{_mending(run, compared)}{_drawn(run)} may reverse small differences."
     )
 
 
@@ -95,6 +95,13 @@ def _losers(rows: list[Row]) -> str:
     if not names:
         return ""
     return f"On {on_tasks(names, len(rows))} both lose to always predicting the mean (R² below 0). "
+
+
+def _mending(run: ReportedRun, rows: list[Row]) -> str:
+    if not losing(rows):
+        return ""
+    said = MENDING if run.options.get("table") else in_python(MENDING)
+    return f"What sharing costs: {said}. "
 
 
 def _named(row: Row) -> str:
