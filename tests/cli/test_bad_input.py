@@ -107,7 +107,10 @@ CASES: dict[str, tuple[list[str], str]] = {
     "existing folder": ([*FIT, "--out", "full"], "--overwrite"),
     "folder of something else": ([*FIT, "--out", "full", "--overwrite"], "something else"),
     "no run": (["predict", "full", "log.parquet", "--out", "p.parquet"], "no finished run"),
-    "no run folder": (["evaluate", "nowhere", "log.parquet"], "no such run folder; .polytask fit. makes one"),
+    "no run folder": (
+        ["evaluate", "nowhere", "log.parquet"],
+        "no such run folder; .polytask fit. makes one",
+    ),
     "no run to begin with": ([*FIT, "--init-from", "nowhere"], "nowhere: no such run folder"),
     "nothing shared but tables": (
         [

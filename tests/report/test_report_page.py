@@ -118,7 +118,7 @@ def test_names_are_escaped_and_never_markup_or_mathematics(document: Document) -
 def test_what_it_says_of_this_run(document: Document) -> None:
     text = {name: " ".join(words.split()) for name, words in document.text.items()}
     assert "better on click; worse on watch; not detectably different on topic and a<b>" in text[""]
-    assert "What sharing costs: polytask transfer tells which task does it" in text[""]
+    assert "What to try: polytask transfer tells which task is to blame" in text[""]
     assert "training rows 12,345" in text[""]
     assert "my log.parquet · 3 February 2026, 04:05 UTC" in text[""]
     assert "click: AUC, +0.0200 by sharing 0.7200" in text[""]
@@ -220,7 +220,7 @@ def test_a_gain_of_two_models_that_lose_to_the_mean_is_told_as_that(run_folder: 
     gains = (Gain("r2", 0.05, 0.04, 0.06),)
     told = rewrite(run_folder, {"watch": TaskResult(ours, theirs, gains)}).text[""]
     assert "better on watch. On watch both lose to always predicting the mean" in told
-    assert "What sharing costs" not in told
+    assert "What to try" not in told
     positive = scores_of("r2", "R²", 0.01)
     told = rewrite(run_folder, {"watch": TaskResult(positive, theirs, gains)}).text[""]
     assert "lose" not in told

@@ -101,7 +101,7 @@ def _mending(run: ReportedRun, rows: list[Row]) -> str:
     if not losing(rows):
         return ""
     said = MENDING if run.options.get("table") else in_python(MENDING)
-    return f"What sharing costs: {said}. "
+    return f"What to try: {said}. "
 
 
 def _named(row: Row) -> str:
