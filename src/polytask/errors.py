@@ -66,10 +66,23 @@ def nearest(name: str, known: Iterable[str]) -> str:
     Returns ` - did you mean 'x'?`, or ` - known: 'a', 'b'`, or an empty string. Case is ignored.
     """
     names = list(known)
+    near = _nearest(name, names)
+    if not near and 0 < len(names) <= _MOST_LISTED:
+        return f" - known: {', '.join(repr(candidate) for candidate in names)}"
+    return near
+
+
+def nearest_of_all(name: str, known: Iterable[str]) -> str:
+    """The same with all of them in any case.
+
+    >>> nearest_of_all("mmeo", ["mmoe", "ple"]), nearest_of_all("x", ["mmoe", "ple"])
+    (" - did you mean 'mmoe'?; all: mmoe, ple", '; all: mmoe, ple')
+    """
+    names = list(known)
+    return f"{_nearest(name, names)}; all: {', '.join(names)}"
+
+
+def _nearest(name: str, names: list[str]) -> str:
     by_lower_case = {candidate.lower(): candidate for candidate in reversed(names)}
     near = get_close_matches(name.lower(), by_lower_case, n=1)
-    if near:
-        return f" - did you mean {by_lower_case[near[0]]!r}?"
-    if 0 < len(names) <= _MOST_LISTED:
-        return f" - known: {', '.join(repr(candidate) for candidate in names)}"
-    return ""
+    return f" - did you mean {by_lower_case[near[0]]!r}?" if near else ""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from polytask.errors import UserError, nearest
+from polytask.errors import UserError, nearest_of_all
 
 Weight = float | Literal["balanced"] | Mapping[str, float]
 """A number, "balanced": the balancer weighs it among the tasks', or {from, to, begin, end}."""
@@ -50,9 +50,7 @@ def weight_of(name: str, weight: "Weight | Schedule") -> float | Schedule | Lite
 def _schedule(name: str, given: Mapping[str, float]) -> Schedule:
     for key in given:
         if key not in _KEYS:
-            raise UserError(
-                f"{name}: a weight has no {key!r}{nearest(key, _KEYS)}; all: from, to, begin, end"
-            )
+            raise UserError(f"{name}: a weight has no {key!r}{nearest_of_all(key, _KEYS)}")
     if not {"from", "to"} <= {*given}:
         raise UserError(
             f"{name}: a weight that moves is {{from: 0.3, to: 0}}, but got {dict(given)}"

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
 from polytask.config.spellings import Options
-from polytask.errors import UserError, nearest
+from polytask.errors import UserError, nearest, nearest_of_all
 
 Found = TypeVar("Found", bound=nn.Module)
 
@@ -28,9 +28,7 @@ def look_up(registry: Mapping[str, type[Found]], name: str, what: str) -> type[F
     """The class of that name; UserError with the nearest one otherwise."""
     key = name.lower().replace("-", "_")
     if key not in registry:
-        raise UserError(
-            f"unknown {what} {name!r}{nearest(key, registry)}; all: {', '.join(registry)}"
-        )
+        raise UserError(f"unknown {what} {name!r}{nearest_of_all(key, registry)}")
     return registry[key]
 
 

@@ -58,7 +58,7 @@ class Row:
 
 MENDING = (
     "polytask transfer tells which task is to blame, polytask study which trunk and weights mend it; where labels are "
-    "rare, begin with --balancer '{name: relative, power: 0.5}'"
+    "rare, begin with --balancer='{name: relative, power: 0.5}'"
 )
 """What to do for tasks that are worse than by models of their own."""
 

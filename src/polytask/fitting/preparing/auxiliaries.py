@@ -7,7 +7,7 @@ from polytask.auxiliary import AUXILIARIES, Auxiliary, TrainingRows
 from polytask.config import FitConfig, TaskConfig, parse_task
 from polytask.config.build import build_auxiliaries
 from polytask.config.checking import name_and_options
-from polytask.errors import UserError, flag, nearest
+from polytask.errors import UserError, flag, nearest, nearest_of_all
 from polytask.streams import Batch
 
 
@@ -21,8 +21,8 @@ def with_auxiliary_tasks(config: FitConfig, columns: Collection[str]) -> FitConf
         task = parse_task(text, columns)
         if task.column not in columns:
             raise UserError(
-                f"{flag('auxiliary', text)}: no extra loss{nearest(text, AUXILIARIES)} and no column"
-                f"{nearest(task.column, columns)}; the losses are {', '.join(AUXILIARIES)}"
+                f"{flag('auxiliary', text)}: no column{nearest(task.column, columns)} and no extra loss"
+                f"{nearest_of_all(text, AUXILIARIES)}"
             )
         tasks.append(task.model_copy(update={"auxiliary": True}))
     return config.model_copy(update={"tasks": tuple(tasks), "auxiliary": tuple(specs)})
@@ -35,9 +35,10 @@ def fit_auxiliaries(
 
     UserErrors: what a loss refuses, a name that stands twice, a pre-training of what there is not.
     """
+    makers = build_auxiliaries(config)
     _check_columns(config, rows.table.column_names, forbidden)
     _check_tasks(config)
-    made = tuple(make(rows) for make in build_auxiliaries(config))
+    made = tuple(make(rows) for make in makers)
     tasks = [task.name for task in config.tasks if isinstance(task, TaskConfig)]
     names = [*tasks, *(auxiliary.name for auxiliary in made)]
     for name in names:
