@@ -1,6 +1,7 @@
 """Laws of streams: a pure function, every row once an epoch, parts that make the whole."""
 
 import itertools
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -20,6 +21,7 @@ from polytask.streams import (
     epoch_order,
     with_generated,
 )
+from polytask.streams.extended import with_rows
 
 
 def table(num_rows: int, start: int = 0, task: str = "a") -> Batch:
@@ -202,3 +204,15 @@ def test_rows_that_have_numbers_keep_them() -> None:
 def test_what_cannot_be_is_refused(make: Callable[[], object], message: str) -> None:
     with pytest.raises(UserError, match=message):
         make()
+
+
+@pytest.mark.parametrize("share", [0.25, 1.0])
+def test_rows_that_are_added_are_counted(share: float) -> None:
+    def unchanged(rows: Batch, _: torch.Generator) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        return dict(rows.inputs), {"is new": torch.ones(len(rows))}
+
+    stream = with_rows(InMemoryStream(table(50), 8), unchanged, share=share)
+    for index in range(stream.num_batches(0)):
+        batch = stream.batch(0, 0, index)
+        assert stream.num_rows(0, 0, index) == len(batch)
+        assert batch.labels["is new"].nansum() == math.ceil(len(batch) * share / (1 + share))
