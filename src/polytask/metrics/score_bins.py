@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from polytask.metrics.arrays import Booleans, Floats, Integers
 
-MOST_BINS = 1 << 21
-"""Bins are joined where there are more: 2 million take 50 MB."""
+MOST_BINS = 1 << 20
+"""Bins are joined where there are more: a million take 25 MB."""
 
 _SIGN = np.uint64(1 << 63)
 _BITS = 64
