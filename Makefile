@@ -64,4 +64,6 @@ clean: ## remove the environment, the caches and what was built
 
 .venv/ready-to-test: .venv/ready-to-run
 	$(set_up) ".[dev]"
+	# Where packages come without bytecode each process of the tests compiles torch anew. Templates do not compile.
+	-.venv/bin/python -m compileall -q -j 0 .venv/lib >/dev/null 2>&1
 	@touch $@

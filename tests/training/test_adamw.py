@@ -98,7 +98,8 @@ def test_whole_fits_do_not_import_the_compiler(forked_torch: Forked, tmp_path: P
         "tasks = ['a:binary', 'b:regression', 'c:multiclass']\n"
         "for trunk in trunks.TRUNKS:\n"
         "    run = fit(table, tasks, allow='x', epochs=1, batch_size=64, threads=1, trunk=trunk,\n"
-        "              ensemble=1, baseline='single' if trunk == 'mmoe' else 'none')\n"
+        "              ensemble=1, baseline='single' if trunk == 'mmoe' else 'none',\n"
+        "              shortcuts=trunk == 'mmoe', cross_layers=2 if trunk == 'mmoe' else 0)\n"
         "    print(trunk, run.history[-1].step, *{'torch._dynamo', 'sympy'} & {*sys.modules})"
     )
     done = forked_torch.script(program, tmp_path)

@@ -70,7 +70,9 @@ class WithShortcuts(Trunk):
 
 @torch.no_grad()
 def _place_of_x(trunk: Trunk, in_features: int) -> int | None:
-    """Where x itself stands in the trunk's seam; None where it does not."""
+    """Where x itself stands in the trunk's seam; None where it does not, and of a trunk without memory for its weights."""
     reference = next(trunk.parameters(), torch.empty(0))
+    if reference.is_meta:
+        return None
     x_BD = reference.new_zeros(1, in_features)
     return next((i for i, tensor in enumerate(trunk.share(x_BD)) if tensor is x_BD), None)
