@@ -77,11 +77,12 @@ def ordered_pairs(
     # Between groups the two keys run against each other, so that no such pair looks concordant.
     by_label_B = np.lexsort((-position_B, label_B, *(-group for group in of_group)))
 
+    # First, for it is what takes the most memory.
+    concordant_B = _concordant_weight(position_B, by_label_B, weight_B)
     all_B = _weight_of_equals(by_prediction_B, weight_B, *of_group)
     same_label_B = _weight_of_equals(by_label_B, weight_B, *of_group, label_B)
     same_prediction_B = _weight_of_equals(by_prediction_B, weight_B, *of_group, prediction_B)
     same_both_B = _weight_of_equals(by_prediction_B, weight_B, *of_group, prediction_B, label_B)
-    concordant_B = _concordant_weight(position_B, by_label_B, weight_B)
     return PairWeights(
         concordant_B + (same_prediction_B - same_both_B) / 2,
         all_B - same_label_B,
