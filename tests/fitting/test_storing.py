@@ -13,9 +13,11 @@ import torch
 import polytask
 from polytask.config import FitConfig, validate_config
 from polytask.config.presets import with_preset
+from polytask.data.derive import parse_derivation
 from polytask.data.derive.necessary import necessary
 from polytask.data.options import ReadOptions
 from polytask.data.readers import open_scan
+from polytask.data.scans import Scan
 from polytask.errors import UserError
 from polytask.fitting.preparing.prepare import Prepared, prepare
 from polytask.fitting.preparing.where import matching, matching_scan
@@ -272,6 +274,15 @@ def test_bad_values_are_placed_in_the_table(
     assert scan is not None
     with pytest.raises(UserError, match=r"infinite in .*\(counted from row 2,000 of the table\)"):
         prepare_on_disk(config_of(folder, tmp_path), scan, named={}, sample_rows=200)
+
+
+def test_what_a_piece_cannot_derive_is_placed_in_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pieces, "PIECE_ROWS", 10)
+    table = pa.table({"length": ["1"] * 25 + ["long"] * 5})
+    derivations = [parse_derivation("twice = length * 2")]
+    reader = pieces.PieceReader(Scan.of_table(table), derivations, ReadOptions())
+    with pytest.raises(UserError, match=r"(?s)takes numbers.*\(counted from row 20 of the table\)"):
+        list(reader.tables(["twice"]))
 
 
 def test_an_empty_part_and_a_full_disk_are_told(
