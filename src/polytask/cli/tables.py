@@ -18,7 +18,7 @@ from polytask.records import (
     TaskResult,
     TaskScores,
 )
-from polytask.records.comparison import MENDING, losing
+from polytask.records.comparison import losing, mending
 
 _WIDE = 120
 _ONLY_WIDE = ("distinct", "missing", "examples")
@@ -79,7 +79,7 @@ def show_results(console: Console, run: Run, *, verbose: bool) -> None:
                 cells = (row.multi.name, *metrics_shown, str(row.gain or "-"))
                 table.add_row(named if row.is_main else "", *cells[: 4 if has_singles else 2])
     console.print(table)
-    _show_remarks(console, metrics, verbose=verbose)
+    _show_remarks(console, metrics, run.config.balancer, verbose=verbose)
 
 
 def show_auxiliary(console: Console, record: AuxiliaryRecord) -> None:
@@ -96,7 +96,7 @@ def show_auxiliary(console: Console, record: AuxiliaryRecord) -> None:
     console.print(table)
 
 
-def _show_remarks(console: Console, metrics: RunRecord, *, verbose: bool) -> None:
+def _show_remarks(console: Console, metrics: RunRecord, balancer: object, *, verbose: bool) -> None:
     """How to read the table of results."""
     rows = metrics.main_rows()
     without_use = [row.task for row in rows if row.loses_to_the_mean]
@@ -107,7 +107,8 @@ def _show_remarks(console: Console, metrics: RunRecord, *, verbose: bool) -> Non
         )
     if worse := losing(rows):
         console.print(
-            f"worse than by a model of its own: {', '.join(worse)}; {MENDING}", style="yellow"
+            f"worse than by a model of its own: {', '.join(worse)}; {mending(balancer)}",
+            style="yellow",
         )
     for row in rows:
         if row.multi.bound:

@@ -56,11 +56,18 @@ class Row:
         return self.multi.name == "r2" and max(values) < 0
 
 
-MENDING = (
-    "polytask transfer tells which task is to blame, polytask study which trunk and weights mend it; where labels are "
-    "rare, begin with --balancer='{name: relative, power: 0.5}'"
-)
-"""What to do for tasks that are worse than by models of their own."""
+def mending(balancer: object) -> str:
+    """What to do for tasks that are worse than by models of their own, in a run with this balancer.
+
+    >>> mending({"name": "relative"})
+    'polytask transfer tells which task is to blame, polytask study which trunk and weights mend it'
+    """
+    compare = "polytask transfer tells which task is to blame, polytask study which trunk and weights mend it"
+    if "relative" in str(balancer):
+        return compare
+    return (
+        f"{compare}; where labels are rare, begin with --balancer='{{name: relative, power: 0.5}}'"
+    )
 
 
 def losing(rows: Iterable[Row]) -> list[str]:

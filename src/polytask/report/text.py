@@ -7,7 +7,7 @@ from pathlib import Path
 
 from polytask.errors import in_python
 from polytask.records import LabelRecord, RunRecord
-from polytask.records.comparison import MENDING, SLIGHT, Row, Verdict, losing
+from polytask.records.comparison import SLIGHT, Row, Verdict, losing, mending
 from polytask.report.formatting import (
     NOTHING,
     PARTS,
@@ -100,8 +100,8 @@ def _losers(rows: list[Row]) -> str:
 def _mending(run: ReportedRun, rows: list[Row]) -> str:
     if not losing(rows):
         return ""
-    said = MENDING if run.options.get("table") else in_python(MENDING)
-    return f"What to try: {said}. "
+    advice = mending(run.options.get("balancer"))
+    return f"What to try: {advice if run.options.get('table') else in_python(advice)}. "
 
 
 def _named(row: Row) -> str:
