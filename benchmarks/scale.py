@@ -32,10 +32,10 @@ def zipf(drawn: np.random.Generator, size: int, most: int) -> np.ndarray:
     return np.minimum(10 * ((most / 10 + 1) ** uniform - 1), most - 1).astype(np.int64)
 
 
-def rows_of(drawn: np.random.Generator, size: int, first: int) -> pa.Table:
+def rows_of(drawn: np.random.Generator, size: int, first: int, fewer_ids: int) -> pa.Table:
     """Some rows: the label depends on the ids' hidden rates and on two numbers."""
     ids = {"user_id": 5_000_000, "item_id": 1_000_000, "author_id": 200_000, "device": 500_000}
-    found = {name: zipf(drawn, size, most) for name, most in ids.items()}
+    found = {name: zipf(drawn, size, most // fewer_ids) for name, most in ids.items()}
     columns: dict[str, object] = dict(found)
     for name in ("item_id", "device"):
         columns[name] = pc_text(name, found[name])
@@ -61,7 +61,7 @@ def pc_text(prefix: str, numbers: np.ndarray) -> pa.Array:
     return pc.binary_join_element_wise(prefix, pa.array(numbers).cast(pa.string()), "-")
 
 
-def generate(folder: Path, num_rows: int) -> None:
+def generate(folder: Path, num_rows: int, fewer_ids: int = 1) -> None:
     """Write the log, a file and a piece at a time."""
     folder.mkdir(parents=True)
     for number in range(NUM_FILES):
@@ -69,21 +69,30 @@ def generate(folder: Path, num_rows: int) -> None:
         writer = None
         for first in range(start, stop, ROW_GROUP):
             size = min(ROW_GROUP, stop - first)
-            table = rows_of(np.random.default_rng([number, first]), size, first)
+            table = rows_of(np.random.default_rng([number, first]), size, first, fewer_ids)
             writer = writer or pq.ParquetWriter(folder / f"{number:03}.parquet", table.schema)
             writer.write_table(table)
         if writer is not None:
             writer.close()
 
 
-def measure(folder: Path, cache: Path, on_disk: str, steps: int) -> dict[str, float]:
-    """Encode and train for an epoch, or so many steps, in this process; what each took."""
+def measure(
+    folder: Path, cache: Path, on_disk: str, *, steps: int, batches: int, held_out: float
+) -> dict[str, float]:
+    """Encode and train for an epoch, or so many steps, in this process; what each took.
+
+    An epoch has so many `batches` at most, if any are named; after it the test is scored.
+    """
     from polytask.config import validate_config
     from polytask.fitting.events import ModelFinished, ModelStarted
     from polytask.fitting.fitting import fit_events
     from polytask.fitting.preparing.prepare import Prepared
+    from polytask.streams import LaneStream
     from polytask.training.loop import TrainStep
 
+    whole = LaneStream.num_batches
+    if batches:
+        LaneStream.num_batches = lambda stream, epoch: min(batches, whole(stream, epoch))
     options = {
         "table": folder,
         "tasks": TASKS,
@@ -95,9 +104,10 @@ def measure(folder: Path, cache: Path, on_disk: str, steps: int) -> dict[str, fl
         "embedding_dim": 8,
         "time_column": "shown_at",
         "test_from": str(
-            np.datetime64(0, "ms") + np.timedelta64(1000, "ms") * int(0.95 * _rows(folder))
+            np.datetime64(0, "ms")
+            + np.timedelta64(1000, "ms") * int((1 - 0.05 * held_out) * _rows(folder))
         ),
-        "valid_fraction": 0.02,
+        "valid_fraction": 0.02 * held_out,
     }
     found: dict[str, float] = {"start MB": _peak()}
     last, wall = time.process_time(), time.perf_counter()
@@ -151,24 +161,36 @@ def main() -> None:
     parser.add_argument("--memory", action="store_true", help="in memory beside it")
     parser.add_argument("--steps", type=int, default=0, help="of training; an epoch by default")
     parser.add_argument("--keep", type=Path, help="folder of the tables, kept and found again")
-    parser.add_argument("--worker", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--batches", type=int, default=0, help="of an epoch; then the test is scored"
+    )
+    parser.add_argument(
+        "--fewer-ids", type=int, default=1, help="a number that divides those of ids"
+    )
+    parser.add_argument(
+        "--held-out", type=float, default=1.0, help="times 2 %% and 5 %% of the rows"
+    )
+    parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
-        table, cache, on_disk, steps = arguments.worker
-        print(json.dumps(measure(Path(table), Path(cache), on_disk, int(steps))))
+        table, cache, on_disk = arguments.worker
+        how = {"batches": arguments.batches, "held_out": arguments.held_out}
+        steps = arguments.steps or -1
+        print(json.dumps(measure(Path(table), Path(cache), on_disk, steps=steps, **how)))
         return
     with tempfile.TemporaryDirectory() as scratch:
         for num_rows in arguments.rows:
             folder = (arguments.keep or Path(scratch)) / f"log-{num_rows}"
             if not folder.exists():
-                generate(folder, num_rows)
+                generate(folder, num_rows, arguments.fewer_ids)
             size = sum(path.stat().st_size for path in folder.iterdir()) / 1e9
             print(f"\n{num_rows:,} rows, {size:.2f} GB of Parquet", flush=True)
             cache = Path(scratch) / f"cache-{num_rows}"
             for on_disk in ["always", "always", *(["never"] if arguments.memory else [])]:
                 again = on_disk == "always" and cache.exists()
                 worker = [sys.executable, __file__, "--worker", str(folder), str(cache), on_disk]
-                worker.append(str(arguments.steps or -1))
+                worker += ["--steps", str(arguments.steps), "--batches", str(arguments.batches)]
+                worker += ["--held-out", str(arguments.held_out)]
                 found = json.loads(
                     subprocess.run(worker, check=True, stdout=subprocess.PIPE).stdout
                 )

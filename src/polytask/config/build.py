@@ -14,7 +14,7 @@ from polytask.balancing import BALANCERS, WRAPPERS, Balancer
 from polytask.config.checking import check_options, construct, look_up, name_and_options
 from polytask.config.fields import FitConfig
 from polytask.config.spellings import Options, split_commas
-from polytask.errors import UserError, flag, nearest, nearest_of_all
+from polytask.errors import UserError, flag, nearest
 from polytask.inputs import INPUTS, FittedInputs, Input
 from polytask.inputs.fitted import Fit
 from polytask.model import LinearPart, MultiTaskModel, Objective
@@ -144,9 +144,7 @@ def build_auxiliaries(config: FitConfig) -> list[Callable[[TrainingRows], Auxili
 
 def _auxiliary(spec: Options) -> Callable[[TrainingRows], Auxiliary]:
     name, options = name_and_options(spec, "auxiliary")
-    if name not in AUXILIARIES:
-        raise UserError(f"unknown auxiliary {name!r}{nearest_of_all(name, AUXILIARIES)}")
-    fit: Callable[..., Auxiliary] = AUXILIARIES[name].fit
+    fit: Callable[..., Auxiliary] = look_up(AUXILIARIES, name, "auxiliary").fit
     own = [*inspect.signature(fit).parameters][1:]
     return partial(
         fit, **check_options(f"auxiliary {name}", options, own=own, hints=get_type_hints(fit))

@@ -10,7 +10,7 @@ from torch import nn
 from polytask.config.spellings import Options
 from polytask.errors import UserError, nearest, nearest_of_all
 
-Found = TypeVar("Found", bound=nn.Module)
+Found = TypeVar("Found")
 
 
 def name_and_options(spec: Options, what: str) -> tuple[str, dict[str, object]]:
