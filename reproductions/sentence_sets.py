@@ -1,9 +1,10 @@
 """Six sets of sentences as one mixture: each task beside the same network alone, by the share of batches of each set.
 
-    python reproductions/sentence_sets.py                 # two seeds, as reported; kept in runs/sentence_sets.jsonl
+    python reproductions/sentence_sets.py                 # two seeds; kept in runs/sentence_sets.jsonl
+    python reproductions/sentence_sets.py --encoder lstm  # an LSTM in the place of convolutions
     python reproductions/sentence_sets.py --quick         # one seed, a tenth of the sentences, two epochs
 
-MR, CR, MPQA, SUBJ, SST-2 and TREC: one encoder of convolutions (Kim 2014) over GloVe vectors, which are trained, and one
+MR, CR, MPQA, SUBJ, SST-2 and TREC: one encoder, convolutions (Kim 2014) or an LSTM, over GloVe vectors, which are trained, and one
 Shared-Bottom (96); a batch is of one set, and an epoch as many batches as all sets have together. `proportional` shares
 see each sentence once an epoch, `uniform` those of the smallest set (CR) most often. "alone" is the same network for one
 set, as many steps as it has under `proportional` shares. The weights of the best validated epoch; test
@@ -47,7 +48,7 @@ def tables(share: float) -> Tables:
     return found
 
 
-def trained(sets: Tables, shares: str, seed: int, epochs: int) -> dict[str, float]:
+def trained(sets: Tables, encoder: str, shares: str, seed: int, epochs: int) -> dict[str, float]:
     """Test accuracy of each set's task, of one model for all of these sets."""
     run = polytask.fit(
         data={
@@ -57,7 +58,12 @@ def trained(sets: Tables, shares: str, seed: int, epochs: int) -> dict[str, floa
         tasks=[f"{name}.label:multiclass" for name in sets],
         columns={"text": ["text"]},
         input_options={
-            "text": {"vectors": str(DATA / "glove_50d.npz"), "dropout": 0.3, "max_length": 50}
+            "text": {
+                "encoder": encoder,
+                "vectors": str(DATA / "glove_50d.npz"),
+                "dropout": 0.3,
+                "max_length": 50,
+            }
         },
         trunk={"name": "shared_bottom", "hidden": [96]},
         tower_hidden=(),
@@ -83,6 +89,7 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="one seed, a tenth of the sentences")
     parser.add_argument("--seeds", type=int, nargs="*", help="default: 0 1")
+    parser.add_argument("--encoder", default="cnn", choices=("cnn", "lstm", "gru", "mean"))
     given = parser.parse_args()
     one_thread()
     share, epochs = (0.1, 2) if given.quick else (1.0, 5)
@@ -92,13 +99,15 @@ def main() -> None:
     found: dict[str, list[dict[str, float]]] = {arm: [] for arm in ("alone", *SHARES)}
     for seed in seeds:
         for arm, known in found.items():
-            key = f"{share} {epochs} {arm} {seed}"
+            key = f"{given.encoder} {share} {epochs} {arm} {seed}"
             if key not in scores.known:
                 groups = [[name] for name in SETS] if arm == "alone" else [[*SETS]]
                 values: dict[str, float] = {}
                 for group in groups:
                     shares = "proportional" if arm == "alone" else arm
-                    values |= trained({n: sets[n] for n in group}, shares, seed, epochs)
+                    values |= trained(
+                        {n: sets[n] for n in group}, given.encoder, shares, seed, epochs
+                    )
                 scores.put(key, values)
                 print(f"{key}: {statistics.mean(values.values()):.4f}", flush=True)
             known.append(scores.known[key])

@@ -19,7 +19,7 @@ that of what the shared layer reads, in the pair's model without alignment and i
 import argparse
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -101,6 +101,10 @@ def options(encoder: str, epochs: int, *, width: int | None = None) -> FitConfig
     )
 
 
+Score = Callable[[Trainings, Outcome, int], float]
+"""Of a training and the place of a task: its test score."""
+
+
 def accuracy(trainings: Trainings, outcome: Outcome, place: int) -> float:
     """The share of test rows whose class is right."""
     rows = trainings.rows(outcome, place, "test")
@@ -110,26 +114,29 @@ def accuracy(trainings: Trainings, outcome: Outcome, place: int) -> float:
     return float((classes == rows.labels[known_B]).mean())
 
 
-def study(trainings: Trainings, places: tuple[int, int], num_seeds: int) -> Pair:
+def study(
+    trainings: Trainings, places: tuple[int, int], num_seeds: int, score: Score = accuracy
+) -> Pair:
     """A pair under every seed; similarities are means over seeds."""
+    names = trainings.names
     found: dict[str, list[list[float]]] = {}
     alike: dict[str, list[tuple[float, float]]] = {}
     for seed in range(num_seeds):
         singles = [trainings.outcome(TrainingSpec((place,), seed)) for place in places]
-        own = [accuracy(trainings, each, place) for each, place in zip(singles, places)]
+        own = [score(trainings, each, place) for each, place in zip(singles, places)]
         found.setdefault("alone", []).append(own)
         for way, spec in (
             ("together", TrainingSpec(places, seed)),
             (ALIGNED, TrainingSpec(places, seed, ALIGNED, align=True)),
         ):
             outcome = trainings.outcome(spec)
-            found.setdefault(way, []).append([accuracy(trainings, outcome, p) for p in places])
-            first, second = (outcome.moments[SETS[place]] for place in places)
+            found.setdefault(way, []).append([score(trainings, outcome, p) for p in places])
+            first, second = (outcome.moments[names[place]] for place in places)
             scores = covariance_similarity(first, second), covariance_cosine(first, second)
             alike.setdefault(way, []).append((float(scores[0]), float(scores[1])))
     means = {way: np.mean(values, axis=0) for way, values in alike.items()}
     return Pair(
-        (SETS[places[0]], SETS[places[1]]),
+        (names[places[0]], names[places[1]]),
         {way: np.mean(values, axis=0).tolist() for way, values in found.items()},
         {way: float(mean[0]) for way, mean in means.items()},
         {way: float(mean[1]) for way, mean in means.items()},

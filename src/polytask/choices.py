@@ -23,6 +23,7 @@ KIND_NAMES = ("binary", "multiclass", "regression", "count", "quantile", "tags")
 TRUNK_NAMES = (
     *("single_task", "shared_bottom", "shared_private", "soft_sharing", "cross_stitch", "sluice"),
     *("mtan", "omoe", "mmoe", "attention_moe", "cgc", "ple"),
+    *("conv_shared_bottom", "conv_cross_stitch", "conv_mtan"),
 )
 RULE_NAMES = (
     *("equal", "relative", "static", "decayed", "rlw", "uncertainty", "dwa", "gls"),

@@ -13,7 +13,7 @@ from polytask.trunks import TRUNKS, MMoE
 
 
 def trunk_of(**options: object) -> object:
-    return build_trunk(validate_config(options), in_features=6, num_tasks=2)
+    return build_trunk(validate_config(options), in_features=6, num_tasks=2, form=(3, 2, 1))
 
 
 @pytest.mark.parametrize("name", sorted(TRUNKS))

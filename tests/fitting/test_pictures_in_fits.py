@@ -238,3 +238,65 @@ def test_two_ranks_train_on_a_mixture_of_pictures_as_one_process(folder: Path) -
     one, two = (load_file(folder / name / "model.safetensors") for name in starts)
     for name, value in one.items():
         torch.testing.assert_close(value, two[name], rtol=1e-3, atol=2e-4)
+
+
+MAPS = {
+    **{name: value for name, value in QUICK.items() if name not in ("input_options", "hidden")},
+    "input_options": {"image": {"shift": 2, "flip": True}},
+    "hidden": (8, 8),
+}
+
+
+@pytest.mark.parametrize("trunk", ["conv_shared_bottom", "conv_mtan", "conv_cross_stitch"])
+def test_trunks_of_convolutions_learn_are_loaded_and_go_on(
+    trunk: str, folder: Path, tmp_path: Path
+) -> None:
+    options, table = MAPS | {"trunk": trunk}, folder / "train.parquet"
+    run = fit(table, out=tmp_path / "whole", **options)
+    assert run.metrics.tasks["side"].test["accuracy"].value > 0.9
+    assert run.model.trunk.form == (3, 18, 18)
+    new = folder / "new.parquet"
+    assert polytask.load(tmp_path / "whole").predict(new).equals(run.predict(new))
+    config = validate_config({**options, "table": table, "out": tmp_path / "parted"})
+    events = fit_events(config)
+    for _ in (event for event in events if isinstance(event, TrainStep) and event.step == 8):
+        break
+    events.close()
+    list(resume_events(tmp_path / "parted"))
+    parted = polytask.load(tmp_path / "parted").model.state_dict()
+    assert all(torch.equal(value, parted[name]) for name, value in run.model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"input_options": {"image": {"network": "lenet"}}}, "leave the network out"),
+        ({"align": True}, "would mix pixel by pixel"),
+        ({"trunk": {"name": "conv_mtan", "form": [3, 18, 18]}}, "no option 'form'"),
+    ],
+)
+def test_mistakes_with_trunks_of_convolutions(
+    options: dict[str, object], message: str, folder: Path
+) -> None:
+    with pytest.raises(UserError, match=message):
+        fit(folder / "train.parquet", **MAPS | {"trunk": "conv_mtan"} | options)
+
+
+def test_beside_pictures_such_a_trunk_reads_nothing(folder: Path) -> None:
+    table = read_table(folder / "train.parquet")
+    table = table.append_column("age", pa.array(np.arange(NUM_ROWS) * 1.5))
+    photos = [str(folder / name) for name in table["photo"].to_pylist()]
+    table = table.set_column(0, "photo", pa.array(photos))
+    with pytest.raises(UserError, match="leave them out by ignore='age'"):
+        fit(table, **MAPS | {"trunk": "conv_mtan"})
+
+
+def test_two_columns_of_pictures_are_the_channels_of_one_map(folder: Path) -> None:
+    table = read_table(folder / "train.parquet")
+    photos = pa.array([str(folder / name) for name in table["photo"].to_pylist()])
+    table = table.set_column(0, "photo", photos).append_column("again", photos)
+    options = MAPS | {"trunk": "conv_mtan", "columns": {"image": ["photo", "again"]}, "epochs": 1}
+    run = fit(table, **options)
+    assert run.model.trunk.form == (6, 18, 18)
+    x = run.model.encoder(run.inputs.encode(table.slice(0, 2)))
+    torch.testing.assert_close(*run.model.trunk.maps(x).chunk(2, dim=1))

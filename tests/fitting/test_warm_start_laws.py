@@ -54,7 +54,7 @@ SHORTCUTS = ("mmoe, shortcuts", "shared_bottom, shortcuts")
 TASKS, OTHER_ORDER = ("click", "like", "follow"), ("follow", "click", "like")
 # As many levels or layers as tasks, so that the one may be taken for the other.
 MEMBERS: dict[str, tuple[str, dict[str, object]]] = {
-    **{name: (name, {}) for name in TRUNKS},
+    **{name: (name, {}) for name, kind in TRUNKS.items() if not kind.reads_maps},
     "x itself": ("shared_bottom", {"hidden": ()}),
     "cgc, uneven": ("cgc", {"num_task_experts": [1, 2, 3]}),
     "ple, three levels": ("ple", {"num_levels": 3, "num_task_experts": [2, 1, 3]}),

@@ -201,3 +201,14 @@ def test_without_the_extra_the_command_that_installs_it_is_named(
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(UserError, match=r"pip install 'polytask\[text\]'"):
         PretrainedText.fit(TABLE, ["a"], checkpoint=str(tmp_path))
+
+
+def test_what_is_installed_but_cannot_be_loaded_is_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("tokenizers", "transformers"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        (tmp_path / f"{name}.py").write_text("import no_such_library")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UserError, match="No module named 'no_such_library'"):
+        PretrainedText.fit(TABLE, ["a"], checkpoint=str(tmp_path))

@@ -96,11 +96,13 @@ def test_whole_fits_do_not_import_the_compiler(forked_torch: Forked, tmp_path: P
         "x = torch.randn(200).numpy()\n"
         "table = pa.table({'x': x, 'a': x > 0, 'b': x * 1.5, 'c': (x > 1).astype(int) + (x > 0)})\n"
         "tasks = ['a:binary', 'b:regression', 'c:multiclass']\n"
-        "for trunk in trunks.TRUNKS:\n"
+        "for trunk, kind in trunks.TRUNKS.items():\n"
+        "    if kind.reads_maps: continue\n"
         "    run = fit(table, tasks, allow='x', epochs=1, batch_size=64, threads=1, trunk=trunk,\n"
         "              ensemble=1, baseline='single' if trunk == 'mmoe' else 'none',\n"
         "              shortcuts=trunk == 'mmoe', cross_layers=2 if trunk == 'mmoe' else 0)\n"
         "    print(trunk, run.history[-1].step, *{'torch._dynamo', 'sympy'} & {*sys.modules})"
     )
     done = forked_torch.script(program, tmp_path)
-    assert done.out.split() == [word for trunk in TRUNKS for word in (trunk, "3")], done.err
+    of_tables = [name for name, kind in TRUNKS.items() if not kind.reads_maps]
+    assert done.out.split() == [word for trunk in of_tables for word in (trunk, "3")], done.err

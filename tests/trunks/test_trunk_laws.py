@@ -17,6 +17,7 @@ from polytask.trunks import (
     PLE,
     TRUNKS,
     AttentionMoE,
+    ConvCrossStitch,
     CrossStitch,
     MMoE,
     SharedBottom,
@@ -32,6 +33,7 @@ MEMBERS: dict[str, tuple[type[Trunk], dict[str, object]]] = {
     "shared_bottom, two parts": (SharedBottom, {"num_shared_layers": 1}),
     "shared_bottom, own alone": (SharedBottom, {"num_shared_layers": 0}),
     "cross_stitch, per channel": (CrossStitch, {"hidden": (6, 4), "per_channel": True}),
+    "conv_cross_stitch, per channel": (ConvCrossStitch, {"hidden": (6, 4), "per_channel": True}),
     "mmoe, top 2": (MMoE, {"gate_bias": True, "temperature": 0.5, "top_k": 2}),
     "attention_moe, tokens": (AttentionMoE, {"query": "token", "num_heads": 2}),
     "attention_moe, dynamic": (
@@ -201,6 +203,16 @@ REACH = {
         **_private("betas"),
     },
     "mtan": {"layers": {0, 1, 2}, **_private("attentions")},
+    "conv_shared_bottom": {"stages": {0, 1, 2}},
+    "conv_mtan": {"stages": {0, 1, 2}, **_private("attentions")},
+    "conv_cross_stitch": {
+        **{part: {0, 1, 2} for part in ("networks", "stitches.0", "stitches.1")},
+        **_private("stitches.2"),
+    },
+    "conv_cross_stitch, per channel": {
+        **{part: {0, 1, 2} for part in ("networks", "stitches.0")},
+        **_private("stitches.1"),
+    },
     "mmoe": {"experts": {0, 1, 2}, **_private("gates")},
     "mmoe, top 2": {"experts": {0, 1, 2}, **_private("gates")},
     "omoe": {"experts": {0, 1, 2}, "gate": {0, 1, 2}},

@@ -13,15 +13,18 @@ from polytask.auxiliary import AUXILIARIES, Auxiliary, TrainingRows
 from polytask.balancing import BALANCERS, WRAPPERS, Balancer
 from polytask.config.checking import check_options, construct, look_up, name_and_options
 from polytask.config.fields import FitConfig
+from polytask.config.maps import reads_maps, require_maps
 from polytask.config.spellings import Options, split_commas
 from polytask.errors import UserError, flag, nearest
 from polytask.inputs import INPUTS, FittedInputs, Input
 from polytask.inputs.fitted import Fit
+from polytask.inputs.image_networks import PIXELS
 from polytask.model import LinearPart, MultiTaskModel, Objective
 from polytask.task import Task
 from polytask.training.monitor import Monitor, Term
 from polytask.training.run import Settings
 from polytask.trunks import TRUNKS, Aligned, Trunk, WithShortcuts
+from polytask.trunks.convolution import Form
 
 OWN = "own"
 """Stands in run.yaml where the user handed over an object in the place of a name."""
@@ -68,7 +71,7 @@ def build_model(
             "the vector that it returns for each row"
         )
     made = trunk and trunk(in_features=in_features, num_tasks=len(tasks))
-    made = made or _trunk_for(config, in_features, len(tasks))
+    made = made or _trunk_for(config, in_features, len(tasks), inputs)
     if config.align and len(tasks) > 1:
         made = Aligned(made, in_features=in_features)
     return MultiTaskModel(
@@ -83,15 +86,16 @@ def build_model(
     )
 
 
-def _trunk_for(config: FitConfig, in_features: int, num_tasks: int) -> Trunk:
+def _trunk_for(config: FitConfig, in_features: int, num_tasks: int, inputs: FittedInputs) -> Trunk:
     """The trunk that the options name, with shortcuts where they ask for them.
 
     An alignment is a way of its own for each task already, as is a trunk without layers; features
-    that are the same for all tasks must stay the same.
+    that are the same for all tasks must stay the same; of pixels no linear map says much.
     """
-    trunk = build_trunk(config, in_features=in_features, num_tasks=num_tasks)
+    require_maps(config, inputs)
+    trunk = build_trunk(config, in_features=in_features, num_tasks=num_tasks, form=inputs.map_form)
     has_own_ways = config.align or next(trunk.parameters(), None) is None
-    must_stay = has_own_ways or trunk.num_shared_features is not None
+    must_stay = has_own_ways or trunk.num_shared_features is not None or trunk.reads_maps
     if not config.shortcuts or must_stay or num_tasks < 2:
         return trunk
     return WithShortcuts(trunk, in_features=in_features)
@@ -131,6 +135,8 @@ def _fit_of(config: FitConfig, name: str, kind: type[Input]) -> Fit:
     own = [*inspect.signature(kind.fit).parameters][2:]
     flat = {key: getattr(config, key) for key in _FLAT_INPUT_OPTIONS if key in own}
     options = {key: value for key, value in flat.items() if value is not None}
+    if name == "image" and reads_maps(config):
+        options["network"] = PIXELS
     options |= config.input_options.get(name, {})
     hints = get_type_hints(kind.fit)
     fit: Callable[..., Input] = kind.fit
@@ -151,8 +157,13 @@ def _auxiliary(spec: Options) -> Callable[[TrainingRows], Auxiliary]:
     )
 
 
-def build_trunk(config: FitConfig, *, in_features: int, num_tasks: int) -> Trunk:
-    """The trunk by name; its options from its own mapping and from the flat keys."""
+def build_trunk(
+    config: FitConfig, *, in_features: int, num_tasks: int, form: Form | None = None
+) -> Trunk:
+    """The trunk by name; its options from its own mapping and from the flat keys.
+
+    `form` is that of the pictures which x is, for a trunk that reads maps.
+    """
     if config.trunk == OWN:
         raise UserError(
             "this run has a trunk of your own, which is in no file: hand it over again, as in "
@@ -164,7 +175,9 @@ def build_trunk(config: FitConfig, *, in_features: int, num_tasks: int) -> Trunk
     kind = look_up(TRUNKS, name, "trunk")
     if "dropout" in inspect.signature(kind).parameters:
         options.setdefault("dropout", config.dropout)
-    supplied = {"in_features": in_features, "num_tasks": num_tasks}
+    supplied: dict[str, object] = {"in_features": in_features, "num_tasks": num_tasks}
+    if kind.reads_maps:
+        supplied["form"] = form
     return construct(kind, f"trunk {name}", options, supplied)
 
 

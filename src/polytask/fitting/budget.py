@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from polytask.config import FitConfig
+from polytask.config.maps import reads_maps
 
 FEWEST_STEPS = 1000
 """A model starts at the mean of its labels: with a few dozen steps it hardly leaves it."""
@@ -26,7 +27,8 @@ def with_budget(config: FitConfig, num_rows: int, *, words_a_row: float = 1.0) -
     for 250 steps, in 3 validations or more. From about 170,000 rows on that is batches of 1,024
     for 6 epochs; small tables get steps enough to learn from. Up to 10,000 rows the model is an
     ensemble of 8 beside a linear part; above it has 2 cross layers, each of several tasks a shortcut, and row-wise
-    Adagrad steps its tables of ids. Of labels of words it is the words that count.
+    Adagrad steps its tables of ids. Of labels of words it is the words that count. A trunk that reads
+    maps is one network, and pixels are not crossed.
 
     >>> with_budget(FitConfig(), 400).epochs, with_budget(FitConfig(), 400).batch_size
     (40, 16)
@@ -42,11 +44,11 @@ def with_budget(config: FitConfig, num_rows: int, *, words_a_row: float = 1.0) -
     if patience is None:
         validations_a_step = config.validations_per_epoch / per_epoch
         patience = max(_FEWEST_VALIDATIONS, math.ceil(_PATIENT_STEPS * validations_a_step))
-    is_small = num_examples <= _FEW_ROWS
-    ensemble = config.ensemble or (_ENSEMBLE if is_small else 1)
+    is_small, is_of_maps = num_examples <= _FEW_ROWS, reads_maps(config)
+    ensemble = config.ensemble or (_ENSEMBLE if is_small and not is_of_maps else 1)
     cross_layers = config.cross_layers
     if cross_layers is None:
-        cross_layers = 0 if is_small else _CROSS_LAYERS
+        cross_layers = 0 if is_small or is_of_maps else _CROSS_LAYERS
     changes = {
         "batch_size": batch_size,
         "epochs": epochs,

@@ -67,6 +67,12 @@ class FittedInputs:
         """What each entry of x is, but for the zeros at its end."""
         return tuple(feature for one in self.by_name.values() for feature in one.features())
 
+    @property
+    def map_form(self) -> tuple[int, int, int] | None:
+        """Channels, height and width of x, where it is pictures as they are and nothing else."""
+        forms = [one.map_form for one in self.by_name.values()]
+        return forms[0] if len(forms) == 1 else None
+
     def encoder(self, *, cross_layers: int = 0, cross_rank: int = 32) -> JoinedEncoder:
         """A fresh network from the tensors of `encode` to x."""
         return JoinedEncoder(self.by_name, cross_layers=cross_layers, cross_rank=cross_rank)

@@ -15,7 +15,7 @@ from polytask.errors import UserError
 from polytask.inputs.image_columns import BadRowsError, decode, forms
 from polytask.inputs.image_decoding import Form, require_pillow
 from polytask.inputs.image_distortions import Distortions
-from polytask.inputs.image_networks import DEFAULT_WIDTHS, build_network
+from polytask.inputs.image_networks import DEFAULT_WIDTHS, PIXELS, build_network
 from polytask.inputs.input import Feature, Input
 
 _MOST_MEASURED = 4_000
@@ -65,7 +65,7 @@ class Image(Input):
         shift: int = 0,
         crop: float = 1.0,
     ) -> Self:
-        """`network`: lenet, resnet, torchvision:NAME or timm:NAME; `width`: its features.
+        """`network`: lenet, resnet, torchvision:NAME, timm:NAME, or pixels for none; `width`: its features.
 
         `size`: (height, width) or one number for both, and `channels`, 1 or 3; both as most
         training pictures have them. `shared`: one network for all columns. `flip`, `shift` and
@@ -74,6 +74,8 @@ class Image(Input):
         require_pillow()
         distortions = Distortions(flip, shift, crop)
         form = _form_for(table, columns, size, channels)
+        if network == PIXELS:
+            width = form.channels * form.height * form.width
         width = width or DEFAULT_WIDTHS.get(network, 64)
         build_network(network, form, width)
         means, deviations = _measured(table, columns, form)
@@ -116,6 +118,12 @@ class Image(Input):
             for name in self.columns
             for number in range(self.width)
         ]
+
+    @property
+    def map_form(self) -> tuple[int, int, int] | None:
+        if self.network != PIXELS:
+            return None
+        return len(self.columns) * self.form.channels, self.form.height, self.form.width
 
     @property
     def num_draws(self) -> int:

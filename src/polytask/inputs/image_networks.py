@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from polytask.errors import UserError, nearest
 from polytask.inputs.image_decoding import Form
 
+PIXELS = "pixels"
+"""No network: a trunk that reads maps has its own."""
 _SMALLEST_LENET = 16
 _STAGES = (16, 32, 64)
 _GROUPS = 4
@@ -27,8 +29,10 @@ def build_network(name: str, form: Form, width: int | None) -> nn.Module:
     library, colon, model = name.partition(":")
     if colon and library in _BACKBONES:
         return _BACKBONES[library](model, form, width or _STAGES[-1])
+    if name == PIXELS:
+        return nn.Flatten()
     if name not in _OWN:
-        known = [*_OWN, *(f"{library}:NAME" for library in _BACKBONES)]
+        known = [*_OWN, PIXELS, *(f"{library}:NAME" for library in _BACKBONES)]
         raise UserError(f"there is no network {name!r} for pictures{nearest(name, known)}")
     return _OWN[name](form, width or DEFAULT_WIDTHS[name])
 

@@ -62,6 +62,11 @@ class Input(ABC):
     def features(self) -> Sequence[Feature]:
         """What each of the module's F outputs is, in order."""
 
+    @property
+    def map_form(self) -> tuple[int, int, int] | None:
+        """Channels, height and width, where the features are a picture's own numbers; else None."""
+        return None
+
     @classmethod
     def bad_rows(cls, table: pa.Table, columns: Sequence[str]) -> Mapping[int, str]:
         """The rows that `encode` would stop at, such as a broken picture, and why each."""

@@ -43,8 +43,10 @@ def require_transformers() -> None:
         import tokenizers  # noqa: F401
         import transformers  # noqa: F401
     except ImportError as error:
+        is_absent = error.name in ("tokenizers", "transformers")
+        what = "not installed" if is_absent else f"installed, but cannot be loaded ({error})"
         raise UserError(
-            "pretrained encoders are read by transformers and tokenizers, which are not installed: "
+            f"pretrained encoders are read by transformers and tokenizers, which are {what}: "
             "pip install 'polytask[text]'"
         ) from error
 

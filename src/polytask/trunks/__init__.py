@@ -4,6 +4,9 @@ from polytask.trunks.alignment import Aligned
 from polytask.trunks.attention import MTAN
 from polytask.trunks.attention_gate import AttentionMoE
 from polytask.trunks.blocks import Experts, Gate, Routing, mix, mlp
+from polytask.trunks.convolution import ConvSharedBottom
+from polytask.trunks.convolution_masks import ConvMTAN
+from polytask.trunks.convolution_stitching import ConvCrossStitch
 from polytask.trunks.extraction import CGC, PLE
 from polytask.trunks.inheritance import inherit
 from polytask.trunks.inspection import ExpertUse, collapse_warning, expert_uses
@@ -25,6 +28,9 @@ __all__ = [
     "TRUNKS",
     "Aligned",
     "AttentionMoE",
+    "ConvCrossStitch",
+    "ConvMTAN",
+    "ConvSharedBottom",
     "CrossStitch",
     "ExpertOutputs",
     "ExpertUse",

@@ -30,7 +30,7 @@ class Aligned(Trunk):
     def __init__(self, trunk: Trunk, *, in_features: int) -> None:
         super().__init__()
         self.num_tasks, self.out_features = trunk.num_tasks, trunk.out_features
-        self.trunk = trunk
+        self.trunk, self.reads_maps = trunk, trunk.reads_maps
         self.alignments = PerTask(
             Linear(in_features, in_features, bias=False) for _ in range(trunk.num_tasks)
         )

@@ -34,7 +34,7 @@ class WithShortcuts(Trunk):
     def __init__(self, trunk: Trunk, *, in_features: int) -> None:
         super().__init__()
         self.num_tasks, self.out_features = trunk.num_tasks, trunk.out_features
-        self.trunk = trunk
+        self.trunk, self.reads_maps = trunk, trunk.reads_maps
         self.reads_x_by_products = trunk.reads_x_by_products
         self.shortcuts = PerTask(
             Linear(in_features, trunk.out_features, bias=False) for _ in range(trunk.num_tasks)

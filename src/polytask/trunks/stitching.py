@@ -2,7 +2,6 @@
 
 from abc import ABC
 from collections.abc import Iterable, Iterator, Sequence
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -10,15 +9,14 @@ from torch import Tensor, nn
 from polytask.trunks.blocks import Experts
 from polytask.trunks.ownership import PerTaskParameters, TaskBlocks
 from polytask.trunks.registry import register_trunk
+from polytask.trunks.stitches import Stitches, leaning, leaning_in_each, stitch
 from polytask.trunks.trunk import Explanation, Stitch, Trunk, require_counts
 
 
 class _Stitched(Trunk, ABC):
     """A network a task, all of them in one product a layer: stitches let every loss reach every network."""
 
-    stitches: nn.ModuleList
-    stitched_dim: ClassVar[int]
-    """The dimension of a stitch's rows that counts what they read."""
+    stitches: Stitches
 
     def __init__(
         self, in_features: int, num_tasks: int, *, hidden: Sequence[int], dropout: float
@@ -38,16 +36,11 @@ class _Stitched(Trunk, ABC):
             yield parameter, TaskBlocks(0, (width,) * self.num_tasks)
         for parameter in (*self.networks.weights, *self.networks.biases):
             yield parameter, TaskBlocks(0, (1,) * self.num_tasks)
-        for row in self.stitches.parameters():
-            size = row.shape[self.stitched_dim] // self.num_tasks
-            yield row, TaskBlocks(self.stitched_dim, (size,) * self.num_tasks)
+        yield from self.stitches.task_blocks()
 
     def undecayed(self) -> Iterable[nn.Parameter]:
         """The stitches: decay would pull them to 0, not to where they start."""
         return self.stitches.parameters()
-
-    def _rows_after(self, layer: int) -> list[Tensor]:
-        return list(self.stitches[layer].parameters())
 
 
 @register_trunk("cross_stitch")
@@ -74,8 +67,6 @@ class CrossStitch(_Stitched):
             [0.2000, 0.8000]])
     """
 
-    stitched_dim = 0
-
     def __init__(
         self,
         in_features: int,
@@ -87,33 +78,24 @@ class CrossStitch(_Stitched):
         dropout: float = 0.0,
     ) -> None:
         super().__init__(in_features, num_tasks, hidden=hidden, dropout=dropout)
-        start_TT = _leaning(num_tasks, own=own)
-        self.stitches = _rows(
-            start_TT.unsqueeze(2).repeat(1, 1, width) if per_channel else start_TT
-            for width in hidden
-        )
+        start = leaning_in_each(num_tasks, hidden, own=own, per_channel=per_channel)
+        self.stitches = Stitches(start)
 
     def share(self, x_BD: Tensor) -> tuple[Tensor, ...]:
         hidden_TBH = self.networks.begin(x_BD)
         for layer in range(1, self.networks.num_layers):
-            stitched_TBH = _stitch(torch.stack(self._rows_after(layer - 1)), hidden_TBH)
+            stitched_TBH = stitch(self.stitches.stacked(layer - 1), hidden_TBH)
             hidden_TBH = self.networks.layer(layer, stitched_TBH)
         return (hidden_TBH,)
 
     def split(self, seam: tuple[Tensor, ...]) -> list[Tensor]:
         (hidden_TBH,) = seam
-        rows = self._rows_after(self.networks.num_layers - 1)
-        return [_stitch(row.unsqueeze(0), hidden_TBH).squeeze(0) for row in rows]
+        rows = self.stitches.rows(self.networks.num_layers - 1)
+        return [stitch(row.unsqueeze(0), hidden_TBH).squeeze(0) for row in rows]
 
     def explain(self, x_BD: Tensor) -> Explanation:
         """The stitch of every layer; per channel, its mean over the channels."""
-        names = tuple(f"task {task}" for task in range(1, self.num_tasks + 1))
-        stitches = []
-        for layer in range(self.networks.num_layers):
-            weights = torch.stack(self._rows_after(layer)).detach()
-            weights_TT = weights if weights.ndim == 2 else weights.mean(dim=2)
-            stitches.append(Stitch(layer + 1, names, names, weights_TT))
-        return Explanation(stitches=tuple(stitches))
+        return Explanation(stitches=self.stitches.explained())
 
 
 @register_trunk("sluice")
@@ -146,8 +128,6 @@ class Sluice(_Stitched):
     ('task 1 half 1', 'task 1 half 2')
     """
 
-    stitched_dim = 1
-
     def __init__(
         self,
         in_features: int,
@@ -167,8 +147,9 @@ class Sluice(_Stitched):
         if not orthogonality >= 0:
             raise ValueError(f"orthogonality must be at least 0, but {orthogonality=}")
         self.orthogonality = orthogonality
-        start_SS = _leaning(2 * num_tasks, own=own)
-        self.stitches = _rows(start_SS.view(num_tasks, 2, -1) for _ in hidden)
+        start_SS = leaning(2 * num_tasks, own=own)
+        starts = [start_SS.view(num_tasks, 2, -1)] * len(hidden)
+        self.stitches = Stitches(starts, stitched_dim=1)
         self.betas = PerTaskParameters(
             torch.full((len(hidden),), 1 / len(hidden)) for _ in range(num_tasks)
         )
@@ -177,20 +158,20 @@ class Sluice(_Stitched):
         seam: list[Tensor] = []
         halves_SBK = _halves(self.networks.begin(x_BD))
         for layer in range(1, self.networks.num_layers):
-            alpha_SS = torch.cat(self._rows_after(layer - 1))
-            stitched_TBH = _joined(_stitch(alpha_SS, halves_SBK))
+            alpha_SS = torch.cat(self.stitches.rows(layer - 1))
+            stitched_TBH = _joined(stitch(alpha_SS, halves_SBK))
             seam += stitched_TBH.unbind()
             halves_SBK = _halves(self.networks.layer(layer, stitched_TBH))
         return (*seam, halves_SBK)
 
     def split(self, seam: tuple[Tensor, ...]) -> list[Tensor]:
         *stitched, halves_SBK = seam
-        rows = self._rows_after(self.networks.num_layers - 1)
+        rows = self.stitches.rows(self.networks.num_layers - 1)
         outputs = []
         for task, (row_GS, beta_L) in enumerate(zip(rows, self.betas)):
-            last_BH = _joined(_stitch(row_GS, halves_SBK)).squeeze(0)
+            last_BH = _joined(stitch(row_GS, halves_SBK)).squeeze(0)
             layers_LBH = torch.stack([*stitched[task :: self.num_tasks], last_BH])
-            outputs.append(_stitch(beta_L.unsqueeze(0), layers_LBH).squeeze(0))
+            outputs.append(stitch(beta_L.unsqueeze(0), layers_LBH).squeeze(0))
         return outputs
 
     def penalty(self) -> Tensor | None:
@@ -206,7 +187,7 @@ class Sluice(_Stitched):
         tasks, num_layers = range(1, self.num_tasks + 1), self.networks.num_layers
         halves = tuple(f"task {task} half {half}" for task in tasks for half in (1, 2))
         alphas = [
-            Stitch(layer + 1, halves, halves, torch.cat(self._rows_after(layer)).detach())
+            Stitch(layer + 1, halves, halves, torch.cat(self.stitches.rows(layer)).detach())
             for layer in range(num_layers)
         ]
         layers = tuple(f"layer {layer}" for layer in range(1, num_layers + 1))
@@ -221,28 +202,6 @@ def squared_overlap(first_IK: Tensor, second_IK: Tensor) -> Tensor:
     **Shape** twice (..., I, K) -> ().
     """
     return (first_IK.transpose(-1, -2) @ second_IK).square().sum()
-
-
-def _leaning(num: int, *, own: float) -> Tensor:
-    """(num, num), with `own` on the diagonal and rows that sum to one."""
-    if num == 1:
-        return torch.ones(1, 1)
-    others = (1 - own) / (num - 1)
-    return torch.full((num, num), others).fill_diagonal_(own)
-
-
-def _rows(by_layer: Iterable[Tensor]) -> nn.ModuleList:
-    """For each layer a parameter for each task's row: in the last stitch a row is its task's alone."""
-    return nn.ModuleList(PerTaskParameters(row.clone() for row in rows) for rows in by_layer)
-
-
-def _stitch(weights: Tensor, hidden_SBH: Tensor) -> Tensor:
-    """R mixtures of S: (R, S), or (R, S, H) per channel, and (S, B, H) -> (R, B, H)."""
-    weights = weights.to(hidden_SBH.dtype)
-    if weights.ndim == 2:
-        stitched_RBH: Tensor = torch.tensordot(weights, hidden_SBH, dims=1)
-        return stitched_RBH
-    return (weights.unsqueeze(2) * hidden_SBH).sum(dim=1)
 
 
 def _halves(hidden_TBH: Tensor) -> Tensor:

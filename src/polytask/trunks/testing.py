@@ -98,8 +98,13 @@ def check_tasks_permute(make: Make) -> None:
 
 
 def check_inputs_permute(make: Make) -> None:
-    """The entries of x in another order, with the columns that read them, give the same outputs."""
+    """The entries of x in another order, with the columns that read them, give the same outputs.
+
+    Not of maps, whose entries have places.
+    """
     trunk, permuted, x_BD = make(TASKS), make(TASKS), _rows()
+    if trunk.reads_maps:
+        return
     every = list(range(NUM_FEATURES))
     features = (every, _FEATURE_ORDER)
     _inherit_all(permuted, trunk, tasks={task: task for task in TASKS}, features=features)

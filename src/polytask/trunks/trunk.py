@@ -116,6 +116,8 @@ class Trunk(nn.Module, ABC):
     per_task_options: ClassVar[frozenset[str]] = frozenset()
     reads_x_by_products: bool = False
     """Whether `share` and `split` do nothing with x but hand it to layers of `polytask.products`."""
+    reads_maps: bool = False
+    """Whether x is pictures to it: its constructor takes their `form`, (channels, height, width)."""
     num_tasks: int
     out_features: int
     num_shared_features: int | None = None
