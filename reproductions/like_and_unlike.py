@@ -11,7 +11,8 @@ picture is labelled for one task. omniglot8: which character, in eight alphabets
 cifar100: the superclass (20) and the class (100) of the same pictures.
 
 Models: one network a task, Shared-Bottom, MMoE and cross-stitch, whose trunks stand on one LeNet of 64
-features. The same epochs, early stopping by validation score, batches of 64 rows; alone as many of them as
+features; with `--network conv` Shared-Bottom, cross-stitch (an alpha a channel) and MTAN over three stages of convolutions of
+16, 32 and 64 channels. The same epochs, early stopping by validation score, batches of 64 rows; alone as many of them as
 the task has in such a batch on average, so that steps and rows are as many alone as together. Gain: test accuracy, or AUC of tasks of two classes, less that of the task alone, paired by seed, in points.
 Similarity of two tasks: rank correlation of the distances between the same pictures in the
 features of the two single-task networks (Dwivedi and Roig, CVPR 2019).
@@ -34,10 +35,18 @@ from polytask.data.arrays import column_of
 from polytask.inputs.image_columns import decode
 from polytask.inputs.image_decoding import Form
 
-TRUNKS: Mapping[str, Mapping[str, object]] = {
-    "Shared-Bottom": {"name": "shared_bottom", "hidden": (64,)},
-    "MMoE": {"name": "mmoe", "num_experts": 4, "expert_hidden": (64,)},
-    "cross-stitch": {"name": "cross_stitch", "hidden": (64,)},
+Trunks = Mapping[str, Mapping[str, object]]
+NETWORKS: Mapping[str, Trunks] = {
+    "lenet": {
+        "Shared-Bottom": {"name": "shared_bottom", "hidden": (64,)},
+        "MMoE": {"name": "mmoe", "num_experts": 4, "expert_hidden": (64,)},
+        "cross-stitch": {"name": "cross_stitch", "hidden": (64,)},
+    },
+    "conv": {
+        "Shared-Bottom": {"name": "conv_shared_bottom"},
+        "cross-stitch": {"name": "conv_cross_stitch", "per_channel": True},
+        "MTAN": {"name": "conv_mtan"},
+    },
 }
 ANIMALS = {"cat or dog": ("cat", "dog"), "deer or horse": ("deer", "horse")}
 VEHICLES = {"truck or car": ("truck", "automobile"), "plane or ship": ("airplane", "ship")}
@@ -111,6 +120,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--study", choices=STUDIES, required=True)
+    parser.add_argument("--network", choices=NETWORKS, default="lenet")
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--keep", type=Path, help="file of scores, to go on from")
@@ -118,23 +128,24 @@ def main() -> None:
     options = parser.parse_args()
     one_thread()
     study, scores = STUDIES[options.study](), Scores(options.keep)
-    epochs = options.epochs or QUICK_EPOCHS[options.study]
+    epochs, trunks = options.epochs or QUICK_EPOCHS[options.study], NETWORKS[options.network]
+    name = options.study + ("" if options.network == "lenet" else f" {options.network}")
     gains: dict[tuple[str, tuple[str, ...]], list[list[float]]] = {}
     alone: dict[str, list[float]] = {name: [] for name in study.tasks}
     likeness: dict[tuple[str, str], list[float]] = {}
     for seed in range(options.seeds):
-        trainer = Trainer(study, scores, f"{options.study} x {epochs} seed {seed}", epochs, seed)
+        trainer = Trainer(study, scores, f"{name} x {epochs} seed {seed}", epochs, seed, trunks)
         single = {name: trainer.score((name,), "Shared-Bottom")[name] for name in study.tasks}
         for name, value in single.items():
             alone[name].append(value)
-        for names, trunk in itertools.product(study.together, TRUNKS):
+        for names, trunk in itertools.product(study.together, trunks):
             joint = trainer.score(names, trunk)
             gains.setdefault((trunk, names), []).append([joint[n] - single[n] for n in names])
         for pair, value in trainer.similarities() if options.study == "cifar10" else ():
             likeness.setdefault(pair, []).append(value)
-    show(alone, gains, likeness)
+    show(alone, gains, likeness, trunks)
     if options.figure and likeness:
-        draw(gains, likeness, options.figure)
+        draw(gains, likeness, options.figure, trunks)
 
 
 @dataclass(frozen=True)
@@ -146,6 +157,7 @@ class Trainer:
     name: str
     epochs: int
     seed: int
+    trunks: Trunks
 
     def score(self, tasks: tuple[str, ...], trunk: str) -> dict[str, float]:
         key = f"{self.name} {trunk if len(tasks) > 1 else 'alone'} {' + '.join(tasks)}"
@@ -168,7 +180,9 @@ class Trainer:
     def _distances(self, tasks: tuple[str, ...], pictures: pa.Table) -> np.ndarray:
         """1 - correlation of the features, of every two pictures."""
         run = self.scores.fit(self._rows(tasks), self._options(tasks, "Shared-Bottom"))
-        features = run.model.encoder(run.inputs.encode(pictures)).detach().double().numpy()
+        x = run.model.encoder(run.inputs.encode(pictures))
+        x = x if run.inputs.map_form is None else run.model.trunk.share(x)[0]
+        features = x.detach().double().numpy()
         above = np.triu_indices(len(features), 1)
         return 1 - np.corrcoef(features[:, features.std(0) > 0])[above]
 
@@ -184,11 +198,12 @@ class Trainer:
         return BATCH * num_tasks // max(len(names) for names in self.study.together)
 
     def _options(self, tasks: tuple[str, ...], trunk: str) -> dict[str, object]:
+        is_lenet = self.trunks is NETWORKS["lenet"]
         return {
             "tasks": [f"{name}:{self.study.kind}" for name in tasks],
             "monitor": ",".join(f"{name}.{self.study.metric}" for name in tasks),
-            "input_options": {"image": {"network": "lenet", "width": 64}},
-            "trunk": TRUNKS[trunk],
+            "input_options": {"image": {"network": "lenet", "width": 64}} if is_lenet else {},
+            "trunk": self.trunks[trunk],
             "tower_hidden": (),
             "epochs": self.epochs,
             "batch_size": self._batch_size(len(tasks)),
@@ -215,6 +230,7 @@ def show(
     alone: Mapping[str, Sequence[float]],
     gains: Mapping[tuple[str, tuple[str, ...]], Sequence[Sequence[float]]],
     likeness: Mapping[tuple[str, str], Sequence[float]],
+    trunks: Trunks,
 ) -> None:
     print("\n| task alone | accuracy or AUC |\n|---|---|")
     for name, values in alone.items():
@@ -227,7 +243,7 @@ def show(
         each = ", ".join(interval(values) for values in zip(*by_seed))
         like = f"{statistics.mean(likeness[names]):.2f}" if names in likeness else ""
         print(f"| {trunk} | {', '.join(names)} | {interval(mean)} | {each} | {like} |")
-    for trunk in TRUNKS if likeness else ():
+    for trunk in trunks if likeness else ():
         like, unlike = (
             [
                 _mean_gain(gains, trunk, seed, is_like)
@@ -261,12 +277,13 @@ def draw(
     gains: Mapping[tuple[str, tuple[str, ...]], Sequence[Sequence[float]]],
     likeness: Mapping[tuple[str, str], Sequence[float]],
     folder: Path,
+    trunks: Trunks,
 ) -> None:
     """The gain of a pair against the similarity of its tasks; filled: like ones."""
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, len(TRUNKS), figsize=(8.4, 2.9), sharey=True)
-    for axis, trunk in zip(axes, TRUNKS):
+    figure, axes = plt.subplots(1, len(trunks), figsize=(8.4, 2.9), sharey=True)
+    for axis, trunk in zip(axes, trunks):
         for pair, similarities in likeness.items():
             by_seed = gains[trunk, pair]
             gain = 100 * statistics.mean(statistics.mean(values) for values in by_seed)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import polytask
-from polytask.choices import RULE_NAMES, TRUNK_NAMES
+from polytask.choices import RULE_NAMES
 from polytask.config import validate_config
 from polytask.errors import UserError
 from polytask.fitting import prepare
@@ -18,6 +18,7 @@ from polytask.fitting.own_parts import OwnParts
 from polytask.fitting.planning import multi_task
 from polytask.training import train
 from polytask.training.evaluation import predict
+from polytask.trunks import TRUNKS
 
 NOUNS, VERBS = [f"n{i}" for i in range(6)], [f"v{i}" for i in range(6)]
 QUICK = {
@@ -233,7 +234,7 @@ def test_domains_are_told_from_the_words_of_a_row(table: pa.Table) -> None:
 FEW = {**QUICK, "epochs": 1, "batch_size": 20, "intervals": False, "valid_fraction": 0.0}
 
 
-@pytest.mark.parametrize("trunk", TRUNK_NAMES)
+@pytest.mark.parametrize("trunk", [n for n, kind in TRUNKS.items() if not kind.reads_maps])
 def test_every_trunk_reads_words(trunk: str, table: pa.Table) -> None:
     run = polytask.fit(table.slice(0, 50), ["tag", "role"], **{**FEW, "trunk": trunk})
     assert 0 <= run.metrics.tasks["tag"].test["accuracy"].value <= 1

@@ -96,7 +96,8 @@ def test_a_group_of_one_trains_as_no_group(
 
 
 def test_a_loss_that_is_not_finite_is_named(ranks: Ranks, table: Batch) -> None:
-    table.inputs["x"][7] = torch.inf
+    table.labels["b"][:] = torch.nan
+    table.inputs["x"][table.labels["a"].isnan().logical_not().nonzero()[0]] = torch.inf
     with pytest.raises(UserError, match="the loss of a is not finite at step"):
         list(train(make_run(Equal(2), ranks), InMemoryStream(table, 32)))
 

@@ -5,7 +5,7 @@ from polytask.model.linear_part import LinearPart
 from polytask.model.multi_task import Added, MultiTaskModel
 from polytask.model.objective import Objective, reverse_gradient
 from polytask.model.outputs import Outputs
-from polytask.model.reduction import Counts, labelled_rows
+from polytask.model.reduction import Counts, few_enough, labelled_rows, without_idle_rows
 
 __all__ = [
     "Added",
@@ -16,7 +16,9 @@ __all__ = [
     "Network",
     "Objective",
     "Outputs",
+    "few_enough",
     "first_of",
     "labelled_rows",
     "reverse_gradient",
+    "without_idle_rows",
 ]

@@ -8,6 +8,9 @@ from torch import Tensor
 
 from polytask.streams import Batch
 
+_MOST_USED = 0.75
+"""Gathering fewer rows than these costs less than what is spared."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Counts:
@@ -30,6 +33,39 @@ class Counts:
             for row_B in rows
         ]
         return cls(tuple(rows), tuple(totals))
+
+
+def without_idle_rows(batch: Batch, counts: Counts) -> tuple[Batch, Counts]:
+    """The rows that count in some loss, where a quarter or more of them count in none.
+
+    What a network makes of the others is lost, whether in a step or in a validation: a task alone, whose
+    labels are on a sixth of the rows, is trained in a sixth of the time. The losses are the same.
+
+    >>> batch = Batch({"x": torch.zeros(3)}, {"click": torch.tensor([1.0, torch.nan, 0.0])})
+    >>> kept, counts = without_idle_rows(batch, Counts.of([labelled_rows("click", batch)], batch))
+    >>> len(kept), counts.rows, counts.totals
+    (2, (tensor([1., 1.]),), (2.0,))
+    """
+    vectors = [row_B for row_B in counts.rows if row_B is not None]
+    if not vectors or len(vectors) < len(counts.rows) or any(len(v) != len(batch) for v in vectors):
+        # All rows count somewhere; or what counts are words.
+        return batch, counts
+    used = few_enough(torch.stack(vectors).any(dim=0))
+    if used is None:
+        return batch, counts
+    rows = tuple(None if row_B is None else row_B[used] for row_B in counts.rows)
+    return batch[used], Counts(rows, counts.totals)
+
+
+def few_enough(is_used_B: Tensor) -> Tensor | None:
+    """The places that are used; None where it is none, or so many that the others are not worth leaving out.
+
+    >>> few_enough(torch.tensor([True, False])), few_enough(torch.tensor([True, True]))
+    (tensor([0]), None)
+    """
+    num_used = int(is_used_B.sum())
+    is_worth_it = 0 < num_used <= _MOST_USED * len(is_used_B)
+    return is_used_B.nonzero().squeeze(1) if is_worth_it else None
 
 
 def labelled_rows(

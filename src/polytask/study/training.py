@@ -27,7 +27,7 @@ from polytask.study.passes import counted_passes
 from polytask.study.search import Chosen, options_of
 from polytask.study.trees import grown
 from polytask.task import Task
-from polytask.training.evaluation import predict
+from polytask.training.labelled import predict_labelled
 from polytask.training.loop import train
 from polytask.training.scoring import Array, TaskRows
 from polytask.training.tensor_files import write_tensors
@@ -145,7 +145,7 @@ def _fit(
         run.restore_best()
     predictions = {
         part: _of_goals(
-            plan.tasks, predict(run.model, batch, precision=plan.config.precision).values
+            plan.tasks, predict_labelled(run.model, batch, precision=plan.config.precision).values
         )
         for part in parts
         if (batch := _part(plan, part)) is not None

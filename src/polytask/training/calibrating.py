@@ -10,6 +10,7 @@ from polytask.model import Network
 from polytask.streams import Batch, Stream
 from polytask.task import Task
 from polytask.training.evaluation import evaluating
+from polytask.training.labelled import labelled_places
 from polytask.training.run import Precision, Settings, device_of
 
 _CALIBRATION_ROWS = 100_000
@@ -22,8 +23,10 @@ def calibrate(model: Network, stream: Stream, settings: Settings) -> None:
     pieces, num_rows = [], 0
     for index in range(stream.num_batches(0)):
         if num_rows < _CALIBRATION_ROWS:
-            pieces.append(stream.batch(settings.seed, 0, index))
-            num_rows += len(pieces[-1])
+            batch = stream.batch(settings.seed, 0, index)
+            num_rows += len(batch)
+            places = labelled_places(model.tasks, batch)
+            pieces.append(batch if places is None else batch[places])
     outputs = [_outputs(model, batch, settings.precision) for batch in pieces]
     model.tasks = tuple(
         _calibrated(task, [each[t] for each in outputs], pieces)

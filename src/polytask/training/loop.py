@@ -13,10 +13,11 @@ from polytask.balancing.measurement import NotFiniteError
 from polytask.balancing.plan import OnlyTablesError
 from polytask.balancing.randomness import seed_at
 from polytask.errors import UserError
-from polytask.model import Added, Counts
+from polytask.model import Added, Counts, without_idle_rows
 from polytask.streams import Batch, Stream
 from polytask.training.calibrating import calibrate
 from polytask.training.evaluation import Validation, validate
+from polytask.training.labelled import labelled_places
 from polytask.training.memory import collector_spared, freed_memory_kept
 from polytask.training.optimizer import learning_rate_at
 from polytask.training.randomness import drawn_from
@@ -73,8 +74,12 @@ def train(run: TrainingRun, stream: Stream, *, valid: Batch | None = None) -> It
     6 ['click', 'watch']
     """
     share_state(run)
+    scored = valid
+    if valid is not None:
+        places = labelled_places(run.model.tasks, valid, run.model.objectives)
+        scored = valid if places is None else valid[places]
     with freed_memory_kept(), collector_spared():
-        yield from _steps(run, stream, valid)
+        yield from _steps(run, stream, scored)
     if valid is not None:
         run.restore_best()
     calibrate(run.model, stream, run.settings)
@@ -158,14 +163,19 @@ def _filled_gradients(
 
 
 def _next_batch(run: TrainingRun, stream: Stream) -> tuple[Batch, Counts]:
-    """The run's part of the next batch on its device, and what its rows count in the whole one."""
+    """The run's part of the next batch on its device, and what its rows count in the whole one.
+
+    Rows that count in no loss stay out.
+    """
     place = (run.settings.seed, run.progress.epoch, run.progress.batch)
     if run.ranks is None:
         batch = stream.batch(*place)
-        return batch.to(device_of(run.model)), run.model.counts(batch)
+        batch, counts = without_idle_rows(batch, run.model.counts(batch))
+        return batch.to(device_of(run.model)), counts
     batch = stream.batch(*place, part=(run.ranks.rank, run.ranks.world))
     counts = run.model.counts(batch)
     totals = run.ranks.mean(torch.tensor(counts.totals, dtype=torch.float64))
+    batch, counts = without_idle_rows(batch, counts)
     return batch.to(device_of(run.model)), replace(counts, totals=tuple(totals.tolist()))
 
 

@@ -25,7 +25,8 @@ from polytask.records.codec import from_json, to_json
 from polytask.records.transfer import Matrix, TrainingRecord
 from polytask.records.transfer_files import TRAININGS
 from polytask.streams import Batch
-from polytask.training.evaluation import PREDICTION_BATCH, predict
+from polytask.training.evaluation import PREDICTION_BATCH
+from polytask.training.labelled import predict_labelled
 from polytask.training.loop import train
 from polytask.training.run import TrainingRun
 from polytask.training.scoring import Array, TaskRows
@@ -142,7 +143,7 @@ class Trainings:
         for _ in steps:
             pass
         predictions = {
-            part: dict(predict(run.model, batch, precision=plan.config.precision).values)
+            part: dict(predict_labelled(run.model, batch, precision=plan.config.precision).values)
             for part, batch in (("valid", plan.valid), ("test", plan.test))
             if batch is not None
         }

@@ -29,7 +29,8 @@ from polytask.records import (
 )
 from polytask.streams import Batch
 from polytask.task import Task
-from polytask.training.evaluation import Predictions, predict_together
+from polytask.training.evaluation import Predictions
+from polytask.training.labelled import predict_labelled_together
 from polytask.training.run import TrainingRun
 from polytask.training.scoring import TaskRows
 
@@ -151,8 +152,8 @@ def spooled_test(plan: ModelPlan, network: Network, ranks: Ranks | None) -> Spoo
 def predicted(
     plan: ModelPlan, rows: Batch, network: Network, ranks: Ranks | None
 ) -> Predictions | None:
-    """Rows as a network predicts them: by all ranks, for the first one."""
-    return predict_together(network, rows, ranks, precision=plan.config.precision)
+    """Rows as a network predicts them, those with a label: by all ranks, for the first one."""
+    return predict_labelled_together(network, rows, ranks, precision=plan.config.precision)
 
 
 def summarize(
