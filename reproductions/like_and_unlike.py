@@ -124,7 +124,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--keep", type=Path, help="file of scores, to go on from")
-    parser.add_argument("--figure", type=Path, help="folder for like_and_unlike.svg (cifar10)")
+    parser.add_argument("--figure", type=Path, help="folder for the figure (cifar10)")
     options = parser.parse_args()
     one_thread()
     study, scores = STUDIES[options.study](), Scores(options.keep)
@@ -145,7 +145,8 @@ def main() -> None:
             likeness.setdefault(pair, []).append(value)
     show(alone, gains, likeness, trunks)
     if options.figure and likeness:
-        draw(gains, likeness, options.figure, trunks)
+        file = "like_and_unlike.svg" if options.network == "lenet" else "like_and_unlike_conv.svg"
+        draw(gains, likeness, options.figure / file, trunks)
 
 
 @dataclass(frozen=True)
@@ -276,7 +277,7 @@ def _mean_gain(
 def draw(
     gains: Mapping[tuple[str, tuple[str, ...]], Sequence[Sequence[float]]],
     likeness: Mapping[tuple[str, str], Sequence[float]],
-    folder: Path,
+    file: Path,
     trunks: Trunks,
 ) -> None:
     """The gain of a pair against the similarity of its tasks; filled: like ones."""
@@ -293,7 +294,7 @@ def draw(
         axis.set(title=trunk, xlabel="similarity of the tasks")
     axes[0].set_ylabel("gain over single-task (points)")
     figure.tight_layout()
-    figure.savefig(folder / "like_and_unlike.svg")
+    figure.savefig(file)
 
 
 if __name__ == "__main__":

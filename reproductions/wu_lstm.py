@@ -195,6 +195,7 @@ def main() -> None:
     )
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--seeds", type=int)
+    parser.add_argument("--figure", type=Path, help="folder for wu_lstm.svg")
     given = parser.parse_args()
     one_thread()
     started = time.perf_counter()
@@ -213,6 +214,43 @@ def main() -> None:
                 scores.put(name, measured(prepared, places, seed, epochs))
                 print(f"{name}: {time.perf_counter() - started:.0f} s", flush=True)
     show(scores, pairs, seeds, key)
+    if given.figure:
+        draw(scores, pairs, seeds, key, given.figure)
+
+
+def draw(
+    scores: Scores, pairs: Sequence[tuple[int, int]], seeds: Sequence[int], key: str, folder: Path
+) -> None:
+    """What alignment and as many steps without it change, pair by pair: the mean accuracy, the similarity."""
+    import matplotlib.pyplot as plt
+
+    names = ["+".join(SETS[place] for place in pair) for pair in pairs]
+    found = [[scores.known[f"{key} {name} {seed}"] for seed in seeds] for name in names]
+
+    def change(phase: str, pair: int, measures: Sequence[str]) -> float:
+        return statistics.mean(
+            each[f"{phase} {measure}"] - each[f"together {measure}"]
+            for each in found[pair]
+            for measure in measures
+        )
+
+    rows = np.arange(len(pairs))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 4.2), sharey=True)
+    for shift, phase, colour in ((0.2, "heads alone", "#BBBBBB"), (-0.2, "aligned", "#0072B2")):
+        gains = [100 * change(phase, k, [SETS[place] for place in pairs[k]]) for k in rows]
+        left.barh(rows + shift, gains, height=0.38, color=colour, label=phase)
+    right.barh(
+        rows, [change("aligned", k, ["similarity"]) for k in rows], height=0.5, color="#0072B2"
+    )
+    labels = [name.upper().replace("SST2", "SST-2").replace("+", ", ") for name in names]
+    left.set(yticks=rows, yticklabels=labels, xlabel="change of mean accuracy (points)")
+    right.set(xlabel="change of covariance similarity")
+    left.legend(loc="upper right")
+    left.invert_yaxis()
+    for axis in (left, right):
+        axis.axvline(0, color="grey", linewidth=0.6)
+    figure.tight_layout()
+    figure.savefig(folder / "wu_lstm.svg")
 
 
 if __name__ == "__main__":

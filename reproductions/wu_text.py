@@ -3,6 +3,7 @@
     python reproductions/wu_text.py                        # quick: 3 pairs, one seed, 400 sentences a set
     python reproductions/wu_text.py --full [--encoder lstm]  # all 15 pairs, 3 seeds, 2,000 sentences a set
     python reproductions/wu_text.py --full --encoder lstm --seeds 1 --pairs 7
+    python reproductions/wu_text.py --full --encoder pretrained --checkpoint FOLDER   # of BERT's type, frozen
     python reproductions/wu_text.py --capacity             # figure 6: how wide should the LSTM be?
 
 Wu, Zhang and Re (ICLR 2020, figure 7): with alignment accuracy rises on 13 of 15 pairs, by up to 4.1 %,
@@ -74,22 +75,29 @@ def tables(num_rows: int) -> dict[str, pa.Table]:
     return found
 
 
-def options(encoder: str, epochs: int, *, width: int | None = None) -> FitConfig:
-    """One encoder of words, one shared layer of 64 units; with a `width` that of the encoder, and no layer."""
+def options(
+    encoder: str, epochs: int, *, width: int | None = None, checkpoint: Path | None = None
+) -> FitConfig:
+    """One encoder of words, one shared layer of 64 units; with a `width` that of the encoder, and no layer.
+
+    The encoder "pretrained" is that of the `checkpoint`, frozen.
+    """
     hidden = [64] if width is None else []
     own_width = {} if width is None else {"width": width}
+    reads: dict[str, object] = {
+        "encoder": encoder,
+        "vectors": str(DATA / "glove_50d.npz"),
+        "max_length": 40,
+        **own_width,
+    }
+    kind = "text"
+    if checkpoint is not None:
+        kind, reads = encoder, {"checkpoint": str(checkpoint), "max_length": 40}
     return validate_config(
         {
             "tasks": [*(f"{name}:binary" for name in SETS[:-1]), "trec:multiclass"],
-            "columns": {"text": ["text"]},
-            "input_options": {
-                "text": {
-                    "encoder": encoder,
-                    "vectors": str(DATA / "glove_50d.npz"),
-                    "max_length": 40,
-                    **own_width,
-                }
-            },
+            "columns": {kind: ["text"]},
+            "input_options": {kind: reads},
             "trunk": {"name": "shared_bottom", "hidden": hidden},
             "tower_hidden": (),
             "ensemble": 1,
@@ -196,8 +204,11 @@ def main() -> None:
     )
     parser.add_argument("--full", action="store_true")
     parser.add_argument(
-        "--encoder", default="cnn", choices=("cnn", "lstm", "gru", "mean", "transformer")
+        "--encoder",
+        default="cnn",
+        choices=("cnn", "lstm", "gru", "mean", "transformer", "pretrained"),
     )
+    parser.add_argument("--checkpoint", type=Path, help="folder of the pretrained encoder")
     parser.add_argument("--seeds", type=int)
     parser.add_argument("--pairs", type=int, help="only the first so many")
     parser.add_argument("--capacity", action="store_true")
@@ -212,7 +223,7 @@ def main() -> None:
     pairs = [*combinations(range(len(SETS)), 2)] if given.full else [*QUICK_PAIRS]
     torch.set_num_threads(1)
     parts = tables(num_rows)
-    config = options(given.encoder, epochs)
+    config = options(given.encoder, epochs, checkpoint=given.checkpoint)
     train = parts.pop("train")
     prepared = prepare(config, train, parts=parts)
     folder = Path("runs") / f"wu-text-{given.encoder}-{num_rows}"
