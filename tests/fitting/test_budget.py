@@ -53,6 +53,17 @@ def test_small_tables_have_an_ensemble_and_large_ones_cross_layers() -> None:
     assert (asked.ensemble, asked.cross_layers) == (3, 0)
 
 
+@pytest.mark.parametrize("rows", [1_000, 50_000])
+def test_a_trunk_that_reads_maps_is_one_network_without_cross_layers_and_shortcuts(
+    rows: int,
+) -> None:
+    config = with_budget(validate_config({"trunk": {"name": "conv_mtan", "hidden": [8]}}), rows)
+    assert (config.ensemble, config.cross_layers, config.shortcuts) == (1, 0, False)
+    given = {"trunk": "conv_mtan", "ensemble": 2, "cross_layers": 1, "shortcuts": True}
+    asked = with_budget(validate_config(given), rows)
+    assert (asked.ensemble, asked.cross_layers, asked.shortcuts) == (2, 1, True)
+
+
 def test_row_wise_adagrad_steps_the_ids_of_large_tables_and_where_its_rate_is_given() -> None:
     def chosen(rows: int, **given: object) -> str | None:
         return with_budget(validate_config(given), rows).embedding_optimizer

@@ -291,6 +291,12 @@ def test_beside_pictures_such_a_trunk_reads_nothing(folder: Path) -> None:
         fit(table, **MAPS | {"trunk": "conv_mtan"})
 
 
+def test_without_pictures_it_says_so() -> None:
+    table = pa.table({"age": np.arange(NUM_ROWS) * 1.5, "bright": np.arange(NUM_ROWS) % 2})
+    with pytest.raises(UserError, match="no column is read as one"):
+        fit(table, tasks=["bright:binary"], trunk="conv_mtan")
+
+
 def test_two_columns_of_pictures_are_the_channels_of_one_map(folder: Path) -> None:
     table = read_table(folder / "train.parquet")
     photos = pa.array([str(folder / name) for name in table["photo"].to_pylist()])

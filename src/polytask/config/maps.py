@@ -23,6 +23,11 @@ def require_maps(config: FitConfig, inputs: FittedInputs) -> None:
         return
     name, _ = name_and_options(config.trunk, "trunk")
     trunk = flag("trunk", name)
+    if "image" not in inputs.by_name:
+        raise UserError(
+            f"{trunk} reads pictures, and no column is read as one: name theirs by --columns=image=COLUMN, or "
+            "take another trunk"
+        )
     others = [c for kind, one in inputs.by_name.items() if kind != "image" for c in one.columns]
     if others:
         raise UserError(

@@ -28,7 +28,7 @@ def with_budget(config: FitConfig, num_rows: int, *, words_a_row: float = 1.0) -
     for 6 epochs; small tables get steps enough to learn from. Up to 10,000 rows the model is an
     ensemble of 8 beside a linear part; above it has 2 cross layers, each of several tasks a shortcut, and row-wise
     Adagrad steps its tables of ids. Of labels of words it is the words that count. A trunk that reads
-    maps is one network, and pixels are not crossed.
+    maps is one network, and of pixels there are no cross layers and shortcuts.
 
     >>> with_budget(FitConfig(), 400).epochs, with_budget(FitConfig(), 400).batch_size
     (40, 16)
@@ -55,7 +55,7 @@ def with_budget(config: FitConfig, num_rows: int, *, words_a_row: float = 1.0) -
         "patience": patience,
         "ensemble": ensemble,
         "cross_layers": cross_layers,
-        "shortcuts": config.shortcuts if config.shortcuts is not None else not is_small,
+        "shortcuts": not (is_small or is_of_maps) if config.shortcuts is None else config.shortcuts,
         "linear": config.linear if config.linear is not None else is_small,
         "embedding_optimizer": config.embedding_optimizer
         or ("adam" if is_small and config.embedding_rate is None else "rowwise_adagrad"),
