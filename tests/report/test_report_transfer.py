@@ -15,6 +15,8 @@ from polytask.records.transfer import (
     TransferRecord,
     TransferTask,
 )
+from polytask.report.formatting import MINUS
+from polytask.report.heatmap import in_cell
 from polytask.report.transfer import render_transfer
 from polytask.report.transfer_rows import grouping_rows
 from polytask.report.transfer_text import (
@@ -156,3 +158,12 @@ def test_the_page_fits_both_widths_and_asks_for_nothing(record, tmp_path: Path, 
     for width in (390, 1280):
         assert found[str(width)]["wide"] == [] and found[str(width)]["scroll"] <= width
         assert found[str(width)]["seen"] > 3000
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(-0.001, "0.00"), (9.994, "9.99"), (9.996, "10.0"), (99.96, "100"), (1234.6, "1235")],
+)
+def test_a_number_in_a_cell_has_three_digits(value: float, text: str) -> None:
+    assert in_cell(value) == text
+    assert in_cell(-100 - abs(value)).startswith(MINUS)

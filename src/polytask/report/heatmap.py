@@ -31,7 +31,7 @@ def draw_cells(
         if not np.isnan(value):
             _draw_cell(axes, (j - 0.47, i - 0.47), value, strength=min(abs(value) / full, 1))
             if numbered:
-                text = signed(value)
+                text = in_cell(value)
                 axes.text(j, i, text, ha="center", va="center", color=INK, fontsize=10)
     axes.set_xlim(-0.55, len(columns) - 0.45)
     axes.set_ylim(len(rows) - 0.45, -0.55)
@@ -48,6 +48,16 @@ def draw_cells(
 def signed(value: float) -> str:
     """Two decimals, a real minus, no minus before zero."""
     return f"{value + 0.0:.2f}".replace("-0.00", "0.00").replace("-", MINUS)
+
+
+def in_cell(value: float) -> str:
+    """As `signed`, with the digits that a cell has room for: three.
+
+    >>> in_cell(1.184), in_cell(-15.41), in_cell(123.95)
+    ('1.18', '−15.4', '124')
+    """
+    decimals = 2 if abs(value) < 9.995 else 1 if abs(value) < 99.95 else 0
+    return signed(value) if decimals == 2 else f"{value:.{decimals}f}".replace("-", MINUS)
 
 
 def _draw_cell(axes: Axes, corner: tuple[float, float], value: float, *, strength: float) -> None:
