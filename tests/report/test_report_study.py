@@ -18,6 +18,8 @@ from polytask.records.study import (
     StudyTask,
     TrialLine,
 )
+from polytask.records.study_files import RECORD, STUDY
+from polytask.report import write_report
 from polytask.report.study import render_study
 from polytask.report.study_text import answer, verdict, warnings
 
@@ -231,3 +233,9 @@ def test_the_page_fits_both_widths_and_asks_for_nothing(tmp_path: Path, browse) 
         assert measured["wide"] == []
         assert measured["scroll"] <= width
         assert measured["seen"] > 2000
+
+
+def test_the_report_of_its_folder_is_drawn_anew(tmp_path: Path) -> None:
+    (tmp_path / STUDY).write_text("")
+    (tmp_path / RECORD).write_text(to_json(record()))
+    assert write_report(tmp_path).read_text() == render_study(record())

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from polytask.errors import UserError
 from polytask.records import EnvironmentRecord, Gain, MetricValue
+from polytask.records.codec import to_json
 from polytask.records.transfer import (
     CapacityPoint,
     CheapScore,
@@ -15,6 +17,8 @@ from polytask.records.transfer import (
     TransferRecord,
     TransferTask,
 )
+from polytask.records.transfer_files import ORIGIN, TRANSFER
+from polytask.report import write_report
 from polytask.report.formatting import MINUS
 from polytask.report.heatmap import in_cell
 from polytask.report.transfer import render_transfer
@@ -167,3 +171,14 @@ def test_the_page_fits_both_widths_and_asks_for_nothing(record, tmp_path: Path, 
 def test_a_number_in_a_cell_has_three_digits(value: float, text: str) -> None:
     assert in_cell(value) == text
     assert in_cell(-100 - abs(value)).startswith(MINUS)
+
+
+def test_the_report_of_its_folder_is_drawn_anew(record: TransferRecord, tmp_path: Path) -> None:
+    (tmp_path / ORIGIN).write_text("{}")
+    with pytest.raises(UserError, match="no finished study of transfer"):
+        write_report(tmp_path)
+    assert not (tmp_path / "report.html").exists()
+    (tmp_path / TRANSFER).write_text(to_json(record))
+    assert write_report(tmp_path).read_text() == render_transfer(record)
+    with pytest.raises(UserError, match="the report is drawn from"):
+        write_report(tmp_path, out=tmp_path / TRANSFER, overwrite=True)

@@ -278,15 +278,15 @@ def predict(
 
 @app.command()
 def report(
-    run: Annotated[Path, typer.Argument(help="Folder of the run.")],
+    run: Annotated[Path, typer.Argument(help="Folder of the run, or of a study.")],
     out: Annotated[
-        Path | None, typer.Option(help="HTML file to write; report.html in the run's folder.")
+        Path | None, typer.Option(help="HTML file to write; report.html in that folder.")
     ] = None,
     overwrite: Annotated[
         bool, typer.Option(help="Replace a file that is no report of polytask's.")
     ] = False,
 ) -> None:
-    """Draw the report of a run anew: one HTML file that opens offline."""
+    """Draw the report of a run or a study anew: one HTML file that opens offline."""
     from polytask.report import write_report
 
     typer.echo(f"report: {write_report(run, out=out, overwrite=overwrite)}")
