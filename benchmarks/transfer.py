@@ -1,6 +1,7 @@
 """Which tasks of the two large tables belong together: `polytask transfer`, as a person would run it.
 
     python benchmarks/transfer.py [census] [kuairand] [--rows N] [--epochs N] [--seeds 2]
+    python benchmarks/transfer.py --cost        # of covariance similarity and of the grouping, on one thread
 
 Census-Income: income, never married, weeks worked and college (associate degree or above).
 KuaiRand-Pure, split by time: click, long view, like, profile entry and play time, and the four rare
@@ -48,13 +49,37 @@ JOBS = {
 }
 
 
+def cost() -> None:
+    """Ten tasks of 100,000 x 256 features, and the grouping of twelve tasks."""
+    import numpy as np
+    import torch
+
+    from polytask.transfer import best_partition
+    from polytask.transfer.grouping import mean_incoming
+    from polytask.transfer.similarity import second_moment, similarity_matrices
+
+    torch.set_num_threads(1)
+    features = [torch.randn(100_000, 256) for _ in range(10)]
+    started = time.perf_counter()
+    similarity_matrices([second_moment(each) for each in features])
+    print(f"covariance similarity: {time.perf_counter() - started:.1f} s")
+    value = mean_incoming(np.random.default_rng(0).normal(size=(12, 12)))
+    started = time.perf_counter()
+    best_partition(12, value)
+    print(f"grouping of 12 tasks: {time.perf_counter() - started:.1f} s")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", choices=[[], *JOBS], default=[])
     parser.add_argument("--rows")
     parser.add_argument("--epochs")
     parser.add_argument("--seeds", default="2")
+    parser.add_argument("--cost", action="store_true", help="of similarity and grouping, alone")
     options = parser.parse_args()
+    if options.cost:
+        cost()
+        return
     for name in options.names or JOBS:
         file, own, rows, epochs = JOBS[name]
         out = ROOT / "runs" / f"transfer-{name}"

@@ -18,16 +18,8 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pictures import DATA, Parts, Scores, interval, one_thread
+from wu_many_labels import FASHION as TASKS
 
-TASKS = (
-    "gender",
-    "master_category",
-    "sub_category",
-    "article_type",
-    "base_colour",
-    "season",
-    "usage",
-)
 INPUTS = {"picture": {"image": ["image"]}, "name": {"text": ["name"]}}
 INPUTS["both"] = INPUTS["picture"] | INPUTS["name"]
 

@@ -1,6 +1,6 @@
 """Six GLUE tasks and a small pretrained encoder: alone, all together, in pairs, in pairs with alignment.
 
-    python reproductions/glue.py --checkpoint FOLDER                  # frozen; 1,000 rows a task, one seed, 3 pairs
+    python reproductions/glue.py --checkpoint FOLDER                  # frozen; 200 rows a task, one seed, 3 pairs
     python reproductions/glue.py --checkpoint FOLDER --full           # frozen; 3,000 rows a task, three seeds, 10 pairs
     python reproductions/glue.py --checkpoint FOLDER --freeze 4 --pairs 0   # the last two of six layers are trained too
 
@@ -125,7 +125,7 @@ def main() -> None:
     given = parser.parse_args()
     started = time.perf_counter()
     torch.set_num_threads(1)
-    num_rows = given.rows or (3000 if given.full else 1000)
+    num_rows = given.rows or (3000 if given.full else 200)
     num_seeds = given.seeds or (3 if given.full else 1)
     pairs = [*combinations(range(NUM_PAIRED), 2)] if given.full else [*QUICK_PAIRS]
     freeze = True if given.freeze is None else given.freeze

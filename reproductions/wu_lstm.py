@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from pictures import Scores, interval, one_thread
 from torch import Tensor, nn
-from wu_text import QUICK_PAIRS, SETS, options, tables
+from wu_text import QUICK_PAIRS, SETS, options, share_right, tables
 
 from polytask.balancing import Equal
 from polytask.fitting import prepare
@@ -104,14 +104,7 @@ def second_phase(model: MultiTaskModel, *, is_aligned: bool) -> MultiTaskModel:
 
 def accuracies(model: MultiTaskModel, test: Batch) -> list[float]:
     predicted = predict(model, test).values
-    found = []
-    for task in model.tasks:
-        rows = TaskRows.of(task, predicted[task.name], test)
-        known_B = ~np.isnan(rows.labels)
-        values = rows.predictions[known_B]
-        classes = values.argmax(axis=1) if values.ndim == 2 else values > 0.5
-        found.append(float((classes == rows.labels[known_B]).mean()))
-    return found
+    return [share_right(TaskRows.of(t, predicted[t.name], test)) for t in model.tasks]
 
 
 @torch.no_grad()
@@ -150,7 +143,7 @@ def measured(prepared: Prepared, places: Sequence[int], seed: int, epochs: int) 
 
 
 def show(scores: Scores, pairs: Sequence[tuple[int, int]], seeds: Sequence[int], key: str) -> None:
-    rows: dict[str, list[float]] = {"together": [], "heads alone": [], "aligned": []}
+    rows: dict[str, list[float]] = {phase: [] for phase in PHASES}
     rises = {"accuracy": 0, "similarity": 0, "normalised": 0}
     print(
         f"| pair | alone | {' | '.join(PHASES)} | similarity, then aligned | normalised, then aligned |"

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from scipy import stats
 from torch import Tensor
 from torch.nn import functional
 
@@ -80,7 +81,8 @@ def gains(degrees: float, seed: int) -> dict[str, float]:
 
 
 def interval(values: Sequence[float]) -> str:
-    half = 2.05 * statistics.stdev(values) / len(values) ** 0.5
+    factor = stats.t.ppf(0.975, len(values) - 1)
+    half = factor * statistics.stdev(values) / len(values) ** 0.5
     return f"{statistics.mean(values):+.2f} +- {half:.2f}"
 
 

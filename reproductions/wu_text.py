@@ -33,6 +33,7 @@ import torch
 
 from polytask.config import FitConfig, validate_config
 from polytask.fitting import prepare
+from polytask.training.scoring import TaskRows
 from polytask.transfer.similarity import covariance_cosine, covariance_similarity
 from polytask.transfer.trainings import Outcome, Trainings, TrainingSpec
 
@@ -115,7 +116,11 @@ Score = Callable[[Trainings, Outcome, int], float]
 
 def accuracy(trainings: Trainings, outcome: Outcome, place: int) -> float:
     """The share of test rows whose class is right."""
-    rows = trainings.rows(outcome, place, "test")
+    return share_right(trainings.rows(outcome, place, "test"))
+
+
+def share_right(rows: TaskRows) -> float:
+    """The share of labelled rows whose class is right."""
     known_B = ~np.isnan(rows.labels)
     predicted = rows.predictions[known_B]
     classes = predicted.argmax(axis=1) if predicted.ndim == 2 else predicted > 0.5

@@ -95,8 +95,31 @@ class MapTrunk(Trunk):
         return ()
 
 
+class StagedTrunk(MapTrunk):
+    """A trunk over one network for all tasks: a stage of each number of channels, halved in size between."""
+
+    def __init__(
+        self,
+        in_features: int,
+        num_tasks: int,
+        *,
+        hidden: Sequence[int] = (16, 32, 64),
+        form: Form | None = None,
+    ) -> None:
+        super().__init__(in_features, num_tasks, hidden=hidden, form=form)
+        widths = (self.form[0], *hidden[:-1])
+        self.stages = nn.ModuleList(Stage(below, width) for below, width in zip(widths, hidden))
+
+    def passes(self, x_BD: Tensor) -> list[Tensor]:
+        """What both convolutions of every stage return: u^1, p^1, u^2, p^2 and so on."""
+        found: list[Tensor] = []
+        for stage in self.stages:
+            found += stage(halved(found[-1]) if found else self.maps(x_BD))
+        return found
+
+
 @register_trunk("conv_shared_bottom")
-class ConvSharedBottom(MapTrunk):
+class ConvSharedBottom(StagedTrunk):
     """Stages of convolutions for all tasks (Caruana, ML 1997), halved in size between; `hidden`: their channels.
 
     The network that `ConvMTAN` and `ConvCrossStitch` share in their ways. Seam: the mean of the last
@@ -112,32 +135,12 @@ class ConvSharedBottom(MapTrunk):
     [(7, 64), (7, 64)]
     """
 
-    def __init__(
-        self,
-        in_features: int,
-        num_tasks: int,
-        *,
-        hidden: Sequence[int] = (16, 32, 64),
-        form: Form | None = None,
-    ) -> None:
-        super().__init__(in_features, num_tasks, hidden=hidden, form=form)
-        self.stages = stages(self.form[0], hidden)
-
     def share(self, x_BD: Tensor) -> tuple[Tensor, ...]:
-        maps_BCHW = self.maps(x_BD)
-        for number, stage in enumerate(self.stages):
-            _, maps_BCHW = stage(halved(maps_BCHW) if number else maps_BCHW)
-        return (averaged(maps_BCHW),)
+        return (averaged(self.passes(x_BD)[-1]),)
 
     def split(self, seam: tuple[Tensor, ...]) -> list[Tensor]:
         (z_BH,) = seam
         return [z_BH] * self.num_tasks
-
-
-def stages(in_channels: int, hidden: Sequence[int]) -> nn.ModuleList:
-    """A stage of each number of channels, one on top of the other."""
-    widths = (in_channels, *hidden[:-1])
-    return nn.ModuleList(Stage(below, width) for below, width in zip(widths, hidden))
 
 
 def halved(maps: Tensor) -> Tensor:

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from polytask.trunks.convolution import Convolved, Form, MapTrunk, averaged, halved, stages
+from polytask.trunks.convolution import Convolved, Form, StagedTrunk, averaged, halved
 from polytask.trunks.ownership import PerTask
 from polytask.trunks.registry import register_trunk
 from polytask.trunks.trunk import Explanation, Mask
 
 
 @register_trunk("conv_mtan")
-class ConvMTAN(MapTrunk):
+class ConvMTAN(StagedTrunk):
     """Liu, Johns and Davison, CVPR 2019, eqs. 1-2: each task masks every channel and pixel of every stage.
 
         mask_t^j = sigmoid(W_h ReLU(W_g [u^j; f(a_t^(j-1))])),    a_t^j = mask_t^j * p^j
@@ -45,16 +45,10 @@ class ConvMTAN(MapTrunk):
         form: Form | None = None,
     ) -> None:
         super().__init__(in_features, num_tasks, hidden=hidden, form=form)
-        self.stages = stages(self.form[0], hidden)
         self.attentions = PerTask(_MapAttention(hidden) for _ in range(num_tasks))
 
     def share(self, x_BD: Tensor) -> tuple[Tensor, ...]:
-        seam: list[Tensor] = []
-        maps_BCHW = self.maps(x_BD)
-        for number, stage in enumerate(self.stages):
-            seam += stage(halved(maps_BCHW) if number else maps_BCHW)
-            maps_BCHW = seam[-1]
-        return tuple(seam)
+        return tuple(self.passes(x_BD))
 
     def split(self, seam: tuple[Tensor, ...]) -> list[Tensor]:
         return [averaged(attention(seam)[-1] * seam[-1]) for attention in self.attentions]
